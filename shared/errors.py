@@ -4,8 +4,9 @@
     +-- Temporary   a retry can help: the engine schedules another attempt until the step's budget is spent
     +-- Permanent   a retry can not help: the job fails at once with this code, sentence and hint
 
-Every concrete error answers two questions for the person who reads it: what happened (`message`, one sentence) and what
-to do next (`hint`). `code` is stable and part of the API; messages may be reworded. None of the three may hold a secret.
+Every concrete error answers two questions for the person who reads it: what happened (`message`, one sentence) and
+what to do next (`hint`). `code` is stable and part of the API; messages may be reworded. None of the three may hold
+a secret.
 """
 
 from __future__ import annotations

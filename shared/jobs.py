@@ -1,0 +1,165 @@
+"""What a job is, and how events become its current state. Pure: no await, no clock, no NATS.
+
+Every event a worker publishes carries the job's absolute state, so the projection is "the latest sequence wins", with
+three exceptions kept in `fold`: terminal states are final until a new attempt, a worker that lost its lease is not
+believed, and progress never goes backwards.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.subjects import Kind, Lane
+
+
+class Status(StrEnum):
+    """The states of the API. `Phase` says more where a person wants to know more."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more happens unless somebody asks."""
+        return self in {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+
+
+class Phase(StrEnum):
+    """Why a job that is pending or running does not simply run."""
+
+    WAITING = "waiting"  # over a limit; starts when there is room
+    RETRYING = "retrying"  # a retry is scheduled
+    CANCELLING = "cancelling"  # a cancel was asked for and is being carried out
+
+
+class Record(BaseModel):
+    """Base of everything stored: unknown fields are ignored, so older readers survive newer writers."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ErrorInfo(Record):
+    """Why a job failed, for a person: what happened and what to do next."""
+
+    code: str
+    message: str
+    hint: str = ""
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class StepState(StrEnum):
+    """Life of one step within an attempt."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Step(Record):
+    """One named step of a job with its own progress."""
+
+    name: str
+    title: str
+    state: StepState = StepState.PENDING
+    done: int = 0
+    total: int | None = None
+    unit: Literal["bytes", "rows", "files", "pages"] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    message: str = ""
+
+
+class Note(Record):
+    """Something a person should know about a finished job: skipped, quarantined, left alone, repaired."""
+
+    code: str
+    message: str
+    count: int | None = None
+    samples: list[str] = Field(default_factory=list)
+
+
+class CloneResult(Record):
+    """What a completed clone gives. `sealed_password` is opened at the edge, for the owner only."""
+
+    clone_id: str
+    clone_url: str
+    admin_url: str
+    username: str
+    sealed_password: str
+    expires_at: datetime | None
+    files: int = 0
+    bytes: int = 0
+    tables: int = 0
+    rows: int = 0
+    rewritten: dict[str, int] = Field(default_factory=dict)
+    leftovers: int = 0
+    notes: list[Note] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict)
+
+
+class Job(Record):
+    """The current state of one job: the value in the bucket; with the password opened, the answer at the edge."""
+
+    job_id: str
+    type: Kind
+    lane: Lane = Lane.NORMAL
+    status: Status = Status.PENDING
+    phase: Phase | None = None
+    progress: float = 0.0
+    step: str | None = None
+    message: str = ""
+    steps: list[Step] = Field(default_factory=list)
+    attempt: int = 0
+    fence: int = 0
+    """Grows with every take-over; events with a smaller one come from a worker that lost its lease."""
+    name: str | None = None
+    source_url: str = ""
+    tenant: str = "local"
+    batch_id: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    updated_at: datetime
+    finished_at: datetime | None = None
+    result: CloneResult | None = None
+    error: ErrorInfo | None = None
+    n: int = 0
+    """Counts this job's events, so that a reader sees a gap."""
+    seq: int = 0
+    """Stream sequence of the last event folded in."""
+
+
+class CloneState(StrEnum):
+    """Life of a clone after its job completed."""
+
+    ACTIVE = "active"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+class Clone(Record):
+    """A clone as its user sees it: the value in the `clones` bucket."""
+
+    clone_id: str
+    name: str | None = None
+    source_url: str
+    clone_url: str
+    admin_url: str
+    username: str
+    sealed_password: str
+    tenant: str = "local"
+    lane: Lane = Lane.NORMAL
+    state: CloneState = CloneState.ACTIVE
+    created_at: datetime
+    expires_at: datetime | None
+    deleted_at: datetime | None = None
+    reason: str | None = None
+    seq: int = 0

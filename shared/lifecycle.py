@@ -1,0 +1,64 @@
+"""How a service lives: start, run until told to stop, stop in order, never leave a task unwatched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from shared.log import get
+
+log = get(__name__)
+
+
+@asynccontextmanager
+async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
+    """An event set by the first SIGTERM or SIGINT; a second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        log.info("stopping", signal=number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def eternal(name: str, work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run work that may only end after `stop`: ending earlier is an error, so that nothing dies unnoticed.
+
+    Raises RuntimeError when the work returns by itself.
+    """
+    await work
+    if not stop.is_set():
+        raise RuntimeError(f"{name} ended by itself")
+
+
+async def until_healthy(
+    check: Callable[[], Awaitable[object]], *, timeout: float, every: float = 0.1, what: str = "it"
+) -> None:
+    """Call `check` until it does not raise. Raises TimeoutError naming the last problem."""
+    last: Exception | None = None
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    await check()
+                except Exception as error:
+                    last = error
+                    await asyncio.sleep(every)
+                else:
+                    return
+    except TimeoutError as error:
+        raise TimeoutError(f"{what} was not ready within {timeout:g} s: {last}") from error

@@ -1,0 +1,58 @@
+"""Logging: words for people on a terminal, JSON in containers, one place that keeps secrets out.
+
+Any key that names a secret is replaced, whatever its value; code must still never pass one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+SECRET_KEYS = re.compile(r"passw|secret|token|pairing|authorization|cookie|credential", re.IGNORECASE)
+HARMLESS = frozenset({"secret_ref"})
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog processor: the values of keys that name secrets become `[redacted]`."""
+    for key in event:
+        if SECRET_KEYS.search(key) and key not in HARMLESS:
+            event[key] = "[redacted]"
+    return event
+
+
+def configure(service: str, *, fmt: str = "console", level: str = "INFO") -> None:
+    """Set up logging of this process. Standard-library loggers go the same way, at WARNING and above."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if fmt == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer] if fmt == "json" else [*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def get(name: str) -> Any:
+    """A logger; pass facts as keywords: `log.info("clone ready", clone=clone_id, seconds=3.2)`."""
+    return structlog.get_logger(name)

@@ -1,0 +1,38 @@
+"""Settings every service shares, from environment variables `SITEFERRY_…` (or secret files).
+
+Services compose their own settings class from `Settings`; nothing else in the product reads the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What every service needs to join the bus."""
+
+    model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore")
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    """Comma-separated servers, without credentials."""
+    nats_token_file: Path | None = None
+    """File with the token of the NATS connection; a file, so that no process list or log shows it."""
+    replicas: int = Field(1, ge=1, le=5)
+    """Replicas of streams and buckets: 1 on one machine, 3 in a cluster."""
+    vault_key_file: Path = Path("vault.key")
+    """File with one base64 key of 32 bytes a line; the first seals, all open. Made when absent."""
+    edge_url: str = "http://localhost:8080"
+    """Where people reach the product; links in answers begin with it."""
+    log_format: Literal["console", "json"] = "console"
+    log_level: str = "INFO"
+    allow_private_sources: bool = True
+    """Whether sources on private or loopback addresses may be cloned. Turn off where strangers may submit jobs."""
+
+    @property
+    def nats_token(self) -> str | None:
+        """The token itself, read when asked."""
+        return None if self.nats_token_file is None else self.nats_token_file.read_text().strip()

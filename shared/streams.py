@@ -1,0 +1,148 @@
+"""The one place that spells streams, consumers and buckets, with the settings that survive kill -9.
+
+Consumers: flat `ack_wait`, high `max_deliver`, no backoff list (a backoff list overrides ack_wait and delays naks:
+nats-server#5856). Streams keep their messages (limits retention): they are the replayable log, not a work queue.
+"""
+
+from __future__ import annotations
+
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    KeyValueConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import BadRequestError, NotFoundError
+
+from shared.subjects import KINDS, EventType, Kind, Lane, every, stream_subjects
+
+ACK_WAIT = 30.0
+"""Seconds until an unacknowledged message is delivered again; longer than a leader election (6.5 s) plus a beat."""
+HEARTBEAT = 10.0
+"""Seconds between a worker's `in_progress` signals."""
+MAX_DELIVER = 20
+MAX_AGE = 90 * 86_400
+"""Seconds the log is kept."""
+DUPLICATE_WINDOW = 24 * 3600
+"""Seconds in which the same Nats-Msg-Id is stored once."""
+
+STREAMS: dict[Kind, str] = {"clone": "CLONES", "restore": "RESTORES"}
+
+JOBS = "jobs"
+"""Bucket: job id -> `shared.jobs.Job`, the projection of the streams. May be deleted and rebuilt at any time."""
+CLONES = "clones"
+"""Bucket: clone id -> `shared.jobs.Clone`, the projection of what exists for users."""
+LEASES = "leases"
+"""Bucket: job id -> who works on it. Entries expire by themselves."""
+CHECKPOINTS = "checkpoints"
+"""Bucket: job id -> how far the job is; written only by the holder of the lease."""
+VAULT = "vault"
+"""Bucket: reference -> sealed secret. Entries expire by themselves."""
+IDEMPOTENCY = "idempotency"
+"""Bucket: Idempotency-Key digest -> the answer it got. Entries expire by themselves."""
+LIMITS = "limits"
+"""Bucket: counters shared by all replicas: rate limits, concurrency permits. Entries expire by themselves."""
+
+# No limit_marker_ttl anywhere: an entry that expired by its own message TTL is then simply absent (nats-py 2.16 trips
+# over expiry markers in get and create).
+BUCKETS: dict[str, KeyValueConfig] = {
+    JOBS: KeyValueConfig(bucket=JOBS, history=1, direct=True),
+    CLONES: KeyValueConfig(bucket=CLONES, history=1, direct=True),
+    LEASES: KeyValueConfig(bucket=LEASES, history=1),
+    CHECKPOINTS: KeyValueConfig(bucket=CHECKPOINTS, history=1, ttl=14 * 86_400),
+    VAULT: KeyValueConfig(bucket=VAULT, history=1, ttl=7 * 86_400),
+    IDEMPOTENCY: KeyValueConfig(bucket=IDEMPOTENCY, history=1, ttl=24 * 3600),
+    LIMITS: KeyValueConfig(bucket=LIMITS, history=1),
+}
+PROJECTOR = "projector"
+
+
+def work_consumer(kind: Kind, lane: Lane) -> str:
+    """Durable that feeds workers of one lane."""
+    return f"{kind}-work-{lane}"
+
+
+def expiry_consumer(kind: Kind) -> str:
+    """Durable that feeds expiries and deletions."""
+    return f"{kind}-expire"
+
+
+def stream_config(kind: Kind, *, replicas: int) -> StreamConfig:
+    """The log of one kind of job."""
+    return StreamConfig(
+        name=STREAMS[kind],
+        subjects=stream_subjects(kind),
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        num_replicas=replicas,
+        max_age=MAX_AGE,
+        duplicate_window=DUPLICATE_WINDOW,
+        allow_direct=True,
+        allow_msg_ttl=True,
+        allow_msg_schedules=True,
+        allow_atomic=True,
+    )
+
+
+def consumer_configs(kind: Kind, *, replicas: int) -> list[ConsumerConfig]:
+    """Every durable consumer of a stream. Made at install time: one added later would start at the first message."""
+
+    def durable(name: str, filters: list[str], max_ack_pending: int = 1000) -> ConsumerConfig:
+        return ConsumerConfig(
+            durable_name=name,
+            filter_subjects=filters,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT,
+            max_deliver=MAX_DELIVER,
+            max_ack_pending=max_ack_pending,
+            num_replicas=replicas,
+        )
+
+    work = [
+        durable(work_consumer(kind, lane), [every(kind, EventType.REQUESTED, lane), every(kind, EventType.RETRY, lane)])
+        for lane in Lane
+    ]
+    expiry = [durable(expiry_consumer(kind), [every(kind, EventType.EXPIRE)])] if kind == "clone" else []
+    projector = ConsumerConfig(
+        durable_name=PROJECTOR,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        max_ack_pending=2000,
+        num_replicas=replicas,
+    )
+    return [*work, *expiry, projector]
+
+
+async def install(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Create or update every stream, consumer and bucket. Idempotent; any service may call it at start.
+
+    Raises nats errors when JetStream is not available.
+    """
+    for kind in KINDS:
+        await _upsert_stream(js, stream_config(kind, replicas=replicas))
+        for config in consumer_configs(kind, replicas=replicas):
+            await js.add_consumer(STREAMS[kind], config)
+    for bucket in BUCKETS.values():
+        await _ensure_bucket(js, bucket, replicas)
+
+
+async def _upsert_stream(js: JetStreamContext, config: StreamConfig) -> None:
+    try:
+        await js.add_stream(config)
+    except BadRequestError:
+        await js.update_stream(config)
+
+
+async def _ensure_bucket(js: JetStreamContext, config: KeyValueConfig, replicas: int) -> None:
+    try:
+        await js.stream_info(f"KV_{config.bucket}")
+    except NotFoundError:
+        await js.create_key_value(config, replicas=replicas)
