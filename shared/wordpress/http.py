@@ -1,0 +1,242 @@
+"""HTTP clients for talking to WordPress sites, and what their failures mean.
+
+`site_client()` and `async_site_client()` are ordinary httpx2 clients over a transport that chooses the address itself
+(see `addresses`): `*.localhost` goes to loopback, forbidden addresses are refused, names are resolved once. They never
+follow redirects by themselves, ignore proxies and .netrc of the environment, and keep connections alive.
+
+    with site_client() as client, map_transport_errors():
+        client.get("http://shop.localhost:8081/")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+import httpcore2
+import httpx2
+from httpcore2 import SOCKET_OPTION
+
+from shared.wordpress.addresses import Resolver
+from shared.wordpress.errors import HostNotFound, InvalidAddress, SourceUnreachable, TlsError
+
+USER_AGENT = "Mozilla/5.0 (compatible; Siteferry/0.1; on behalf of the site owner)"
+TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
+"""Seconds: 10 to connect, 60 for each read or write, 60 to wait for a free connection."""
+LIMITS = httpx2.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=30.0)
+
+BasicCredentials = tuple[str, str]
+
+
+def site_client(
+    *,
+    basic_auth: BasicCredentials | None = None,
+    timeout: httpx2.Timeout = TIMEOUT,
+    verify: bool | ssl.SSLContext = True,
+    allow_private: bool = True,
+) -> httpx2.Client:
+    """A client for one WordPress site: its cookies, its connections, its addresses.
+
+    `basic_auth` is sent to the first host called and its www twin only. `verify=False` accepts any certificate.
+    `allow_private=False` refuses private and loopback addresses (metadata addresses are refused always).
+    """
+    return httpx2.Client(
+        transport=SiteTransport(verify=verify, resolver=Resolver(allow_private=allow_private)),
+        auth=SiteBasicAuth(*basic_auth) if basic_auth else None,
+        headers={"User-Agent": USER_AGENT, "Accept-Language": "en"},
+        timeout=timeout,
+        trust_env=False,
+    )
+
+
+def async_site_client(
+    *,
+    basic_auth: BasicCredentials | None = None,
+    timeout: httpx2.Timeout = TIMEOUT,
+    verify: bool | ssl.SSLContext = True,
+    allow_private: bool = True,
+) -> httpx2.AsyncClient:
+    """`site_client` for the event loop."""
+    return httpx2.AsyncClient(
+        transport=AsyncSiteTransport(verify=verify, resolver=Resolver(allow_private=allow_private)),
+        auth=SiteBasicAuth(*basic_auth) if basic_auth else None,
+        headers={"User-Agent": USER_AGENT, "Accept-Language": "en"},
+        timeout=timeout,
+        trust_env=False,
+    )
+
+
+class SiteBasicAuth(httpx2.Auth):
+    """Basic authentication that stays on the host it was first used for (and its www twin)."""
+
+    def __init__(self, username: str, password: str) -> None:
+        self._basic = httpx2.BasicAuth(username, password)
+        self._host: str | None = None
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response]:
+        host = request.url.host.removeprefix("www.")
+        if self._host is None:
+            self._host = host
+        if host == self._host:
+            yield from self._basic.auth_flow(request)
+        else:
+            yield request
+
+
+class PinnedBackend(httpcore2.SyncBackend):
+    """Opens TCP connections to the addresses the resolver allows, trying them in order."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        try:
+            addresses = self._resolver.resolve(host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        deadline = None if timeout is None else time.monotonic() + timeout
+        failure: Exception | None = None
+        for address in addresses:
+            left = None if deadline is None else max(0.1, deadline - time.monotonic())
+            try:
+                return super().connect_tcp(address, port, left, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore2.ConnectError(f"{host} has no address")
+
+
+class AsyncPinnedBackend(httpcore2.AnyIOBackend):
+    """`PinnedBackend` for the event loop."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = await asyncio.to_thread(self._resolver.resolve, host, port)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout("name resolution timed out") from error
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        failure: Exception | None = None
+        for address in addresses:
+            try:
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore2.ConnectError(f"{host} has no address")
+
+
+class SiteTransport(httpx2.HTTPTransport):
+    """An httpx2 transport over `PinnedBackend`.
+
+    httpx2 has no parameter for the network backend, so the pool it made is replaced by one that has it.
+    """
+
+    def __init__(self, *, verify: bool | ssl.SSLContext, resolver: Resolver) -> None:
+        super().__init__(verify=verify, trust_env=False, limits=LIMITS)
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=httpx2.create_ssl_context(verify=verify, trust_env=False),
+            max_connections=LIMITS.max_connections,
+            max_keepalive_connections=LIMITS.max_keepalive_connections,
+            keepalive_expiry=LIMITS.keepalive_expiry,
+            network_backend=PinnedBackend(resolver),
+        )
+
+
+class AsyncSiteTransport(httpx2.AsyncHTTPTransport):
+    """`SiteTransport` for the event loop."""
+
+    def __init__(self, *, verify: bool | ssl.SSLContext, resolver: Resolver) -> None:
+        super().__init__(verify=verify, trust_env=False, limits=LIMITS)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=httpx2.create_ssl_context(verify=verify, trust_env=False),
+            max_connections=LIMITS.max_connections,
+            max_keepalive_connections=LIMITS.max_keepalive_connections,
+            keepalive_expiry=LIMITS.keepalive_expiry,
+            network_backend=AsyncPinnedBackend(resolver),
+        )
+
+
+@contextmanager
+def map_transport_errors() -> Generator[None]:
+    """Turn what httpx2 raises into `SourceUnreachable`, `HostNotFound`, `InvalidAddress` or `TlsError`.
+
+    Works around async code too: it only looks at the exception. Messages name the host, never the request.
+    """
+    try:
+        yield
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        raise InvalidAddress() from error
+    except httpx2.RequestError as error:
+        raise explain(error) from error
+
+
+def explain(error: httpx2.RequestError) -> SourceUnreachable | HostNotFound | TlsError:
+    """The typed error behind a failed request."""
+    host = _host_of(error)
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError) and isinstance(error, httpx2.ConnectError):
+            return _tls_error(host, cause)
+        if isinstance(cause, socket.gaierror):
+            if cause.errno == socket.EAI_NONAME or cause.errno == getattr(socket, "EAI_NODATA", None):
+                return HostNotFound(f"There is no server named {host}.", host=host)
+            return SourceUnreachable(f"The name server did not answer for {host}.", host=host, reason="dns")
+        if isinstance(cause, ConnectionRefusedError):
+            return SourceUnreachable(f"{host} refused the connection.", host=host, reason="refused")
+    if isinstance(error, httpx2.ConnectTimeout):
+        return SourceUnreachable(f"{host} did not accept a connection in time.", host=host, reason="timeout")
+    if isinstance(error, httpx2.TimeoutException):
+        return SourceUnreachable(f"{host} took too long to answer.", host=host, reason="timeout")
+    if isinstance(error, httpx2.ConnectError):
+        return SourceUnreachable(f"{host} can not be reached from here.", host=host, reason="network")
+    return SourceUnreachable(f"{host} broke off the connection.", host=host, reason="lost")
+
+
+def _tls_error(host: str, error: ssl.SSLError) -> TlsError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
+        return TlsError(f"The TLS certificate of {host} is not valid: {reason}.", host=host, reason=reason)
+    reason = (error.reason or "handshake failed").replace("_", " ").lower()
+    return TlsError(
+        f"{host} does not speak TLS correctly: {reason}.",
+        hint="If the site has no TLS, give its address with http://.",
+        host=host,
+        reason=reason,
+    )
+
+
+def _host_of(error: httpx2.RequestError) -> str:
+    try:
+        url = error.request.url
+    except RuntimeError:  # raised without a request
+        return "The site"
+    return f"{url.host}:{url.port}" if url.port else url.host
+
+
+def _causes(error: BaseException) -> Generator[BaseException]:
+    """The error and everything it was raised from, outermost first."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
