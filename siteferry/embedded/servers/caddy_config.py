@@ -1,0 +1,316 @@
+"""Caddy's configuration as data: pure functions, one for the product's edge, one for a farm of ordinary sites."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from siteferry.embedded.servers.phpfpm import quoted
+
+Json = dict[str, Any]
+
+CLONE_HOST = r"^(clone-[a-z0-9]{16})\.localhost(?::\d+)?$"
+CLONE = "{http.regexp.clone.1}"
+"""Stands for the clone id taken from the host name; only what CLONE_HOST lets through can get there."""
+
+STATUS_PATHS = (
+    "/",
+    "/ws",
+    "/jobs/*/events",
+    "/dashboard",
+    "/dashboard/*",
+    "/assets/*",
+    "/static/*",
+    "/favicon.ico",
+)
+"""What the status service answers; everything else on the main host is the gateway's."""
+
+GONE_PAGE = """\
+<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>No clone here</title>
+<style>body{font:1.1rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem;color:#1d2733}
+@media(prefers-color-scheme:dark){body{background:#12171d;color:#dbe3ec}}small{opacity:.7}</style>
+<h1>There is no clone here</h1>
+<p>This clone does not exist, or its time is up.</p>
+<p><small>Siteferry</small></p></html>
+"""
+ROBOTS = "User-agent: *\nDisallow: /\n"
+PHP_LIKE = r"\.(?:php[0-9]?|phtml|phps|pht|phar|inc\.php)"
+UPLOADED_PHP = rf"(?i)/wp-content/(?:uploads|blogs\.dir)/.*{PHP_LIKE}(?:/|$)"
+UNSERVED_PHP = r"(?i)\.(?:php[0-9]|phtml|phps|pht|phar)(?:/|$)"
+DOTFILE = r"/\."
+PHP_SECONDS = 300
+
+CLONE_PHP_VALUES: Mapping[str, str] = {
+    "open_basedir": "{clone}/",
+    "sys_temp_dir": "{clone}/tmp",
+    "upload_tmp_dir": "{clone}/tmp",
+    "session.save_path": "{clone}/tmp",
+    "error_log": "{clone}/log/php.log",
+    "memory_limit": "256M",
+    "max_execution_time": "120",
+    "upload_max_filesize": "128M",
+    "post_max_size": "128M",
+    "max_input_vars": "5000",
+}
+"""Settings of every request to a clone; `{clone}` is the clone's own directory."""
+
+FARM_PHP_VALUES: Mapping[str, str] = {
+    "open_basedir": "",
+    "auto_prepend_file": "",
+    "memory_limit": "256M",
+    "max_execution_time": "120",
+    "max_input_time": "60",
+    "max_input_vars": "5000",
+    "upload_max_filesize": "128M",
+    "post_max_size": "128M",
+    "output_buffering": "0",
+    "zlib.output_compression": "0",
+    "error_log": "",
+    "display_errors": "0",
+}
+"""What a farm site may set, with what the others get: a worker keeps a value until a request sets another."""
+
+
+@dataclass(frozen=True)
+class BasicAuth:
+    """HTTP basic auth in front of a site, as hosts put it before staging sites."""
+
+    username: str
+    password: str
+
+    @property
+    def header(self) -> str:
+        """The value of the Authorization header that opens the site."""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class FarmSite:
+    """How one site of a farm differs from an ordinary one."""
+
+    php_values: Mapping[str, str] = field(default_factory=dict)
+    basic_auth: BasicAuth | None = None
+    max_body: int | None = None
+    """Bytes of a request body the web server takes, as nginx's client_max_body_size; None: any."""
+
+
+def edge_config(
+    *,
+    port: int,
+    clones_dir: Path,
+    php_socket: Path,
+    gateway: str,
+    status: str,
+    listen: Sequence[str] = ("127.0.0.1",),
+    hosts: Sequence[str] = (),
+    status_paths: Iterable[str] = STATUS_PATHS,
+    clone_php_values: Mapping[str, str] = CLONE_PHP_VALUES,
+    admin_socket: Path | None = None,
+    storage: Path | None = None,
+) -> Json:
+    """The product's one origin: `localhost` to gateway and status, `<clone-id>.localhost` to the clones.
+
+    `gateway` and `status` are Caddy dial addresses (`127.0.0.1:9001`, `unix//path`). New clones need no reload: the
+    directory `<clones_dir>/<clone-id>/site` is looked up per request. `hosts` are further names of the main origin;
+    a request under any other name is refused, so that no foreign page can reach a local API by rebinding its DNS name.
+    """
+    own_hosts = ["localhost", "127.0.0.1", "[::1]", "::1", *hosts]
+    routes: list[Json] = [
+        {
+            "match": [{"header_regexp": {"Host": {"name": "clone", "pattern": CLONE_HOST}}}],
+            "handle": [subroute(clone_routes(clones_dir, php_socket, clone_php_values))],
+            "terminal": True,
+        },
+        {"match": [{"host": ["*.localhost"]}], "handle": [gone()], "terminal": True},
+        {
+            "match": [{"host": own_hosts, "path": list(status_paths)}],
+            "handle": [service_proxy(status)],
+            "terminal": True,
+        },
+        {"match": [{"host": own_hosts}], "handle": [service_proxy(gateway)], "terminal": True},
+        {"handle": [text(421, "This server does not answer for that host name.\n")]},
+    ]
+    return server_config(port, listen, routes, admin_socket=admin_socket, storage=storage)
+
+
+def clone_routes(clones_dir: Path, php_socket: Path, php_values: Mapping[str, str]) -> list[Json]:
+    """One virtual host for every clone there is or will be."""
+    clone = f"{clones_dir}/{CLONE}"
+    root = f"{clone}/site"
+    values = {name: value.replace("{clone}", clone) for name, value in php_values.items()}
+    return [
+        {"handle": [headers({"X-Robots-Tag": "noindex, nofollow"})]},
+        {"match": [{"not": [{"file": {"root": clone, "try_files": ["site/"]}}]}], "handle": [gone()]},
+        {"match": [{"path": ["/robots.txt"]}], "handle": [text(200, ROBOTS)]},
+        {"match": [path_regexp(r"(?i)/wp-cron\.php(?:/|$)")], "handle": [text(403, "Cron is paused on a clone.\n")]},
+        *forbidden_paths(),
+        *php_site(root, php_socket, values),
+    ]
+
+
+def forbidden_paths() -> list[Json]:
+    """Dotfiles (but for /.well-known/), PHP among the uploads, and PHP under names the server would send as text."""
+    dotfile = {"path_regexp": {"pattern": DOTFILE}, "not": [{"path": ["/.well-known/*"]}]}
+    matchers = [dotfile, path_regexp(UPLOADED_PHP), path_regexp(UNSERVED_PHP)]
+    return [{"match": matchers, "handle": [text(403, "Forbidden.\n")]}]
+
+
+def farm_config(
+    *,
+    port: int,
+    sites_dir: Path,
+    php_socket: Path,
+    sites: Mapping[str, FarmSite] | None = None,
+    listen: Sequence[str] = ("127.0.0.1",),
+    admin_socket: Path | None = None,
+    storage: Path | None = None,
+) -> Json:
+    """Ordinary sites: `<sites_dir>/<name>/site` at `http://<name>.localhost:<port>/`, name = one label `[a-z0-9-]+`.
+
+    Sites that are not in `sites` work too, with the ordinary values. A site may set the keys of FARM_PHP_VALUES;
+    another key raises `ValueError`, because nothing would set it back for the next site.
+    """
+    routes = []
+    for name, site in (sites or {}).items():
+        if unknown := sorted(set(site.php_values) - set(FARM_PHP_VALUES)):
+            raise ValueError(f"no ordinary value known for {', '.join(unknown)}: add it to FARM_PHP_VALUES")
+        own = [{"match": [{"host": [f"{name}.localhost"]}], "handle": [], "terminal": True}]
+        own[0]["handle"] = [subroute(farm_routes(f"{sites_dir}/{name}/site", php_socket, site))]
+        routes += own
+    pattern = r"^([a-z0-9-]+)\.localhost(?::\d+)?$"
+    any_root = f"{sites_dir}/{{http.regexp.site.1}}/site"
+    routes.append(
+        {
+            "match": [{"header_regexp": {"Host": {"name": "site", "pattern": pattern}}}],
+            "handle": [subroute(farm_routes(any_root, php_socket, FarmSite()))],
+            "terminal": True,
+        }
+    )
+    return server_config(port, listen, routes, admin_socket=admin_socket, storage=storage)
+
+
+def farm_routes(root: str, php_socket: Path, site: FarmSite) -> list[Json]:
+    """One ordinary host: WordPress rules, its own limits, basic auth when asked."""
+    front: list[Json] = []
+    if site.basic_auth:
+        refusal = text(401, "Unauthorized\n")
+        refusal["headers"]["WWW-Authenticate"] = ['Basic realm="site"']
+        front.append(
+            {"match": [{"not": [{"header": {"Authorization": [site.basic_auth.header]}}]}], "handle": [refusal]}
+        )
+    if site.max_body is not None:
+        front.append({"handle": [{"handler": "request_body", "max_size": site.max_body}]})
+    return front + php_site(root, php_socket, {**FARM_PHP_VALUES, **site.php_values})
+
+
+def php_site(root: str, php_socket: Path, php_values: Mapping[str, str]) -> list[Json]:
+    """WordPress behind PHP-FPM: existing files, directories with an index.php, everything else to /index.php."""
+    directory = {"file": {"root": root, "try_files": ["{http.request.uri.path}/index.php"]}}
+    existing = {
+        "root": root,
+        "try_files": ["{http.request.uri.path}", "{http.request.uri.path}/index.php", "index.php"],
+        "split_path": [".php"],
+    }
+    location = "{http.request.orig_uri.path}/{http.request.orig_uri.prefixed_query}"
+    redirect = {"handler": "static_response", "status_code": 308, "headers": {"Location": [location]}}
+    return [
+        {"handle": [{"handler": "vars", "root": root}]},
+        {"match": [{**directory, "not": [{"path": ["*/"]}]}], "handle": [redirect]},
+        {
+            "match": [{"file": existing}],
+            "handle": [{"handler": "rewrite", "uri": "{http.matchers.file.relative}"}],
+        },
+        {"match": [{"path": ["*.php"]}], "handle": [php_handler(root, php_socket, php_values)]},
+        {"handle": [{"handler": "file_server", "root": root, "hide": [".git", ".htaccess"]}]},
+    ]
+
+
+def php_handler(root: str, php_socket: Path, php_values: Mapping[str, str]) -> Json:
+    """FastCGI. All values go with every request: a worker would keep those of the site it served before."""
+    admin_value = "\n".join(f"{name} = {quoted(value)}" for name, value in php_values.items())
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": f"unix/{php_socket}"}],
+        "transport": {
+            "protocol": "fastcgi",
+            "root": root,
+            "split_path": [".php"],
+            "env": {"PHP_ADMIN_VALUE": admin_value},
+            "dial_timeout": "10s",
+            "read_timeout": f"{PHP_SECONDS + 10}s",
+            "write_timeout": f"{PHP_SECONDS + 10}s",
+        },
+    }
+
+
+def service_proxy(dial: str) -> Json:
+    """To one of our services: WebSockets pass, events are flushed as they come, a restarting service is waited for."""
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": dial}],
+        "flush_interval": -1,
+        "load_balancing": {"try_duration": "5s", "try_interval": "100ms"},
+        "stream_close_delay": "2s",
+    }
+
+
+def server_config(
+    port: int,
+    listen: Sequence[str],
+    routes: list[Json],
+    *,
+    admin_socket: Path | None,
+    storage: Path | None,
+) -> Json:
+    """Plain HTTP on the given addresses, nothing else listening, nothing logged per request."""
+    admin: Json = {"disabled": True, "config": {"persist": False}}
+    if admin_socket:
+        admin = {"listen": f"unix/{admin_socket}|0600", "config": {"persist": False}}
+    server = {
+        "listen": [f"{f'[{host}]' if ':' in host else host}:{port}" for host in listen],
+        "automatic_https": {"disable": True},
+        "protocols": ["h1"],
+        "read_header_timeout": "30s",
+        "idle_timeout": "120s",
+        "routes": routes,
+    }
+    encoder = {"format": "console", "level_format": "upper"}
+    config: Json = {
+        "admin": admin,
+        "logging": {"logs": {"default": {"level": "WARN", "exclude": ["admin"], "encoder": encoder}}},
+        "apps": {"http": {"grace_period": "5s", "servers": {"edge": server}}},
+    }
+    if storage:
+        config["storage"] = {"module": "file_system", "root": str(storage)}
+    return config
+
+
+def subroute(routes: list[Json]) -> Json:
+    return {"handler": "subroute", "routes": routes}
+
+
+def path_regexp(pattern: str) -> Json:
+    return {"path_regexp": {"pattern": pattern}}
+
+
+def headers(values: Mapping[str, str]) -> Json:
+    """Set at the end, over whatever the site says."""
+    set_values = {name: [value] for name, value in values.items()}
+    return {"handler": "headers", "response": {"set": set_values, "deferred": True}}
+
+
+def text(status: int, body: str) -> Json:
+    return static(status, body, "text/plain; charset=utf-8")
+
+
+def gone() -> Json:
+    return static(404, GONE_PAGE, "text/html; charset=utf-8")
+
+
+def static(status: int, body: str, content_type: str) -> Json:
+    kinds = {"Content-Type": [content_type], "Cache-Control": ["no-store"]}
+    return {"handler": "static_response", "status_code": status, "headers": kinds, "body": body}
