@@ -112,7 +112,7 @@ class Extended(Message):
     """The clone lives until `expires_at` (null: until deleted)."""
 
     type: Literal[EventType.EXTENDED] = EventType.EXTENDED
-    expires_at: datetime | None
+    expires_at: datetime | None = None
 
 
 class Expired(Message):

@@ -95,7 +95,7 @@ class CloneResult(Record):
     admin_url: str
     username: str
     sealed_password: str
-    expires_at: datetime | None
+    expires_at: datetime | None = None
     files: int = 0
     bytes: int = 0
     tables: int = 0
@@ -159,7 +159,7 @@ class Clone(Record):
     lane: Lane = Lane.NORMAL
     state: CloneState = CloneState.ACTIVE
     created_at: datetime
-    expires_at: datetime | None
+    expires_at: datetime | None = None
     deleted_at: datetime | None = None
     reason: str | None = None
     seq: int = 0

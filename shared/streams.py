@@ -23,6 +23,9 @@ from shared.subjects import KINDS, EventType, Kind, Lane, every, stream_subjects
 
 ACK_WAIT = 30.0
 """Seconds until an unacknowledged message is delivered again; longer than a leader election (6.5 s) plus a beat."""
+PROJECTOR_ACK_WAIT = 5.0
+"""The same for the projector: what a killed replica had taken is folded by another one after this. Too early is
+harmless there, for folding again changes nothing."""
 HEARTBEAT = 10.0
 """Seconds between a worker's `in_progress` signals."""
 MAX_DELIVER = 20
@@ -114,7 +117,7 @@ def consumer_configs(kind: Kind, *, replicas: int) -> list[ConsumerConfig]:
         durable_name=PROJECTOR,
         deliver_policy=DeliverPolicy.ALL,
         ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT,
+        ack_wait=PROJECTOR_ACK_WAIT,
         max_ack_pending=2000,
         num_replicas=replicas,
     )
