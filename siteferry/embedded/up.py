@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from siteferry.embedded.servers.base import running_as_root
+from shared.vault import KeyRing
+from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
+from siteferry.embedded.logs import MergedLog
+from siteferry.embedded.ports import who_listens
+from siteferry.embedded.servers import Caddy, MariaDB, Nats, PhpFpm, Server, ServerError, edge_config, free_port
+from siteferry.embedded.servers.base import checked_directory, make_directory, port_in_use, running_as_root
+from siteferry.embedded.services import Service, installed
+from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
 
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
+SERVICES = ("gateway", "cloner", "restorer", "status")
 
 
 @dataclass(frozen=True)
@@ -20,10 +32,13 @@ class Options:
     host: str = "127.0.0.1"
     """Address Caddy listens on. Anything but loopback is for people who know who can reach it."""
     port: int = 8080
+    """Port of the one origin; 0: a free one."""
     php_children: int = 24
     buffer_pool: str = "256M"
     quiet: bool = False
-    """Print nothing but the banner and problems; the log file has everything in any case."""
+    """Print nothing but the banner and our own lines; the log file has everything in any case."""
+    settings: Mapping[str, str] | None = None
+    """Further settings for all services, without the prefix SITEFERRY_."""
 
 
 def default_state_dir() -> Path:
@@ -35,7 +50,124 @@ def default_state_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "siteferry"
 
 
-async def up(state: Path, options: Options = Options()) -> int:  # noqa: B008 - frozen
-    """Start everything, keep it running until Ctrl-C or SIGTERM, stop it in order. Returns the exit code:
-    0 stopped as asked, 1 could not start (said on stderr), 3 another `up` runs with this state directory."""
-    raise NotImplementedError
+async def up(state: Path, options: Options = Options()) -> int:
+    """Start everything, keep it running until Ctrl-C or SIGTERM, stop it in order. Run it in the main thread.
+
+    Returns the exit code: 0 stopped as asked, 1 could not start (said on stderr), 3 another `up` runs with this state
+    directory (said on stderr, with its pid and URL).
+    """
+    try:
+        state = checked_directory(state)
+        make_directory(state, mode=0o711)
+        with exclusive(state):
+            await _run(state, options)
+    except AlreadyRunning as running:
+        _complain(str(running))
+        return EXIT_ALREADY_RUNNING
+    except (ServerError, OSError) as error:
+        _complain(str(error))
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+async def _run(state: Path, options: Options) -> None:
+    log = MergedLog(state / "siteferry.log", sys.stderr, quiet=options.quiet)
+    try:
+        for name in await asyncio.to_thread(clear_leftovers, state):
+            log.say(f"{name} of an earlier run was still there: ended")
+        house = House(state, options)
+        supervisor = Supervisor(house.stages(), log, backoff=Backoff())
+        supervisor.on_change = lambda: house.write_run_file(supervisor.pids)
+        async with stop_by_signals(supervisor):
+            await supervisor.run(lambda: log.say(house.banner()))
+        with suppress(FileNotFoundError):
+            (state / RUN).unlink()
+        log.say("stopped; `siteferry up` continues where this ended")
+    finally:
+        log.close()
+
+
+class House:
+    """All parts of one machine's Siteferry, and what each must know of the others."""
+
+    def __init__(self, state: Path, options: Options) -> None:
+        """Raises `ServerError` when the port is taken."""
+        self.state, self.options = state, options
+        self.port = options.port or free_port(options.host)
+        if port_in_use(self.port, options.host):
+            raise ServerError(
+                f"port {self.port} is in use{who_listens(self.port)}; choose another: siteferry up --port PORT"
+            )
+        self.ports = {"gateway": free_port(), "status": free_port()}
+        self.clones = make_directory(state / "clones", mode=0o711)
+        self.nats = Nats(state / "nats")
+        self.mariadb = MariaDB(state / "mariadb", buffer_pool=options.buffer_pool)
+        self.php = PhpFpm(state / "php", max_children=options.php_children)
+        self.caddy = Caddy(state / "caddy", self._edge, port=self.port, host=options.host)
+        self.nats.prepare()  # chooses its port, which the services' settings name
+        KeyRing.load(state / "vault.key")  # made once, before four services look for it
+        self.services = [
+            Service(name, make_directory(state / "services"), self.settings(), port=self.ports.get(name))
+            for name in SERVICES
+            if installed(name)
+        ]
+
+    def stages(self) -> list[list[Server]]:
+        """What starts together; each stage needs the ones before it."""
+        return [[self.nats, self.mariadb, self.php], [*self.services], [self.caddy]]
+
+    def settings(self) -> dict[str, str]:
+        """Settings of the services, by field name. Secrets travel as paths of 0600 files."""
+        return {
+            "nats_url": self.nats.url,
+            "nats_token_file": str(self.nats.token_file),
+            "vault_key_file": str(self.state / "vault.key"),
+            "state_dir": str(self.state),
+            "clones_dir": str(self.clones),
+            "mariadb_socket": str(self.mariadb.socket),
+            "mariadb_admin_user": self.mariadb.admin_user,
+            "mariadb_admin_password_file": str(self.mariadb.admin_password_file),
+            "php_user": self.php.site_account or "",
+            "edge_url": self.url,
+            "gateway_host": "127.0.0.1",
+            "gateway_port": str(self.ports["gateway"]),
+            "status_host": "127.0.0.1",
+            "status_port": str(self.ports["status"]),
+        } | dict(self.options.settings or {})
+
+    @property
+    def url(self) -> str:
+        """Clones are named `<id>.localhost`, so people come by `localhost` whatever address we listen on."""
+        return f"http://localhost:{self.port}"
+
+    def _edge(self, caddy: Caddy) -> dict[str, object]:
+        return edge_config(
+            port=caddy.port,
+            listen=[caddy.host],
+            clones_dir=self.clones,
+            php_socket=self.php.socket,
+            gateway=f"127.0.0.1:{self.ports['gateway']}",
+            status=f"127.0.0.1:{self.ports['status']}",
+            admin_socket=caddy.admin_socket,
+            storage=caddy.storage,
+        )
+
+    def write_run_file(self, pids: dict[str, int]) -> None:
+        """Tell the command line where everything is."""
+        Instance(
+            pid=os.getpid(),
+            edge_url=self.url,
+            nats_url=self.nats.url,
+            nats_token_file=str(self.nats.token_file),
+            nats_monitor_url=self.nats.monitor_url,
+            mariadb_socket=str(self.mariadb.socket),
+            pids=pids,
+        ).write(self.state)
+
+    def banner(self) -> str:
+        """What people want to know once everything runs."""
+        return f"Siteferry is ready at {self.url} (state in {self.state}; Ctrl-C stops)"
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"siteferry: {message}\n")

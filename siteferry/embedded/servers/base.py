@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
+
+TROUBLE = re.compile(r"\b(?:warn(?:ing)?|err(?:or)?|alert|crit(?:ical)?|fatal|fault|panic|emerg)\b", re.IGNORECASE)
 
 
 class ServerError(RuntimeError):
@@ -75,6 +78,10 @@ class Server(ABC):
     @abstractmethod
     def is_ready(self) -> bool:
         """One quick probe, never longer than about a second, never an exception."""
+
+    def shows(self, line: str) -> bool:
+        """Whether a line it printed is worth showing to the person at the terminal; the log file gets all."""
+        return bool(TROUBLE.search(line))
 
     def wait_ready(self, timeout: float | None = None, *, alive: Callable[[], bool] = lambda: True) -> None:
         """Block until ready. Raises `ServerError` when `alive` says no or the time is up."""

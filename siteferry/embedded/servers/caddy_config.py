@@ -50,6 +50,7 @@ CLONE_PHP_VALUES: Mapping[str, str] = {
     "upload_tmp_dir": "{clone}/tmp",
     "session.save_path": "{clone}/tmp",
     "error_log": "{clone}/log/php.log",
+    "sendmail_path": "/bin/sh '{clone}/guard/sendmail.sh'",
     "memory_limit": "256M",
     "max_execution_time": "120",
     "upload_max_filesize": "128M",

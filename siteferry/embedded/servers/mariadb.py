@@ -125,7 +125,12 @@ class MariaDB(Server):
         make_directory(fresh, mode=0o700, owner=self.account)
         account = self.account or pwd.getpwuid(os.geteuid()).pw_name
         command = [find_binary("mariadb-install-db", hint=HINT), "--no-defaults", f"--datadir={fresh}"]
-        command += ["--skip-test-db", f"--auth-root-socket-user={account}", "--innodb-log-file-size=8M"]
+        command += [
+            "--skip-test-db",
+            "--skip-name-resolve",
+            f"--auth-root-socket-user={account}",
+            "--innodb-log-file-size=8M",
+        ]
         command += [f"--user={account}"] if running_as_root() else []
         done = subprocess.run(command, capture_output=True, text=True, env=self.env(), stdin=subprocess.DEVNULL)
         if done.returncode:
