@@ -1,0 +1,104 @@
+"""Wiring of the status service: bus, projectors, live hub and HTTP server, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
+from services.status import health
+from services.status.projector import Projector
+from services.status.service import Service
+from services.status.settings import StatusSettings
+from shared import log, streams
+from shared.bus import Bus, connect
+from shared.lifecycle import eternal, stop_on_signals
+from shared.subjects import KINDS
+
+logger = log.get(__name__)
+
+DRAIN = 2
+"""Seconds connections get to end after they were told; uvicorn's default is for ever."""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The HTTP side."""
+    app = FastAPI(title="Siteferry status", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.service = service
+    app.include_router(health.router)
+    return app
+
+
+async def install(bus: Bus, *, replicas: int) -> None:
+    """Make sure streams, consumers and buckets exist, however long JetStream needs to be there."""
+    while True:
+        try:
+            await streams.install(bus.js, replicas=replicas)
+        except (NatsError, APIError, TimeoutError) as error:
+            logger.warning("JetStream is not ready, trying again", error=repr(error))
+            await asyncio.sleep(1)
+        else:
+            return
+
+
+async def work(service: Service) -> None:
+    """Everything that needs NATS, until cancelled."""
+    async with connect(service.settings, service="status") as bus:
+        await install(bus, replicas=service.settings.replicas)
+        service.projectors = [Projector(bus, kind) for kind in KINDS]
+        service.bus = bus
+        async with asyncio.TaskGroup() as group:
+            for part in service.projectors:
+                group.create_task(eternal(part.feed.name, part.run(), service.stop), name=part.feed.name)
+
+
+async def serve(service: Service) -> None:
+    """Listen until the service stops."""
+    settings = service.settings
+    config = uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=16 * 1024,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=DRAIN,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    logger.info("listening", url=f"http://{host}:{port}")
+    async with asyncio.TaskGroup() as group:
+        # serve() would take the signals from us
+        group.create_task(eternal("the HTTP server", server._serve(sockets=[listener]), service.stop), name="http")
+        await service.stop.wait()
+        server.should_exit = True
+
+
+async def run(settings: StatusSettings) -> None:
+    """Live until a signal comes."""
+    async with stop_on_signals() as stop, asyncio.TaskGroup() as group:
+        service = Service(settings, stop)
+        group.create_task(serve(service), name="serve")
+        working = group.create_task(work(service), name="work")
+        await stop.wait()
+        working.cancel()
+
+
+def main() -> None:
+    """Entry point of `python -m services.status`."""
+    settings = StatusSettings()
+    log.configure("status", fmt=settings.log_format, level=settings.log_level)
+    asyncio.run(run(settings))
+
+
+def _listen(settings: StatusSettings) -> socket.socket:
+    return socket.create_server((settings.status_host, settings.status_port), backlog=2048)

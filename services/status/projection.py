@@ -1,0 +1,114 @@
+"""The projection: what the streams say about every job and clone, in two buckets.
+
+A state is always the fold of the whole story up to its sequence, never of the messages one replica happened to get.
+So replicas may overlap, die and be given messages twice or out of order: the result is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KeyValue
+from pydantic import BaseModel, ValidationError
+
+from services.status import story
+from shared import streams
+from shared.bus import Bus
+from shared.events import fold, fold_clone
+from shared.jobs import Clone, Job
+
+Model = TypeVar("Model", Job, Clone)
+
+
+class Conflict(Exception):
+    """Somebody else wrote this job meanwhile; read it again."""
+
+
+@dataclass(slots=True)
+class State:
+    """One job and its clone as stored, with the revisions a compare-and-set needs."""
+
+    job: Job | None = None
+    clone: Clone | None = None
+    job_revision: int = 0
+    clone_revision: int = 0
+
+    @property
+    def seq(self) -> int:
+        """Everything up to this sequence is in the state."""
+        return 0 if self.job is None else self.job.seq
+
+    def after(self, entries: Iterable[story.Entry]) -> State:
+        """The state after more of the story. The caller vouches that no message lies between."""
+        job, clone = self.job, self.clone
+        for entry in entries:
+            if entry.message is not None:
+                job = fold(job, entry.message, entry.seq)
+                clone = fold_clone(clone, entry.message, entry.seq)
+        return State(job, clone, self.job_revision, self.clone_revision)
+
+
+class Projection:
+    """Reads and writes the buckets `jobs` and `clones`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def load(self, job_id: str) -> State:
+        """What is stored now."""
+        job, job_revision = await _get(await self._bus.bucket(streams.JOBS), job_id, Job)
+        clone, clone_revision = None, 0
+        if job_id.startswith("clone-"):
+            clone, clone_revision = await _get(await self._bus.bucket(streams.CLONES), job_id, Clone)
+        return State(job, clone, job_revision, clone_revision)
+
+    async def save(self, old: State, new: State) -> State:
+        """Store what changed. Raises Conflict when the stored state is no longer `old`.
+
+        The clone goes first: after a kill between the two writes, folding again from the older job changes the clone
+        no more.
+        """
+        if new.clone is not None and (new.clone != old.clone or new.clone_revision == 0):
+            bucket = await self._bus.bucket(streams.CLONES)
+            new.clone_revision = await _put(bucket, new.clone.clone_id, new.clone, new.clone_revision)
+        if new.job is not None and (new.job != old.job or new.job_revision == 0):
+            bucket = await self._bus.bucket(streams.JOBS)
+            new.job_revision = await _put(bucket, new.job.job_id, new.job, new.job_revision)
+        return new
+
+    async def refresh(self, job_id: str) -> State:
+        """Fold what the stream holds behind the stored state and store it. Raises Conflict, nats errors."""
+        old = await self.load(job_id)
+        return await self.save(old, old.after(await self.behind(job_id, old.seq)))
+
+    async def behind(self, job_id: str, seq: int) -> list[story.Entry]:
+        """The story behind a sequence."""
+        return [entry async for entry in story.read(self._bus.nc, job_id, after=seq)]
+
+
+def encode(record: BaseModel) -> bytes:
+    """The bytes stored for a record; the same record always gives the same bytes."""
+    return record.model_dump_json().encode()
+
+
+async def _get(bucket: KeyValue, key: str, model: type[Model]) -> tuple[Model | None, int]:
+    try:
+        entry = await bucket.get(key)
+    except KeyDeletedError as error:
+        return None, error.entry.revision or 0
+    except KeyNotFoundError:
+        return None, 0
+    try:
+        return model.model_validate_json(entry.value or b""), entry.revision or 0
+    except ValidationError:
+        return None, entry.revision or 0  # nothing a reader could use: fold it anew from the stream
+
+
+async def _put(bucket: KeyValue, key: str, record: BaseModel, revision: int) -> int:
+    try:
+        return await bucket.update(key, encode(record), last=revision)
+    except KeyWrongLastSequenceError as error:
+        raise Conflict(key) from error

@@ -1,0 +1,141 @@
+"""The loop that keeps the projection current: one durable consumer per stream, shared by all replicas.
+
+A message is a doorbell. What is folded is the story behind the stored state, read from the stream, so it does not
+matter which replica is rung, how often or in which order. As long as this process is the only one being served (the
+consumer's sequence has no holes) the messages themselves are that story, and the read is saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass
+
+from nats.aio.msg import Msg
+
+from services.status import metrics
+from services.status.projection import Conflict, Projection, State
+from services.status.pull import Feed
+from services.status.story import Entry, Unreadable, entry_of
+from shared import streams
+from shared.bus import Bus
+from shared.log import get
+from shared.subjects import Kind
+
+log = get(__name__)
+
+CACHE = 2000
+"""Jobs whose state is kept in memory."""
+PARALLEL = 32
+"""Jobs folded at the same time."""
+TRIES = 20
+"""Times a job is read again because another replica was faster or a follower was behind."""
+POISON = 20
+"""Deliveries after which a message is given up: it fails for a reason that does not pass."""
+
+
+class Behind(Exception):
+    """The server we read from does not hold the message yet that another one delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """One delivered message with what it says."""
+
+    msg: Msg
+    entry: Entry
+
+
+class Projector:
+    """Folds one stream."""
+
+    def __init__(self, bus: Bus, kind: Kind) -> None:
+        self.kind = kind
+        self.feed = Feed(bus.nc, streams.STREAMS[kind], streams.PROJECTOR)
+        self._projection = Projection(bus)
+        self._known: OrderedDict[str, State] = OrderedDict()
+        self._consumer_seq = 0
+        self._slots = asyncio.Semaphore(PARALLEL)
+
+    async def run(self) -> None:
+        """Fold for ever. One message's trouble is logged and counted, and never stops the others."""
+        async for msgs in self.feed.batches():
+            await self._batch(msgs)
+
+    async def _batch(self, msgs: list[Msg]) -> None:
+        self._watch_for_holes(msgs)
+        stories: defaultdict[str, list[Ring]] = defaultdict(list)
+        for msg in msgs:
+            ring = self._read(msg)
+            if ring is None or ring.entry.message is None:
+                await msg.ack()
+            else:
+                stories[ring.entry.job_id].append(ring)
+        await asyncio.gather(*(self._story(job_id, rings) for job_id, rings in stories.items()))
+        metrics.PENDING.labels(self.kind).set(msgs[-1].metadata.num_pending)
+
+    def _watch_for_holes(self, msgs: list[Msg]) -> None:
+        """Forget what we know when another replica was given messages in between, or some never reached us."""
+        for msg in msgs:
+            seq = msg.metadata.sequence.consumer
+            if seq != self._consumer_seq + 1:
+                self._known.clear()
+            self._consumer_seq = seq
+
+    def _read(self, msg: Msg) -> Ring | None:
+        try:
+            return Ring(msg, entry_of(msg.subject, msg.metadata.sequence.stream, msg.data))
+        except Unreadable as error:
+            metrics.SKIPPED.labels(self.kind).inc()
+            log.warning("skipped a message that can not be read", message=str(error))
+            return None
+
+    async def _story(self, job_id: str, rings: list[Ring]) -> None:
+        async with self._slots:
+            try:
+                await self._fold(job_id, rings)
+            except Exception as error:
+                self._known.pop(job_id, None)
+                metrics.FAILED.labels(self.kind).inc()
+                deliveries = max(ring.msg.metadata.num_delivered for ring in rings)
+                log.warning("could not store a job's state", job=job_id, error=repr(error), deliveries=deliveries)
+                if deliveries < POISON:
+                    return  # not acknowledged, so it comes again
+                metrics.SKIPPED.labels(self.kind).inc(len(rings))
+                log.error("gave up a message", job=job_id, seq=[ring.entry.seq for ring in rings])
+        for ring in rings:
+            await ring.msg.ack()
+        metrics.FOLDED.labels(self.kind).inc(len(rings))
+        metrics.LAG.labels(self.kind).set(max(0.0, time.time() - rings[-1].msg.metadata.timestamp.timestamp()))
+
+    async def _fold(self, job_id: str, rings: list[Ring]) -> None:
+        known = self._known.pop(job_id, None)
+        if known is not None:
+            entries = sorted((ring.entry for ring in rings), key=lambda entry: entry.seq)
+            try:
+                self._remember(job_id, await self._projection.save(known, known.after(entries)))
+                return
+            except Conflict:
+                metrics.CONFLICTS.labels(self.kind).inc()
+        self._remember(job_id, await self._catch_up(job_id, max(ring.entry.seq for ring in rings)))
+
+    async def _catch_up(self, job_id: str, until: int) -> State:
+        """Fold from the stored state to at least the message that rang. Raises Behind, nats errors."""
+        for attempt in range(TRIES):
+            state = await self._projection.load(job_id)
+            if state.seq >= until:
+                return state
+            entries = await self._projection.behind(job_id, state.seq)
+            if entries and entries[-1].seq >= until:
+                try:
+                    return await self._projection.save(state, state.after(entries))
+                except Conflict:
+                    metrics.CONFLICTS.labels(self.kind).inc()
+            await asyncio.sleep(0.01 * attempt)
+        raise Behind(job_id)
+
+    def _remember(self, job_id: str, state: State) -> None:
+        self._known[job_id] = state
+        while len(self._known) > CACHE:
+            self._known.popitem(last=False)

@@ -1,0 +1,28 @@
+"""The parts of a running status service, and whether they are well."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from services.status.projector import Projector
+from services.status.settings import StatusSettings
+from shared.bus import Bus
+
+
+@dataclass
+class Service:
+    """What requests need. `bus` is None until NATS has been reached for the first time."""
+
+    settings: StatusSettings
+    stop: asyncio.Event
+    bus: Bus | None = None
+    projectors: list[Projector] = field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        """Why this process is not ready to serve; empty when it is."""
+        if self.stop.is_set():
+            return ["stopping"]
+        if self.bus is None or not self.bus.nc.is_connected:
+            return ["not connected to NATS"]
+        return [f"consumer {part.feed.name} is silent" for part in self.projectors if not part.feed.alive()]

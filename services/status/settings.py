@@ -1,0 +1,32 @@
+"""Settings of the status service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.settings import Settings
+
+
+class StatusSettings(Settings):
+    """What the status service needs besides the bus."""
+
+    status_host: str = "127.0.0.1"
+    """Address to listen on; the edge (Caddy) stands in front."""
+    status_port: int = Field(8082, ge=0, le=65535)
+    """Port to listen on; 0: a free one, which the log tells."""
+    allowed_origins: str = ""
+    """Comma-separated origins besides that of `edge_url` whose pages may open a WebSocket, such as `https://a.example`."""
+    max_connections: int = Field(5000, ge=1)
+    """Live connections (WebSocket and SSE) one process accepts; more are asked to come back later."""
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Origins whose pages may open a WebSocket: exact matches only, never a pattern. Clones are other origins."""
+        extra = (origin.strip().rstrip("/") for origin in self.allowed_origins.split(","))
+        return frozenset({origin_of(self.edge_url), *filter(None, extra)})
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, as a browser writes them into the Origin header."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}".lower()
