@@ -169,8 +169,9 @@ class Child:
     def _line(self, raw: bytes) -> None:
         text = raw.decode(errors="replace").rstrip()
         if text:
+            show = self.server.shows(text)
             self._last = [*self._last[-LAST_LINES:], text]
-            self._log.write(self.server.name, text, show=self.server.shows(text))
+            self._log.write(self.server.name, text, show=show)
 
     def _tail(self) -> str:
         return "\n".join(f"  {line}" for line in self._last) or "  (it said nothing)"

@@ -13,9 +13,9 @@ from pathlib import Path
 from shared.vault import KeyRing
 from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
 from siteferry.embedded.logs import MergedLog
-from siteferry.embedded.ports import who_listens
 from siteferry.embedded.servers import Caddy, MariaDB, Nats, PhpFpm, Server, ServerError, edge_config, free_port
-from siteferry.embedded.servers.base import checked_directory, make_directory, port_in_use, running_as_root
+from siteferry.embedded.servers.base import checked_directory, make_directory, running_as_root
+from siteferry.embedded.servers.ports import require_free_port
 from siteferry.embedded.services import Service, installed
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
 
@@ -79,9 +79,11 @@ async def _run(state: Path, options: Options) -> None:
         supervisor = Supervisor(house.stages(), log, backoff=Backoff())
         supervisor.on_change = lambda: house.write_run_file(supervisor.pids)
         async with stop_by_signals(supervisor):
-            await supervisor.run(lambda: log.say(house.banner()))
-        with suppress(FileNotFoundError):
-            (state / RUN).unlink()
+            try:
+                await supervisor.run(lambda: log.say(house.banner()))
+            finally:
+                with suppress(FileNotFoundError):
+                    (state / RUN).unlink()
         log.say("stopped; `siteferry up` continues where this ended")
     finally:
         log.close()
@@ -94,10 +96,10 @@ class House:
         """Raises `ServerError` when the port is taken."""
         self.state, self.options = state, options
         self.port = options.port or free_port(options.host)
-        if port_in_use(self.port, options.host):
-            raise ServerError(
-                f"port {self.port} is in use{who_listens(self.port)}; choose another: siteferry up --port PORT"
-            )
+        try:
+            require_free_port(self.port, options.host)
+        except ServerError as error:
+            raise ServerError(f"{error}; choose another: siteferry up --port PORT") from None
         self.ports = {"gateway": free_port(), "status": free_port()}
         self.clones = make_directory(state / "clones", mode=0o711)
         self.nats = Nats(state / "nats")

@@ -8,12 +8,13 @@ A server can be used alone and synchronously, which is how tests and the demo us
 `siteferry up` runs the same objects under `siteferry.embedded.supervisor`.
 """
 
-from siteferry.embedded.servers.base import Server, ServerError, free_port
+from siteferry.embedded.servers.base import Server, ServerError
 from siteferry.embedded.servers.caddy import Caddy
 from siteferry.embedded.servers.caddy_config import BasicAuth, FarmSite, edge_config, farm_config
 from siteferry.embedded.servers.mariadb import MariaDB
 from siteferry.embedded.servers.nats import Nats
 from siteferry.embedded.servers.phpfpm import PhpFpm
+from siteferry.embedded.servers.ports import free_port
 from siteferry.embedded.servers.process import ServerProcess, running, start
 
 __all__ = [

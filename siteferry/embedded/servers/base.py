@@ -8,7 +8,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -155,36 +154,6 @@ def secret_file(path: Path) -> str:
         return path.read_text().strip()
     write_file(path, secrets.token_hex(24) + "\n", mode=0o600)
     return path.read_text().strip()
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on now."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server of ours could not listen there."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-        return False
-
-
-def accepts(address: Path | tuple[str, int], *, timeout: float = 1.0) -> bool:
-    """Whether somebody accepts connections at a unix socket or a host and port."""
-    family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.settimeout(timeout)
-        try:
-            probe.connect(str(address) if isinstance(address, Path) else address)
-        except OSError:
-            return False
-        return True
 
 
 def first_untraversable(path: Path, account: str) -> Path | None:

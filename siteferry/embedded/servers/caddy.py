@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from siteferry.embedded.servers.base import Server, ServerError, accepts, find_binary, free_port, write_file
+from siteferry.embedded.servers.base import Server, ServerError, find_binary, write_file
+from siteferry.embedded.servers.ports import accepts, free_port, require_free_port
 from siteferry.embedded.servers.sockets import prepare_socket_directory, socket_path
 
 Json = dict[str, Any]
@@ -54,6 +55,7 @@ class Caddy(Server):
     def prepare(self) -> None:
         super().prepare()
         self.port = self.port or free_port(self.host)
+        require_free_port(self.port, self.host)
         prepare_socket_directory(self.admin_socket)
         self._write()
 

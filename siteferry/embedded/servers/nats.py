@@ -9,14 +9,12 @@ from typing import ClassVar
 
 from siteferry.embedded.servers.base import (
     Server,
-    accepts,
     find_binary,
-    free_port,
     make_directory,
-    port_in_use,
     secret_file,
     write_file,
 )
+from siteferry.embedded.servers.ports import accepts, free_port, port_in_use, require_free_port
 
 CONFIG = """\
 server_name: siteferry
@@ -93,6 +91,8 @@ class Nats(Server):
             usable = known and known not in chosen and not port_in_use(known)
             chosen.append(wanted or (known if usable else free_port()))
         self.port, self.monitor_port = chosen
+        for port in chosen:
+            require_free_port(port)
         write_file(memory, json.dumps(chosen))
 
     def argv(self) -> list[str]:

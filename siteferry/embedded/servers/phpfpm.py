@@ -14,13 +14,13 @@ from typing import ClassVar
 
 from siteferry.embedded.servers.base import (
     Server,
-    accepts,
     find_binary,
     make_directory,
     require_traversable,
     running_as_root,
     write_file,
 )
+from siteferry.embedded.servers.ports import accepts
 from siteferry.embedded.servers.sockets import prepare_socket_directory, socket_path
 
 HINT = "apt-get install php-fpm"
