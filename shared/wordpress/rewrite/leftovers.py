@@ -1,0 +1,76 @@
+"""What of the source is still in a value after rewriting, however it is written."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+
+from .matcher import Cursor, Matcher
+from .report import Kind
+
+_BASE64_LEFT = re.compile(rb"[A-Za-z0-9+/]*\Z")
+_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]*")
+_WINDOW = 1 << 12
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A source URL or path found at `offset` of a value; `text` is what stands there (decoded, for base64)."""
+
+    kind: Kind
+    offset: int
+    text: bytes
+
+
+def scan(matcher: Matcher, value: bytes) -> list[Leftover]:
+    """All leftovers of a value, serialized or not: lengths and keys do not matter for what is still visible."""
+    found: list[Leftover] = []
+    cursor, covered = Cursor(matcher, value), 0
+    while cursor.peek() < len(value):
+        at, anchor = cursor.take()
+        hit = anchor.locate(value, at, 0, len(value))
+        if hit is not None and hit.start >= covered and value[hit.start : hit.end] != hit.replacement:
+            found.append(Leftover(hit.kind, hit.start, value[hit.start : hit.end]))
+            covered = hit.end
+    return found + _in_base64(matcher, value)
+
+
+def _in_base64(matcher: Matcher, value: bytes) -> list[Leftover]:
+    """Blobs of base64 that hold a source host, seen by what the host looks like at each of three alignments."""
+    found: list[Leftover] = []
+    for needle in matcher.base64_needles:
+        position = value.find(needle)
+        while position >= 0:
+            begin, end = _run(value, position)
+            decoded = _decode(value[begin:end], position - begin)
+            found += [Leftover(Kind.BASE64, begin, left.text) for left in _visible(matcher, decoded)]
+            position = value.find(needle, end)
+    return found
+
+
+def _run(value: bytes, position: int) -> tuple[int, int]:
+    """The stretch of base64 around a position, at most `_WINDOW` to either side."""
+    left = _BASE64_RUN.match(value[max(0, position - _WINDOW) : position][::-1])
+    right = _BASE64_RUN.match(value, position, min(len(value), position + _WINDOW))
+    return position - (left.end() if left else 0), right.end() if right else position
+
+
+def _decode(run: bytes, at: int) -> bytes:
+    """Decodes at each alignment that may be the blob's own and returns what was readable, joined."""
+    pieces = []
+    for shift in range(4):
+        part = run[shift:]
+        part = part[: len(part) // 4 * 4]
+        pieces.append(base64.b64decode(part))
+    return b"\n".join(pieces)
+
+
+def _visible(matcher: Matcher, decoded: bytes) -> list[Leftover]:
+    cursor, found = Cursor(matcher, decoded), []
+    while cursor.peek() < len(decoded):
+        at, anchor = cursor.take()
+        hit = anchor.locate(decoded, at, 0, len(decoded))
+        if hit is not None and hit.kind is not Kind.PATH:
+            found.append(Leftover(Kind.BASE64, at, decoded[hit.start : hit.end]))
+    return found

@@ -1,0 +1,155 @@
+"""The grammar of PHP's serialize(), on bytes: https://www.php.net/manual/en/function.serialize.php.
+
+Nothing is unserialized: no class is looked up, no object is made. The walker only proves that a value is readable
+from its first to its last byte and hands every string payload to a visitor, which tells by how many bytes it changed
+it. Tokens: N b i d s S a O C E r R. Any other token, and any wrong length or count, makes the value unreadable.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Protocol
+
+HEAD = re.compile(rb'[ \t\r\n\0\x0b]*+(?=s:[0-9]{1,10}:"|a:[0-9]{1,10}:\{|[OCE]:[0-9]{1,10}:")')
+"""What a serialized value that can hold a string begins with; its match ends where the value begins."""
+
+_SCALAR = re.compile(
+    rb"(?:(i:[+-]?[0-9]+;)|N;|b:[01];|d:(?:-?INF|NAN|[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?);|[rR]:[0-9]+;)"
+)
+_LENGTH = re.compile(rb"([sSaOCE]):([0-9]{1,10}):([\"{])")
+_COUNT = re.compile(rb'":([0-9]{1,10}):\{')
+_ESCAPED_UNITS = re.compile(rb"(?:[^\\]|\\[0-9a-fA-F]{2})*", re.DOTALL)
+_ARRAY_OBJECT = re.compile(rb"x:i:[0-9]+;")
+
+
+class Unreadable(Exception):
+    """PHP could not read this value either: a wrong length, a wrong count, an unknown token."""
+
+
+class Part(Enum):
+    """What a piece of a serialized value is, as far as a visitor cares."""
+
+    STRING = "string"
+    KEY = "key"
+    NAME = "name"
+    ENUM = "enum"
+    ESCAPED = "escaped"
+    OPAQUE = "opaque"
+
+
+class Visitor(Protocol):
+    """Told about every piece that is longer than a number. `length_at` is where the length's digits stand."""
+
+    def string(self, start: int, end: int, length_at: int) -> None:
+        """A value string's payload is data[start:end]; its digits are data[length_at : start - 2]."""
+
+    def body(self, start: int, end: int, length_at: int) -> None:
+        """The body of a C: token, whose digits end where `:{` begins."""
+
+    def other(self, part: Part, start: int, end: int) -> None:
+        """A piece that must not change."""
+
+
+def walk(data: bytes, start: int, end: int, visitor: Visitor) -> int:
+    """Reads one value at `start` and returns where it ends; raises Unreadable. Time is linear, depth costs no stack."""
+    position, remaining = start, 1
+    open_items: list[int] = []
+    while True:
+        while remaining == 0:
+            if not open_items:
+                return position
+            if data[position : position + 1] != b"}" or position >= end:
+                raise Unreadable
+            position, remaining = position + 1, open_items.pop()
+        is_key = bool(open_items) and remaining % 2 == 0
+        remaining -= 1
+        scalar = _SCALAR.match(data, position, end)
+        if scalar is not None:
+            if is_key and scalar[1] is None:
+                raise Unreadable
+            position = scalar.end()
+            continue
+        token = _LENGTH.match(data, position, end)
+        if token is None:
+            raise Unreadable
+        letter, size, begin = token[1], int(token[2]), token.end()
+        if (letter == b"a") != (token[3] == b"{") or (is_key and letter not in b"sS"):
+            raise Unreadable
+        if letter == b"a":
+            open_items.append(remaining)
+            position, remaining = begin, 2 * size
+        elif letter == b"s":
+            position = begin + size + 2
+            if position > end or data[position - 2 : position] != b'";':
+                raise Unreadable
+            if is_key:
+                visitor.other(Part.KEY, begin, begin + size)
+            else:
+                visitor.string(begin, begin + size, token.start(2))
+        elif letter == b"O":
+            position, count = _object(data, begin, size, end, visitor)
+            open_items.append(remaining)
+            remaining = 2 * count
+        else:
+            position = _rare(data, letter, begin, size, end, visitor)
+
+
+def _object(data: bytes, begin: int, size: int, end: int, visitor: Visitor) -> tuple[int, int]:
+    """The class name and property count of an O: token; returns where the properties begin, and their number."""
+    count = _COUNT.match(data, begin + size, end)
+    if count is None:
+        raise Unreadable
+    visitor.other(Part.NAME, begin, begin + size)
+    return count.end(), int(count[1])
+
+
+def _rare(data: bytes, letter: bytes, begin: int, size: int, end: int, visitor: Visitor) -> int:
+    """The tokens S, E and C; returns where the token ends."""
+    if letter == b"S":
+        return _escaped(data, begin, size, end, visitor)
+    if letter == b"E":
+        close = begin + size
+        if data[close : close + 2] != b'";' or close + 2 > end:
+            raise Unreadable
+        visitor.other(Part.ENUM, begin, close)
+        return close + 2
+    count = _COUNT.match(data, begin + size, end)
+    if count is None:
+        raise Unreadable
+    body, close = count.end(), count.end() + int(count[1])
+    if close >= end or data[close : close + 1] != b"}":
+        raise Unreadable
+    visitor.other(Part.NAME, begin, begin + size)
+    visitor.body(body, close, count.start(1))
+    return close + 1
+
+
+def _escaped(data: bytes, begin: int, size: int, end: int, visitor: Visitor) -> int:
+    """An S: token: `size` units, each one byte or a backslash with two hexadecimal digits."""
+    close = data.find(b'";', begin, end)
+    while close >= 0:
+        units = _ESCAPED_UNITS.match(data, begin, close)
+        if units is None or units.end() != close:
+            raise Unreadable
+        length = close - begin - 2 * data.count(b"\\", begin, close)
+        if length == size:
+            visitor.other(Part.ESCAPED, begin, close)
+            return close + 2
+        if length > size:
+            break
+        close = data.find(b'";', close + 1, end)
+    raise Unreadable
+
+
+def custom_body_values(data: bytes, start: int, end: int) -> tuple[int, bytes] | None:
+    """How the body of a C: token holds its values: where the first begins, and what separates it from the next.
+
+    ArrayObject and ArrayIterator write `x:i:FLAGS;VALUE;m:MEMBERS`; most other classes write one value. None if the
+    body begins with neither.
+    """
+    array_object = _ARRAY_OBJECT.match(data, start, end)
+    if array_object is not None:
+        return array_object.end(), b";m:"
+    head = HEAD.match(data, start, end)
+    return (start, b"") if head is not None and head.end() == start else None

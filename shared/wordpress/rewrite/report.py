@@ -1,0 +1,141 @@
+"""What rewriting did and what it left alone, counted per table and column."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+MAX_SAMPLES = 5
+"""Sample locations kept for each reason."""
+
+
+class Kind(StrEnum):
+    """How a replaced URL or path was spelled, or what its value was wrapped in."""
+
+    PLAIN = "plain"
+    JSON = "json"
+    URLENCODED = "urlencoded"
+    ENTITY = "entity"
+    BARE = "bare"
+    PATH = "path"
+    SERIALIZED = "serialized"
+    BASE64 = "base64"
+
+
+class Reason(StrEnum):
+    """Why a source URL or path was left where it stands."""
+
+    UNREADABLE = "unreadable_serialized"
+    KEY = "array_key_or_property_name"
+    NAME = "class_name"
+    ENUM = "enum"
+    CUSTOM = "custom_serialized_body"
+    ESCAPED_STRING = "escaped_serialized_string"
+    ESCAPED_SERIALIZED = "serialized_inside_escaped_text"
+    TRAILING = "bytes_after_serialized_value"
+    TOO_DEEP = "nested_too_deep"
+    SCHEME = "other_scheme"
+    CREDENTIALS = "user_in_url"
+    BASE64 = "base64"
+
+
+@dataclass
+class ColumnReport:
+    """Counts of one column. `matched` and `changed` are values; `kinds` and `left` are occurrences in them."""
+
+    matched: int = 0
+    changed: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: ColumnReport) -> ColumnReport:
+        return ColumnReport(
+            self.matched + other.matched,
+            self.changed + other.changed,
+            self.kinds + other.kinds,
+            self.left + other.left,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "matched": self.matched,
+            "changed": self.changed,
+            "kinds": dict(sorted(self.kinds.items())),
+            "left": dict(sorted(self.left.items())),
+        }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where something was left alone: the row is named by its first column, the value itself is not repeated."""
+
+    table: str
+    column: str
+    row: str
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"table": self.table, "column": self.column, "row": self.row, "reason": self.reason}
+
+
+@dataclass
+class RewriteReport:
+    """Everything one rewriter did; add the reports of several workers with `+`. `rows` counts rows read per table."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    columns: dict[tuple[str, str], ColumnReport] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+
+    def column(self, table: str, name: str) -> ColumnReport:
+        """The counts of one column, to be added to."""
+        return self.columns.setdefault((table, name), ColumnReport())
+
+    def note(self, place: Place, kinds: Iterable[str], left: Iterable[str], *, changed: bool) -> None:
+        """Counts one value that held a candidate."""
+        counts = self.column(place.table, place.column)
+        counts.matched += 1
+        counts.changed += changed
+        counts.kinds.update(kinds)
+        for reason in left:
+            counts.left[reason] += 1
+            self._sample(Sample(place.table, place.column, place.row, reason))
+
+    def _sample(self, sample: Sample) -> None:
+        if sample not in self.samples and sum(s.reason == sample.reason for s in self.samples) < MAX_SAMPLES:
+            self.samples.append(sample)
+
+    @property
+    def total(self) -> ColumnReport:
+        """The sum over all columns."""
+        return sum(self.columns.values(), ColumnReport())
+
+    def __add__(self, other: RewriteReport) -> RewriteReport:
+        merged = RewriteReport(self.rows + other.rows, dict(self.columns), list(self.samples))
+        for key, counts in other.columns.items():
+            merged.columns[key] = merged.columns.get(key, ColumnReport()) + counts
+        for sample in other.samples:
+            merged._sample(sample)
+        return merged
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: totals, tables with their columns, samples."""
+        tables: dict[str, Any] = {table: {"rows": rows, "columns": {}} for table, rows in sorted(self.rows.items())}
+        for (table, column), counts in sorted(self.columns.items()):
+            tables.setdefault(table, {"rows": 0, "columns": {}})["columns"][column] = counts.to_dict()
+        return {
+            "total": {"rows": self.rows.total(), **self.total.to_dict()},
+            "tables": tables,
+            "samples": [sample.to_dict() for sample in self.samples],
+        }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands, for the report."""
+
+    table: str = ""
+    column: str = ""
+    row: str = ""

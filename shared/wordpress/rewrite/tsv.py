@@ -1,0 +1,25 @@
+"""Rows in LOAD DATA format: fields end in a tab, rows in a newline; backslash escapes both, itself, NUL, CR and SUB."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_DECODED = {b"n": b"\n", b"t": b"\t", b"0": b"\0", b"r": b"\r", b"Z": b"\x1a", b"b": b"\b"}
+
+
+def unescape(cell: bytes) -> bytes:
+    """The value of a field. NULL (backslash N alone) has none: callers look for it before."""
+    if b"\\" not in cell:
+        return cell
+    if b"\xff" in cell or b"\\0" in cell or b"\\Z" in cell or b"\\b" in cell:
+        return _ESCAPE.sub(lambda escape: _DECODED.get(escape[1], escape[1]), cell)
+    # No byte FF in it (UTF-8 has none), so that byte can stand for a backslash while the escapes are replaced.
+    marked = cell.replace(b"\\\\", b"\xff").replace(b"\\n", b"\n").replace(b"\\t", b"\t").replace(b"\\r", b"\r")
+    return marked.replace(b"\\", b"").replace(b"\xff", b"\\")
+
+
+def escape(value: bytes) -> bytes:
+    """A value as a field."""
+    value = value.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\t", b"\\t")
+    return value.replace(b"\0", b"\\0").replace(b"\r", b"\\r").replace(b"\x1a", b"\\Z")
