@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import BaseModel, ValidationError
 
@@ -97,10 +97,9 @@ def encode(record: BaseModel) -> bytes:
 async def _get(bucket: KeyValue, key: str, model: type[Model]) -> tuple[Model | None, int]:
     try:
         entry = await bucket.get(key)
-    except KeyDeletedError as error:
-        return None, error.entry.revision or 0
-    except KeyNotFoundError:
-        return None, 0
+    except KeyNotFoundError as error:
+        marker = error.entry  # of a deleted key; a later write has to name its revision
+        return None, 0 if marker is None else marker.revision or 0
     try:
         return model.model_validate_json(entry.value or b""), entry.revision or 0
     except ValidationError:

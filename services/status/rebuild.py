@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
-from nats.js.errors import NoKeysError, NotFoundError
+from nats.js.errors import BadRequestError, NoKeysError, NotFoundError
 
 from services.status.projection import Conflict, Projection, State
 from services.status.pull import direct
@@ -75,10 +75,13 @@ async def _replace(bus: Bus, job_id: str, begins: datetime | None, report: Repor
 
 
 async def _remove_untold(bus: Bus, job_id: str, old: State, new: State) -> None:
-    if new.job is None and old.job_revision:
-        await (await bus.bucket(streams.JOBS)).delete(job_id, last=old.job_revision)
-    if new.clone is None and old.clone_revision:
-        await (await bus.bucket(streams.CLONES)).delete(job_id, last=old.clone_revision)
+    try:
+        if new.job is None and old.job is not None:
+            await (await bus.bucket(streams.JOBS)).delete(job_id, last=old.job_revision)
+        if new.clone is None and old.clone is not None:
+            await (await bus.bucket(streams.CLONES)).delete(job_id, last=old.clone_revision)
+    except BadRequestError as error:
+        raise Conflict(job_id) from error
 
 
 def _predates(state: State, begins: datetime | None) -> bool:

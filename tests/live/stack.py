@@ -20,8 +20,8 @@ import httpx2
 from shared import streams
 from shared.bus import Bus, connect
 from shared.settings import Settings
-from siteferry.embedded.servers.base import free_port
 from siteferry.embedded.servers.nats import Nats
+from siteferry.embedded.servers.ports import free_port
 from siteferry.embedded.servers.process import ServerProcess, start
 
 ROOT = Path(__file__).resolve().parents[2]
