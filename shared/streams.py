@@ -6,6 +6,9 @@ nats-server#5856). Streams keep their messages (limits retention): they are the 
 
 from __future__ import annotations
 
+import asyncio
+
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -17,9 +20,12 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
+from shared.log import get
 from shared.subjects import KINDS, EventType, Kind, Lane, every, stream_subjects
+
+log = get(__name__)
 
 ACK_WAIT = 30.0
 """Seconds until an unacknowledged message is delivered again; longer than a leader election (6.5 s) plus a beat."""
@@ -135,6 +141,18 @@ async def install(js: JetStreamContext, *, replicas: int = 1) -> None:
             await js.add_consumer(STREAMS[kind], config)
     for bucket in BUCKETS.values():
         await _ensure_bucket(js, bucket, replicas)
+
+
+async def install_when_ready(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """`install`, however long JetStream needs to be there."""
+    while True:
+        try:
+            await install(js, replicas=replicas)
+        except (NatsError, APIError, TimeoutError) as error:
+            log.warning("JetStream is not ready, trying again", error=repr(error))
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 async def _upsert_stream(js: JetStreamContext, config: StreamConfig) -> None:

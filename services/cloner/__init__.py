@@ -1,0 +1,1 @@
+"""Consumes clone commands; owns clones: makes their place, fills it, proves it, ends it."""

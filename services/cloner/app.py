@@ -1,0 +1,60 @@
+"""Wiring of the cloner."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.cloner.drivers.host import HostDriver
+from services.cloner.drivers.host.mariadb import CloneDatabases
+from services.cloner.drivers.port import Provisioner
+from services.cloner.expiry import Expiry
+from services.cloner.rpc import serve_mail
+from services.cloner.settings import ClonerSettings
+from services.cloner.workflow import CloneWorkflow
+from shared import log, streams
+from shared.bus import connect
+from shared.lifecycle import eternal, stop_on_signals
+from shared.vault import KeyRing, Vault
+from shared.worker import Worker
+
+logger = log.get(__name__)
+
+
+def make_driver(settings: ClonerSettings) -> Provisioner:
+    """The driver that holds this installation's clones."""
+    databases = CloneDatabases(
+        settings.mariadb_socket, settings.mariadb_admin_user, settings.mariadb_admin_password_file
+    )
+    settings.clones_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    return HostDriver(
+        clones=settings.clones_dir.absolute(),
+        databases=databases,
+        edge_url=settings.edge_url,
+        owner=settings.owner(),
+        php_cli=settings.php_cli,
+    )
+
+
+async def run(settings: ClonerSettings) -> None:
+    """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
+    driver, keys = make_driver(settings), KeyRing.load(settings.vault_key_file)
+    async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
+        await streams.install_when_ready(bus.js, replicas=settings.replicas)
+        vault = Vault(await bus.bucket(streams.VAULT), keys)
+        worker = Worker(bus, vault, CloneWorkflow(driver, settings, keys), slots=settings.cloner_slots)
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),
+                group.create_task(eternal("mail", serve_mail(bus, driver), stop), name="mail"),
+            ]
+            logger.info("ready", slots=settings.cloner_slots)
+            await worker.run(stop)
+            for helper in helpers:
+                helper.cancel()
+
+
+def main() -> None:
+    """Entry point of `python -m services.cloner`."""
+    settings = ClonerSettings()
+    log.configure("cloner", fmt=settings.log_format, level=settings.log_level)
+    asyncio.run(run(settings))

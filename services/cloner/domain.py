@@ -1,0 +1,233 @@
+"""What is decided about a clone, as pure functions of what the connector said about the source."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.wordpress.connector.skips import row_exclusions
+
+from services.cloner.drivers.port import SiteConfig
+from services.cloner.errors import MultisiteUnsupported, NotEnoughSpace
+from services.cloner.hostbound import quarantined_path, quarantined_plugins
+from shared.events import CloneOptions
+from shared.jobs import Note
+from shared.wordpress.rewrite import PathMapping, UrlMapping
+from shared.wordpress.transfer.database import Column, Table
+from shared.wordpress.transfer.ddl import Dialect
+
+TEXT = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json"})
+"""Column types whose values pass the rewriter; numbers, dates, bits, blobs and geometry never do."""
+
+CONSTANTS = frozenset(
+    {
+        "WP_MEMORY_LIMIT",
+        "WP_MAX_MEMORY_LIMIT",
+        "WPLANG",
+        "WP_POST_REVISIONS",
+        "EMPTY_TRASH_DAYS",
+        "AUTOSAVE_INTERVAL",
+        "MEDIA_TRASH",
+        "UPLOADS",
+        "CUSTOM_USER_TABLE",
+        "CUSTOM_USER_META_TABLE",
+        "WP_DEFAULT_THEME",
+        "IMAGE_EDIT_OVERWRITE",
+        "WP_DEBUG",
+        "SCRIPT_DEBUG",
+        "CONCATENATE_SCRIPTS",
+    }
+)
+"""Constants of the source's wp-config.php a clone keeps. Everything else is the source's own business."""
+
+SPACE_FACTOR = 1.3
+DATABASE_FACTOR = 2.2
+"""Disk a database takes while it is loaded (data, indexes, log), as a multiple of what the source reports."""
+SPARE_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the steps need to know, derived from one inspection."""
+
+    tables: tuple[Table, ...]
+    views: tuple[tuple[str, str], ...]
+    roots: tuple[dict[str, Any], ...]
+    root_targets: dict[str, bytes]
+    urls: tuple[UrlMapping, ...]
+    paths: tuple[PathMapping, ...]
+    config: SiteConfig
+    content: bytes
+    mu_plugins: bytes
+    notes: tuple[Note, ...]
+
+    def is_quarantined(self, path: bytes) -> bool:
+        """Whether a file (relative to the document root) may not load on the clone."""
+        return quarantined_path(path, content=self.content, mu_plugins=self.mu_plugins) is not None
+
+
+def make_plan(
+    facts: Mapping[str, Any], *, target_url: str, document_root: str, dialect: Dialect, options: CloneOptions
+) -> Plan:
+    """The plan for one source. `facts` is the connector's inspection. Raises MultisiteUnsupported."""
+    if facts["multisite"].get("enabled"):
+        raise MultisiteUnsupported(sites=facts["multisite"].get("sites"))
+    wordpress, content, mu_plugins = _places(facts)
+    held = quarantined_plugins(facts["plugins"]["active"])
+    tables, views, excluded = _tables(facts, dialect, options)
+    config = SiteConfig(
+        prefix=facts["database"]["prefix"],
+        charset=facts["database"]["charset"] or "utf8mb4",
+        collate=facts["database"]["collate"] or "",
+        constants={name: value for name, value in facts["constants"].items() if name in CONSTANTS},
+        wordpress_path=wordpress,
+        content_path=None if content == posixpath.join(wordpress, "wp-content") else content,
+        source_host=urlsplit(facts["urls"]["home"]).netloc,
+        allow_http=tuple(options.allow_http),
+        quarantined_plugins=tuple(sorted(held)),
+    )
+    return Plan(
+        tables=tables,
+        views=views,
+        roots=tuple(facts["roots"]),
+        root_targets={root["id"]: root["target"].strip("/").encode() for root in facts["roots"]},
+        urls=_urls(facts["urls"], target_url, wordpress),
+        paths=_paths(facts["roots"], document_root),
+        config=config,
+        content=content.encode(),
+        mu_plugins=mu_plugins.encode(),
+        notes=tuple(_notes(facts, held, excluded, dialect)),
+    )
+
+
+def space_needed(file_bytes: int, tables: Sequence[Mapping[str, Any]]) -> int:
+    """Bytes the target must have free."""
+    database = sum(int(table["bytes"] or 0) for table in tables)
+    return int(file_bytes * SPACE_FACTOR + database * DATABASE_FACTOR) + SPARE_BYTES
+
+
+def check_space(needed: int, free: int) -> None:
+    """Raises NotEnoughSpace with both numbers."""
+    if needed > free:
+        text = f"The clone needs about {_human(needed)}, the clone server has {_human(free)} free."
+        raise NotEnoughSpace(text, needed_bytes=needed, free_bytes=free)
+
+
+def verify_paths(permalinks: Iterable[str], home: str) -> list[str]:
+    """Paths (with query) of the source's pages, to be fetched from the clone."""
+    base = urlsplit(home).path.rstrip("/")
+    paths = []
+    for link in permalinks:
+        parts = urlsplit(link)
+        path = parts.path.removeprefix(base) or "/"
+        paths.append(f"{path}?{parts.query}" if parts.query else path)
+    return list(dict.fromkeys(paths))
+
+
+def _places(facts: Mapping[str, Any]) -> tuple[str, str, str]:
+    """WordPress, content and mu-plugins directories relative to the clone's document root."""
+    roots = {root["id"]: root for root in facts["roots"]}
+    wordpress = roots["abspath"]["target"].strip("/")
+    paths = facts["paths"]
+
+    def place(path: str) -> str:
+        for root in sorted(facts["roots"], key=lambda root: -len(root["path"])):
+            base = root["path"].rstrip("/")
+            if path == base or path.startswith(base + "/"):
+                return posixpath.join(root["target"].strip("/"), path[len(base) :].strip("/")).strip("/")
+        return posixpath.join(wordpress, posixpath.basename(path))
+
+    return wordpress, place(paths["content_dir"].rstrip("/")), place(paths["mu_plugin_dir"].rstrip("/"))
+
+
+def _urls(urls: Mapping[str, Any], target: str, wordpress: str) -> tuple[UrlMapping, ...]:
+    home, siteurl = urls["home"].rstrip("/"), urls["siteurl"].rstrip("/")
+    mappings = [UrlMapping((home,), target)]
+    if siteurl != home:
+        mappings.append(UrlMapping((siteurl,), f"{target}/{wordpress}".rstrip("/")))
+    return tuple(mappings)
+
+
+def _paths(roots: Sequence[Mapping[str, Any]], document_root: str) -> tuple[PathMapping, ...]:
+    found = {}
+    for root in roots:
+        source = root["path"].rstrip("/")
+        if source:
+            found[source] = posixpath.join(document_root, root["target"].strip("/")).rstrip("/")
+    return tuple(PathMapping(source, target) for source, target in found.items())
+
+
+def _tables(
+    facts: Mapping[str, Any], dialect: Dialect, options: CloneOptions
+) -> tuple[tuple[Table, ...], tuple[tuple[str, str], ...], list[str]]:
+    prefix = facts["database"]["prefix"]
+    unwanted = set(options.exclude_tables)
+    tables, views, excluded = [], [], []
+    for table in facts["tables"]:
+        name, create = table["name"], _create(table)
+        if name in unwanted or name.removeprefix(prefix) in unwanted:
+            excluded.append(name)
+        elif table["kind"] == "view":
+            views.append((name, dialect.view(create)))
+        else:
+            tables.append(_table(table, dialect.table(create), prefix, options))
+    return tuple(tables), tuple(views), excluded
+
+
+def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOptions) -> Table:
+    name = table["name"]
+    columns = tuple(
+        Column(
+            name=column["name"],
+            data_type=column["data_type"].lower(),
+            rewrite=column["data_type"].lower() in TEXT and not (name == f"{prefix}posts" and column["name"] == "guid"),
+        )
+        for column in table["columns"]
+        if not column["generated"]
+    )
+    rules = row_exclusions(name.removeprefix(prefix), keep_transients=options.keep_transients)
+    return Table(
+        name=name,
+        engine=table["engine"] or "",
+        create=create,
+        columns=columns,
+        key=tuple(table["key"]),
+        where=tuple(rules),
+    )
+
+
+def _create(table: Mapping[str, Any]) -> str:
+    encoded = table.get("create_b64")
+    return base64.b64decode(encoded).decode("utf-8", "surrogateescape") if encoded else str(table["create"])
+
+
+def _notes(facts: Mapping[str, Any], held: Mapping[str, str], excluded: Sequence[str], dialect: Dialect) -> list[Note]:
+    notes = []
+
+    def add(code: str, message: str, samples: Iterable[str]) -> None:
+        names = list(samples)
+        if names:
+            notes.append(Note(code=code, message=message, count=len(names), samples=names[:20]))
+
+    add("plugins_quarantined", "Plugins that do not load on the clone", (f"{k}: {v}" for k, v in sorted(held.items())))
+    add("tables_excluded", "Tables left out as asked", excluded)
+    foreign = (f"{table['name']}: {table['reason']}" for table in facts.get("foreign_tables", ()))
+    add("tables_foreign", "Tables of other installations in the same database, not copied", foreign)
+    for kind in ("triggers", "routines", "events"):
+        add(f"{kind}_not_copied", f"Database {kind} are not copied", facts.get(kind, ()))
+    replaced = (f"{old} -> {new}" for old, new in sorted(dialect.replaced.items()))
+    add("definitions_adapted", "Collations and engines the clone's server does not have", replaced)
+    return notes
+
+
+def _human(size: int) -> str:
+    value = float(size)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TB"

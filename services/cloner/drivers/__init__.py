@@ -1,0 +1,1 @@
+"""Where clones live: one port, one package per driver."""

@@ -1,0 +1,86 @@
+"""What is generated for a clone: wp-config.php, the guard's configuration. PHP literals are written, never pasted."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from services.cloner.drivers.port import SiteConfig
+
+SALTS = (
+    "AUTH_KEY",
+    "SECURE_AUTH_KEY",
+    "LOGGED_IN_KEY",
+    "NONCE_KEY",
+    "AUTH_SALT",
+    "SECURE_AUTH_SALT",
+    "LOGGED_IN_SALT",
+    "NONCE_SALT",
+)
+PhpValue = str | int | float | bool | Sequence[str]
+
+
+def php(value: PhpValue) -> str:
+    """A PHP literal. Strings are single-quoted, where only the backslash and the quote are special."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "array(" + ", ".join(php(item) for item in value) + ")"
+
+
+def defines(constants: Mapping[str, PhpValue]) -> str:
+    """`define()` lines."""
+    return "\n".join(f"define({php(name)}, {php(value)});" for name, value in constants.items())
+
+
+def wp_config(config: SiteConfig, *, database: str, user: str, password: str, socket: Path, clone_dir: Path) -> str:
+    """The text of wp-config.php: our database, new salts, the guard, and the source's harmless constants."""
+    root = str(clone_dir / "site")
+    content = {} if config.content_path is None else {"WP_CONTENT_DIR": f"{root}/{config.content_path}".rstrip("/")}
+    ours: dict[str, PhpValue] = {
+        "DB_NAME": database,
+        "DB_USER": user,
+        "DB_PASSWORD": password,
+        "DB_HOST": f"localhost:{socket}",
+        "DB_CHARSET": config.charset,
+        "DB_COLLATE": config.collate,
+        **{name: secrets.token_urlsafe(48) for name in SALTS},
+        "WP_TEMP_DIR": str(clone_dir / "tmp"),
+        "WP_ENVIRONMENT_TYPE": "staging",
+        "DISABLE_WP_CRON": True,
+        "AUTOMATIC_UPDATER_DISABLED": True,
+        "FS_METHOD": "direct",
+        "WP_DEBUG_DISPLAY": False,
+        "WP_DEBUG_LOG": str(clone_dir / "log" / "debug.log"),
+    }
+    theirs = {name: value for name, value in config.constants.items() if name not in ours and name not in content}
+    abspath = f"{root}/{config.wordpress_path}".rstrip("/") + "/"
+    content_url = (
+        ""
+        if config.content_path is None
+        else f"define('WP_CONTENT_URL', {php('http://')} . $_SERVER['HTTP_HOST'] . {php('/' + config.content_path)});\n"
+    )
+    return (
+        "<?php\n// Written by Siteferry for this clone; the source's own wp-config.php was not copied.\n"
+        f"{defines({**ours, **content, **theirs})}\n{content_url}"
+        f"$table_prefix = {php(config.prefix)};\n"
+        f"require {php(str(clone_dir / 'guard' / 'guard.php'))};\n"
+        f"defined('ABSPATH') || define('ABSPATH', {php(abspath)});\n"
+        "require_once ABSPATH . 'wp-settings.php';\n"
+    )
+
+
+def guard_config(config: SiteConfig, *, host: str) -> str:
+    """The text of the guard's config.php."""
+    facts = {
+        "host": host,
+        "source": config.source_host,
+        "allow_http": sorted(name.lower() for name in config.allow_http),
+        "quarantined_plugins": list(config.quarantined_plugins),
+    }
+    entries = ", ".join(f"{php(name)} => {php(value)}" for name, value in facts.items())
+    return f"<?php\nreturn array({entries});\n"

@@ -1,0 +1,96 @@
+"""The port behind which clones live. Every driver passes the same tests (tests/contract/test_provisioner.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pymysql.connections import Connection
+
+from shared.wordpress.transfer.ddl import Dialect
+from shared.wordpress.transfer.files import Owner
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Room for more: bytes free on the disk that holds files and databases."""
+
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class MailMessage:
+    """One captured mail."""
+
+    id: str
+    time: str
+    to: list[str]
+    subject: str
+    headers: list[str]
+    body: str
+    attachments: list[str]
+
+
+class Target(Protocol):
+    """One clone's place: where files go, where rows go, how its PHP is run. Blocking; used from worker threads."""
+
+    clone_id: str
+    url: str
+    """Origin of the clone, no trailing slash."""
+    document_root: Path
+    quarantine: Path
+    owner: Owner | None
+
+    def connect(self) -> Connection[Any]:
+        """A connection to the clone's database with the clone's rights only, LOCAL INFILE allowed."""
+
+    def write_config(self, config: SiteConfig) -> None:
+        """Write wp-config.php and the guard; idempotent."""
+
+    def make_administrator(self, username: str, password: str, email: str) -> None:
+        """Create the clone's administrator or set its password again. Raises FinalizeFailed."""
+
+
+@dataclass(frozen=True)
+class SiteConfig:
+    """What the clone's generated configuration holds."""
+
+    prefix: str
+    charset: str
+    collate: str
+    constants: dict[str, str | int | float | bool]
+    """Allow-listed constants of the source."""
+    wordpress_path: str
+    """Directory of WordPress relative to the document root, "" when they are the same."""
+    content_path: str | None
+    """Content directory relative to the document root when it is not `<wordpress_path>/wp-content`."""
+    source_host: str
+    allow_http: Sequence[str] = ()
+    quarantined_plugins: Sequence[str] = ()
+
+
+class Provisioner(Protocol):
+    """Makes and removes clones' places. All methods are blocking and idempotent on the clone id."""
+
+    def place(self, clone_id: str) -> Target:
+        """Where the clone is or would be. Makes nothing."""
+
+    def ensure(self, clone_id: str) -> None:
+        """Make the place (directory, database, user with rights on that database only) or find it made."""
+
+    def dialect(self) -> Dialect:
+        """What the database server knows."""
+
+    def destroy(self, clone_id: str) -> None:
+        """Remove everything of the clone. Nothing happens when there is nothing."""
+
+    def list(self) -> list[str]:
+        """Ids of all clones of which anything exists: a directory, a database or a user."""
+
+    def capacity(self) -> Capacity:
+        """What is free."""
+
+    def mails(self, clone_id: str) -> list[MailMessage]:
+        """The captured mail of a clone, newest first. Empty when the clone does not exist."""

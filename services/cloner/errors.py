@@ -1,0 +1,41 @@
+"""What a clone can end with, beyond the errors of `shared.wordpress`.
+
+Permanent
++-- MultisiteUnsupported
++-- NotEnoughSpace
++-- CloneUnhealthy      the finished clone does not answer as a site must
+Temporary
++-- FinalizeFailed      WordPress could not be started on the clone
+"""
+
+from __future__ import annotations
+
+from shared.errors import Permanent, Temporary
+
+
+class MultisiteUnsupported(Permanent):
+    """The source is a WordPress network (multisite), which can not be cloned yet."""
+
+    code = "multisite_unsupported"
+    hint = "Clone a single site, or export the one site of the network you need into its own installation."
+
+
+class NotEnoughSpace(Permanent):
+    """There is not enough room for this clone."""
+
+    code = "not_enough_space"
+    hint = "Delete clones that are no longer needed, or give the server more disk, then run the job again."
+
+
+class CloneUnhealthy(Permanent):
+    """The clone was made but does not work."""
+
+    code = "clone_unhealthy"
+    hint = "Look at the details; a plugin may need something of its old host. Exclude it with options.exclude_paths."
+
+
+class FinalizeFailed(Temporary):
+    """WordPress could not be started on the clone."""
+
+    code = "finalize_failed"
+    hint = "Does the source site itself work? Its PHP version and the clone server's may differ."

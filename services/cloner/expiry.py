@@ -1,0 +1,61 @@
+"""The end of a clone's life: its time is up, or somebody deleted it. Destroy, then say so; idempotent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from nats.aio.msg import Msg
+
+from services.cloner.drivers.port import Provisioner
+from shared import streams
+from shared.bus import Bus
+from shared.errors import JobError
+from shared.events import Expire, Expired
+from shared.log import get
+from shared.pull import Feed
+from shared.subjects import EventType
+
+log = get(__name__)
+
+BATCH = 8
+"""Clones destroyed at the same time."""
+AGAIN_SECONDS = 10.0
+"""Pause before a removal that failed is tried again."""
+
+
+class Expiry:
+    """Consumes `clone.expire`; several cloners share the work."""
+
+    def __init__(self, bus: Bus, driver: Provisioner) -> None:
+        self._bus = bus
+        self._driver = driver
+        self.feed = Feed(bus.nc, streams.STREAMS["clone"], streams.expiry_consumer("clone"), batch=BATCH)
+
+    async def run(self) -> None:
+        """For ever; a clone that can not be removed now is tried again, also by another cloner."""
+        async for batch in self.feed.batches():
+            await asyncio.gather(*(self._handle(msg) for msg in batch))
+
+    async def _handle(self, msg: Msg) -> None:
+        expire = Expire.model_validate_json(msg.data)
+        started = time.monotonic()
+        destroying = asyncio.create_task(asyncio.to_thread(self._driver.destroy, expire.job_id))
+        try:
+            while not (await asyncio.wait({destroying}, timeout=streams.HEARTBEAT))[0]:
+                await msg.in_progress()
+            await destroying
+        except (JobError, OSError) as error:
+            log.warning("clone not removed yet", clone=expire.job_id, error=str(error))
+            await msg.nak(delay=AGAIN_SECONDS)
+            return
+        await self._say(expire)
+        await msg.ack_sync()
+        log.info(
+            "clone removed", clone=expire.job_id, reason=expire.reason, seconds=round(time.monotonic() - started, 2)
+        )
+
+    async def _say(self, expire: Expire) -> None:
+        await self._bus.unschedule(expire, slot=EventType.SCHEDULE_EXPIRE)
+        gone = Expired(job_id=expire.job_id, lane=expire.lane, reason=expire.reason)
+        await self._bus.publish(gone, msg_id=f"{expire.job_id}:expired")

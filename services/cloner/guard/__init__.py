@@ -1,0 +1,1 @@
+"""PHP that goes with every clone: the guard that makes it safe, and the script that makes its administrator."""

@@ -1,0 +1,37 @@
+"""Settings of the cloner, from environment variables `SITEFERRY_…`."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.settings import Settings
+from shared.wordpress.transfer.files import Owner
+
+
+class ClonerSettings(Settings):
+    """What the cloner needs beyond the bus."""
+
+    clones_dir: Path = Path("clones")
+    mariadb_socket: Path = Path("mariadb.sock")
+    mariadb_admin_user: str = "root"
+    mariadb_admin_password_file: Path = Path("admin-password")
+    php_user: str = ""
+    """Account that runs the clones' PHP and owns their files; empty: our own."""
+    php_cli: str = "php"
+    cloner_slots: int = Field(4, ge=1, le=64)
+    """Jobs one cloner works on at the same time."""
+    connector_hours: int = Field(12, ge=1, le=168)
+    """After this the connector on a source refuses and removes itself, whatever became of the job."""
+    cloner_health_port: int = 0
+    """Loopback port of /livez, /readyz and /metrics; 0: none."""
+
+    def owner(self) -> Owner | None:
+        """Owner of the clones' files. Raises KeyError when `php_user` names no account."""
+        if not self.php_user or os.geteuid() != 0:
+            return None
+        account = pwd.getpwnam(self.php_user)
+        return Owner(account.pw_uid, account.pw_gid)

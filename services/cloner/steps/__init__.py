@@ -1,0 +1,1 @@
+"""The named, idempotent steps of a clone, in the order they run."""

@@ -1,0 +1,98 @@
+"""Getting in and out of the source: sign in, install the connector, remove it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from shared.wordpress.connector.package import build_connector_zip, parse_pairing_key
+from shared.wordpress.install import install_connector, remove_connector
+
+from services.cloner.run import CloneRun
+from shared.errors import JobError
+from shared.jobs import Note
+from shared.log import get
+
+log = get(__name__)
+
+
+def sign_in(run: CloneRun, secret: dict[str, Any]) -> None:
+    """Find the site and sign in, or take the pairing key of a connector somebody installed by hand."""
+    run.context.report(message="Looking for WordPress")
+    site = run.site
+    if secret.get("pairing_key"):
+        run.remember_key(parse_pairing_key(secret["pairing_key"]))
+        run.state["paired"] = True
+        return
+    run.context.report(message=f"Signing in to {site.host}")
+    run.session(secret)
+
+
+def install(run: CloneRun, secret: dict[str, Any]) -> None:
+    """Have the connector answer: install it with a key of this job's own, unless it was paired by hand."""
+    if not run.state.get("paired"):
+        if "connector_key" not in run.state:
+            run.remember_key(secrets.token_bytes(32))
+            run.state["connector_expires"] = int(time.time()) + run.settings.connector_hours * 3600
+            run.context.save()  # the key must be known to whoever continues, before the source knows it
+        _install(run, secret)
+    run.context.report(message="Asking the connector")
+    hello = run.connector.call("hello")
+    run.state["connector_version"] = hello["connector"]
+
+
+def _install(run: CloneRun, secret: dict[str, Any]) -> None:
+    if run.state.get("installed") and _answers(run):
+        return
+    run.context.report(message="Installing the connector")
+    archive = build_connector_zip(run.connector_key(), run.job_id, run.state["connector_expires"])
+    install_connector(run.session(secret), archive)
+    run.state["installed"] = True
+
+
+def _answers(run: CloneRun) -> bool:
+    try:
+        run.connector.call("hello")
+    except JobError:
+        return False
+    return True
+
+
+def remove(run: CloneRun, secret: dict[str, Any] | None) -> None:
+    """Take the connector off the source: by itself, else as an administrator. What can not be removed is said.
+
+    A connector that was installed by hand stays: whoever installed it decides.
+    """
+    if run.state.get("paired") or "connector_key" not in run.state:
+        return
+    problem = _remove_by_itself(run)
+    if problem is not None and secret is not None and secret.get("password"):
+        problem = _remove_as_administrator(run, secret)
+    if problem is None:
+        run.state.pop("installed", None)
+        return
+    log.warning("connector stays on the source", job=run.job_id, error=problem)
+    run.context.note(
+        Note(
+            code="connector_not_removed",
+            message="The connector could not be removed from the source; it stops working and removes itself within "
+            f"{run.settings.connector_hours} hours. You can delete the plugin “Siteferry Connector” now. ({problem})",
+        )
+    )
+
+
+def _remove_by_itself(run: CloneRun) -> str | None:
+    try:
+        run.connector.call("remove")
+    except JobError as error:
+        return error.message
+    return None
+
+
+def _remove_as_administrator(run: CloneRun, secret: dict[str, Any]) -> str | None:
+    try:
+        remove_connector(run.session(secret))
+    except JobError as error:
+        return error.message
+    return None

@@ -1,0 +1,57 @@
+"""Turning copied files and rows into a working, safe clone with its own administrator."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from services.cloner.run import CloneRun
+from shared.wordpress.transfer.database import CURSOR_TABLE
+from shared.wordpress.transfer.ddl import quote
+from shared.wordpress.transfer.errors import target_errors
+
+PASSWORD_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789-_.~"
+"""No characters the login form mangles (WordPress slashes its POST data), none that look alike."""
+PASSWORD_LENGTH = 20
+USERNAME = "siteferry"
+EMAIL = "siteferry@clone.invalid"
+
+
+def finalize(run: CloneRun) -> None:
+    """Write the configuration and the guard, drop our cursor, make the administrator."""
+    run.context.report(message="Writing the configuration")
+    target, config = run.target, run.plan.config
+    target.write_config(config)
+    with target_errors("finishing the clone's database"):
+        connection = target.connect()
+        try:
+            _drop_cursor(connection)
+            username = run.state.get("username") or _free_username(connection, config.prefix)
+        finally:
+            connection.close()
+    password = run.open(run.state["password"]) if "password" in run.state else new_password()
+    run.state["username"], run.state["password"] = username, run.seal(password)
+    run.context.save()  # known before it exists, so that another worker sets the same again
+    run.context.report(message="Making the clone's administrator")
+    target.make_administrator(username, password, EMAIL)
+
+
+def new_password() -> str:
+    """A password people can type: 20 characters, 117 bits."""
+    return "".join(secrets.choice(PASSWORD_ALPHABET) for _ in range(PASSWORD_LENGTH))
+
+
+def _drop_cursor(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {CURSOR_TABLE}")
+
+
+def _free_username(connection: Any, prefix: str) -> str:
+    """A login name that no user of the source has."""
+    with connection.cursor() as cursor:
+        for number in range(1, 1000):
+            name = USERNAME if number == 1 else f"{USERNAME}{number}"
+            cursor.execute(f"SELECT 1 FROM {quote(prefix + 'users')} WHERE user_login=%s", (name,))
+            if cursor.fetchone() is None:
+                return name
+    return f"{USERNAME}-{secrets.token_hex(4)}"

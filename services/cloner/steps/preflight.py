@@ -1,0 +1,87 @@
+"""Before anything is made: what is there, does it fit, what will be left out."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from shared.wordpress.connector.skips import path_skips
+
+from services.cloner.domain import check_space, space_needed
+from services.cloner.run import CloneRun
+from shared.jobs import Note
+
+COUNT_BUDGET = 10.0
+
+
+def preflight(run: CloneRun) -> None:
+    """Inspect the source, count what will travel, check room on the target; the totals go into the state."""
+    run.context.report(message="Inspecting the site")
+    facts = run.facts
+    files = _count_files(run, facts)
+    rows = _count_rows(run, [{"name": table.name, "where": list(table.where)} for table in run.plan.tables])
+    run.state["totals"] = {
+        "files": files["files"],
+        "bytes": files["bytes"],
+        "tables": len(run.plan.tables),
+        "rows": sum(rows.values()),
+    }
+    run.state["rows_by_table"] = rows if len(rows) <= 2000 else {}
+    check_space(space_needed(files["bytes"], facts["tables"]), run.driver.capacity().free_bytes)
+    for note in [*run.plan.notes, *_skipped(files)]:
+        run.context.note(note)
+    totals = run.state["totals"]
+    run.context.report(message=f"{totals['files']:,} files, {totals['rows']:,} rows in {totals['tables']} tables")
+
+
+def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
+    sums: dict[str, Any] = {"files": 0, "bytes": 0, "dirs": 0, "links": 0, "skipped": [], "problems": []}
+    cursor = None
+    while True:
+        run.token.check()
+        answer = run.connector.call(
+            "files.count",
+            {
+                "roots": facts["roots"],
+                "skip": path_skips(run.options.exclude_paths),
+                "cursor": cursor,
+                "budget": COUNT_BUDGET,
+            },
+        )
+        for name in ("files", "bytes", "dirs", "links"):
+            sums[name] += answer.get(name, 0)
+        for name in ("skipped", "problems"):
+            sums[name] += answer.get(name, [])[: max(0, 500 - len(sums[name]))]
+        cursor = answer.get("cursor")
+        run.context.report(message=f"Counting files: {sums['files']:,}")
+        if answer["done"]:
+            return sums
+
+
+def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    cursor = None
+    while tables:
+        run.token.check()
+        answer = run.connector.call("db.count", {"tables": tables, "cursor": cursor, "budget": COUNT_BUDGET})
+        counts.update({name: int(rows) for name, rows in answer["tables"].items()})
+        cursor = answer.get("cursor")
+        if answer["done"]:
+            break
+    return counts
+
+
+def _skipped(files: dict[str, Any]) -> list[Note]:
+    by_reason: dict[str, list[str]] = {}
+    for entry in files["skipped"]:
+        by_reason.setdefault(f"skipped: {entry['reason']}", []).append(entry["path_b64"])
+    for entry in files["problems"]:
+        by_reason.setdefault(entry["reason"], []).append(entry["path_b64"])
+    return [
+        Note(code=f"files_{reason}", message=f"Files not copied ({reason})", count=len(paths), samples=_names(paths))
+        for reason, paths in by_reason.items()
+    ]
+
+
+def _names(paths: list[str]) -> list[str]:
+    return [base64.b64decode(path).decode("utf-8", "backslashreplace") for path in paths[:20]]

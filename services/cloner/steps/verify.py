@@ -1,0 +1,151 @@
+"""The proof: the clone answers as a site must, nothing of the source's address is left in it, nothing is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+from shared.wordpress.probe import SiteAddress, find_site
+from shared.wordpress.signin import sign_in
+
+from services.cloner.domain import verify_paths
+from services.cloner.errors import CloneUnhealthy
+from services.cloner.run import CloneRun
+from shared.errors import JobError
+from shared.jobs import Note
+from shared.wordpress.http import map_transport_errors, site_client
+from shared.wordpress.transfer.database import Table
+from shared.wordpress.transfer.ddl import quote
+from shared.wordpress.transfer.errors import target_errors
+
+SAMPLE_PAGES = 10
+MAX_LEFTOVERS = 50
+BATCH_ROWS = 500
+
+
+def verify(run: CloneRun) -> None:
+    """Rows, leftovers, home, login, REST, sample pages. Raises CloneUnhealthy with what failed."""
+    with target_errors("verifying the clone's database"):
+        connection = run.target.connect()
+        try:
+            _compare_rows(run, connection)
+            _scan_leftovers(run, connection)
+            paths = _sample_paths(run, connection)
+        finally:
+            connection.close()
+    _visit(run, paths)
+
+
+def _compare_rows(run: CloneRun, connection: Any) -> None:
+    run.context.report(message="Counting rows")
+    expected = run.state.get("rows_by_table") or {}
+    different, rows = [], 0
+    with connection.cursor() as cursor:
+        for table in run.plan.tables:
+            run.token.check()
+            cursor.execute(f"SELECT COUNT(*) FROM {quote(table.name)}")
+            here = int(cursor.fetchone()[0])
+            rows += here
+            # the administrator's own rows came after the copy
+            if here < expected.get(table.name, 0):
+                different.append(f"{table.name}: {here} of {expected[table.name]} rows")
+    run.state["rows"] = rows
+    if different:
+        text = "The source lost or moved rows while it was copied"
+        run.context.note(Note(code="rows_fewer", message=text, count=len(different), samples=different[:20]))
+
+
+def _scan_leftovers(run: CloneRun, connection: Any) -> None:
+    run.context.report(message="Looking for the source's address")
+    found: list[str] = []
+    count = 0
+    for table in run.plan.tables:
+        for where, value in _suspects(run, connection, table):
+            leftovers = run.rewriter.leftovers(value)
+            count += len(leftovers)
+            if leftovers and len(found) < MAX_LEFTOVERS:
+                found.append(f"{where}: {leftovers[0]}")
+        run.token.check()
+    run.state["leftovers"] = count
+    if count:
+        text = "Places that still name the source's address; see the samples"
+        run.context.note(Note(code="leftovers", message=text, count=count, samples=found[:20]))
+
+
+def _suspects(run: CloneRun, connection: Any, table: Table) -> Iterator[tuple[str, bytes]]:
+    """Values that hold one of the source's host names in any spelling; the database reads, we look closer."""
+    for column in table.columns:
+        if not column.rewrite:
+            continue
+        name = quote(column.name)
+        tests = " OR ".join([f"LOCATE(%s, CAST({name} AS BINARY))"] * len(run.rewriter.needles))
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {name} FROM {quote(table.name)} WHERE {tests}", run.rewriter.needles)
+            while rows := cursor.fetchmany(BATCH_ROWS):
+                for (value,) in rows:
+                    yield f"{table.name}.{column.name}", bytes(value)
+
+
+def _sample_paths(run: CloneRun, connection: Any) -> list[str]:
+    """Paths of some published posts and pages, in the form that works with every permalink structure."""
+    prefix = run.plan.config.prefix
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT ID, post_type FROM {quote(prefix + 'posts')} WHERE post_status='publish'"
+            " AND post_type IN ('post','page') AND post_password='' ORDER BY ID DESC LIMIT %s",
+            (SAMPLE_PAGES,),
+        )
+        rows = cursor.fetchall()
+    links = [f"/?{'page_id' if kind == b'page' else 'p'}={int(post)}" for post, kind in rows]
+    return verify_paths(links, "")
+
+
+def _visit(run: CloneRun, paths: list[str]) -> None:
+    pages = ["/", *paths]
+    total = len(pages) + 2
+    with site_client(allow_private=True) as http:
+        for number, path in enumerate(pages):
+            run.token.check()
+            run.context.report(done=number, total=total, unit="pages", message=f"Opening {path}")
+            _open_page(run, http, path, required=path == "/")
+        run.context.report(done=len(pages), message="Signing in to the clone")
+        _sign_in(run, http)
+        run.context.report(done=len(pages) + 1, message="Asking the clone's REST interface")
+        _rest(run, http)
+    run.context.report(done=total)
+
+
+def _get(http: httpx2.Client, url: str) -> httpx2.Response:
+    with map_transport_errors():
+        return http.get(url, follow_redirects=True)
+
+
+def _open_page(run: CloneRun, http: httpx2.Client, path: str, *, required: bool) -> None:
+    response = _get(http, run.target.url + path)
+    if response.status_code < 500:
+        return
+    with map_transport_errors():
+        theirs = run.http.get(run.site.home.rstrip("/") + path, follow_redirects=True)
+    if required and theirs.status_code < 500:
+        text = f"The clone's home page answers with an error (HTTP {response.status_code}); the source's does not."
+        raise CloneUnhealthy(text, status=response.status_code)
+    if theirs.status_code < 500:
+        run.context.note(Note(code="pages_failing", message=f"{path} answers HTTP {response.status_code} on the clone"))
+
+
+def _sign_in(run: CloneRun, http: httpx2.Client) -> None:
+    address: SiteAddress = find_site(http, run.target.url)
+    try:
+        sign_in(http, address, run.state["username"], run.open(run.state["password"]))
+    except JobError as error:
+        raise CloneUnhealthy(f"Signing in to the finished clone failed: {error.message}", reason=error.code) from error
+
+
+def _rest(run: CloneRun, http: httpx2.Client) -> None:
+    """The REST index answers; a site that switched REST off on purpose keeps it off."""
+    response = _get(http, f"{run.target.url}/?rest_route=/")
+    is_json = response.headers.get("content-type", "").startswith("application/json")
+    if response.status_code != 200 or not is_json:
+        text = f"The REST index answers HTTP {response.status_code}; the source may have REST switched off."
+        run.context.note(Note(code="rest_unavailable", message=text))

@@ -1,0 +1,151 @@
+"""A clone as the engine sees it: named steps with weights and removals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.cloner.drivers.port import Provisioner
+from services.cloner.run import CloneRun
+from services.cloner.settings import ClonerSettings
+from services.cloner.steps import entry, finalize, preflight, transfer, verify
+from shared.errors import JobError
+from shared.events import CloneRequested, Expire
+from shared.jobs import CloneResult
+from shared.log import get
+from shared.subjects import EventType, Kind
+from shared.vault import KeyRing
+from shared.worker import JobContext, StepSpec
+
+log = get(__name__)
+
+POLL_SECONDS = 0.25
+
+
+class CloneWorkflow:
+    """Sign in, install, inspect, make room, copy, finish, prove, leave."""
+
+    kind: Kind = "clone"
+
+    def __init__(self, driver: Provisioner, settings: ClonerSettings, keys: KeyRing) -> None:
+        self._driver = driver
+        self._settings = settings
+        self._keys = keys
+        self._runs: dict[int, CloneRun] = {}
+        self._databases: dict[int, transfer.DatabaseTransfer] = {}
+
+    def steps(self, _command: CloneRequested) -> Sequence[StepSpec]:
+        """The nine steps of every clone."""
+        return (
+            StepSpec("sign_in", "Sign in to the source", 3, self._sign_in),
+            StepSpec("connector", "Install the connector", 4, self._install, undo=self._remove_connector),
+            StepSpec("preflight", "Inspect the site", 4, self._blocking(preflight.preflight)),
+            StepSpec("provision", "Prepare the clone's place", 3, self._provision, undo=self._destroy),
+            StepSpec("files", "Copy files", 38, self._files),
+            StepSpec("database", "Copy the database", 34, self._database),
+            StepSpec("finalize", "Configure the clone", 5, self._blocking(finalize.finalize)),
+            StepSpec("verify", "Verify the clone", 7, self._blocking(verify.verify)),
+            StepSpec("remove_connector", "Remove the connector", 2, self._remove_connector),
+        )
+
+    async def finish(self, context: JobContext) -> CloneResult:
+        """The result; schedules the end of the clone's life."""
+        run, state = self._run(context), context.state
+        if "expires_at" not in state:
+            minutes = context.command.ttl_minutes
+            state["expires_at"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+            await context.checkpoint()
+        expires_at = datetime.fromisoformat(state["expires_at"])
+        expire = Expire(job_id=context.job_id, lane=context.lane)
+        await context.bus.schedule(expire, slot=EventType.SCHEDULE_EXPIRE, at=expires_at)
+        received, url = state["received"], run.target.url
+        self._forget(context)
+        return CloneResult(
+            clone_id=context.job_id,
+            clone_url=f"{url}/",
+            admin_url=f"{url}/{state.get('wordpress_path', '')}".rstrip("/") + "/wp-admin/",
+            username=state["username"],
+            sealed_password=state["password"],
+            expires_at=expires_at,
+            files=received["files"],
+            bytes=received["bytes"],
+            tables=state["totals"]["tables"],
+            rows=state["rows"],
+            rewritten=state.get("rewritten", {}),
+            leftovers=state["leftovers"],
+            notes=context.notes,
+            timings=state.get("timings", {}),
+        )
+
+    async def cleanup(self, context: JobContext) -> None:
+        """After a failure or a cancel the undos have removed everything; only memory is left."""
+        self._forget(context)
+
+    def _run(self, context: JobContext) -> CloneRun:
+        key = id(context)
+        if key not in self._runs:
+            self._runs[key] = CloneRun(context, self._driver, self._settings, self._keys)
+        return self._runs[key]
+
+    def _forget(self, context: JobContext) -> None:
+        self._runs.pop(id(context), None)
+
+    def _blocking(self, step: Callable[[CloneRun], None]) -> Callable[[JobContext], Awaitable[None]]:
+        async def run(context: JobContext) -> None:
+            await context.blocking(step, self._run(context))
+
+        return run
+
+    async def _sign_in(self, context: JobContext) -> None:
+        await context.blocking(entry.sign_in, self._run(context), await context.secret())
+
+    async def _install(self, context: JobContext) -> None:
+        await context.blocking(entry.install, self._run(context), await context.secret())
+
+    async def _remove_connector(self, context: JobContext) -> None:
+        try:
+            secret: dict[str, Any] | None = await context.secret()
+        except JobError:
+            secret = None  # expired: the connector can still remove itself
+        await context.blocking(entry.remove, self._run(context), secret)
+
+    async def _provision(self, context: JobContext) -> None:
+        context.report(message="Making database, user and directory")
+        await context.blocking(self._driver.ensure, context.job_id)
+
+    async def _destroy(self, context: JobContext) -> None:
+        await asyncio.to_thread(self._driver.destroy, context.job_id)
+
+    async def _files(self, context: JobContext) -> None:
+        run = self._run(context)
+        await context.blocking(lambda: run.rewriter)
+        database = transfer.DatabaseTransfer(run)
+        self._databases[id(context)] = database
+        database.start()
+        try:
+            await context.blocking(transfer.pull_files, run)
+        except BaseException:
+            del self._databases[id(context)]
+            await asyncio.shield(asyncio.to_thread(database.stop))
+            raise
+
+    async def _database(self, context: JobContext) -> None:
+        run = self._run(context)
+        database = self._databases.pop(id(context), None)
+        if database is None:
+            database = transfer.DatabaseTransfer(run)
+            database.start()
+        total = context.state["totals"]["rows"]
+        try:
+            while database.is_alive():
+                context.report(done=database.rows, total=max(total, database.rows), unit="rows")
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            await asyncio.shield(asyncio.to_thread(database.stop))
+        if database.error is not None:
+            raise database.error
+        context.report(done=database.rows, total=max(total, database.rows), unit="rows")
+        context.state["rewritten"] = run.rewritten()
+        context.state["wordpress_path"] = run.plan.config.wordpress_path

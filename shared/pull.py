@@ -1,0 +1,161 @@
+"""Reading from JetStream without nats-py's `fetch`.
+
+`fetch` waits out its whole timeout when the server restarts under it, and takes "consumer deleted" for "no messages"
+(nats.py#504, #234). Here every request has its own inbox and asks for idle heartbeats, so silence means loss and is
+noticed within seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from shared.log import get
+
+log = get(__name__)
+
+BATCH = 256
+EXPIRES = 5.0
+"""Seconds one pull stays open."""
+BEAT = 1.0
+"""Seconds between the server's idle heartbeats within a pull."""
+SILENCE = 2.5
+"""Seconds without message or heartbeat after which a pull is given up as lost."""
+PAUSE = 0.5
+"""Seconds between tries while the server has no answer."""
+DIRECT_BATCH = 500
+DIRECT_TIMEOUT = 5.0
+
+
+class Silence(NatsError):
+    """Nothing came in time."""
+
+
+class Inbox:
+    """Messages for one request, in order. A full queue of nats-py's own never applies: the request bounds them."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Msg] = deque()
+        self._some = asyncio.Event()
+
+    async def put(self, msg: Msg) -> None:
+        self._queue.append(msg)
+        self._some.set()
+
+    async def take(self, timeout: float) -> list[Msg]:
+        """Everything that has come; waits for the first. Raises Silence after `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._some.wait()
+        except TimeoutError:
+            raise Silence from None
+        self._some.clear()
+        msgs = list(self._queue)
+        self._queue.clear()
+        return msgs
+
+
+@asynccontextmanager
+async def request(nc: Client, subject: str, body: dict[str, Any]) -> AsyncIterator[Inbox]:
+    """Send a request that gets many replies."""
+    inbox = Inbox()
+    reply = nc.new_inbox()
+    sub = await nc.subscribe(reply, cb=inbox.put)
+    try:
+        await nc.publish(subject, json.dumps(body).encode(), reply=reply)
+        yield inbox
+    finally:
+        if not nc.is_closed:
+            await sub.unsubscribe()
+
+
+class Feed:
+    """An endless pull from one durable consumer, through server restarts and leader elections."""
+
+    def __init__(self, nc: Client, stream: str, durable: str, *, batch: int = BATCH) -> None:
+        self._nc = nc
+        self._batch = batch
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self.name = f"{stream}/{durable}"
+        self.heard_at = 0.0
+        """time.monotonic() of the last sign of life of the consumer."""
+
+    def alive(self, within: float = 10.0) -> bool:
+        """Whether the consumer gave a sign of life in the last seconds."""
+        return time.monotonic() - self.heard_at < within
+
+    async def batches(self) -> AsyncIterator[list[Msg]]:
+        """Messages as they come, together what came together. Never ends; raises only when the client is closed."""
+        while True:
+            try:
+                async for msgs in self._pull():
+                    yield msgs
+            except Silence:
+                log.debug("pull lost, asking again", consumer=self.name)
+            if not self._nc.is_connected:
+                await asyncio.sleep(PAUSE)
+
+    async def _pull(self) -> AsyncIterator[list[Msg]]:
+        body = {"batch": self._batch, "expires": int(EXPIRES * 1e9), "idle_heartbeat": int(BEAT * 1e9)}
+        async with request(self._nc, self._subject, body) as inbox:
+            left = self._batch
+            while left > 0:
+                msgs = await inbox.take(SILENCE)
+                real = [msg for msg in msgs if status(msg) is None]
+                codes = {code for msg in msgs if (code := status(msg)) is not None}
+                if real or not codes <= {"503"}:
+                    self.heard_at = time.monotonic()
+                left -= len(real)
+                if real:
+                    yield real
+                ended = codes - {"100"}
+                if ended:
+                    if ended - {"408"}:
+                        log.debug("pull ended by the server", consumer=self.name, status=sorted(ended))
+                        await asyncio.sleep(PAUSE)
+                    return
+
+
+def status(msg: Msg) -> str | None:
+    """The status code of a control message, None for a real one."""
+    if not msg.headers:
+        return None
+    return msg.headers.get("Status")
+
+
+async def direct(nc: Client, stream: str, *, seq: int, subject: str) -> AsyncGenerator[Msg, None]:
+    """Stored messages from `seq` on whose subject matches, up to the end of the stream as it was when read.
+
+    Messages have `Nats-Subject`, `Nats-Sequence` and `Nats-Time-Stamp` headers. Raises Silence when the server does not
+    answer in time.
+    """
+    where = f"$JS.API.DIRECT.GET.{stream}"
+    while True:
+        last, pending = seq, 0
+        async with request(nc, where, {"seq": seq, "next_by_subj": subject, "batch": DIRECT_BATCH}) as inbox:
+            ended = False
+            while not ended:
+                for msg in await inbox.take(DIRECT_TIMEOUT):
+                    code = status(msg)
+                    if code is None:
+                        last = int((msg.headers or {})["Nats-Sequence"])
+                        yield msg
+                    elif code == "404":
+                        return
+                    elif code == "204":
+                        pending = int((msg.headers or {}).get("Nats-Num-Pending", "0"))
+                        ended = True
+                    else:
+                        raise Silence
+        if pending == 0:
+            return
+        seq = last + 1

@@ -1,0 +1,295 @@
+"""Receiving rows: frames of the connector's `db.stream` are rewritten and loaded with LOAD DATA.
+
+Each transaction holds the rows and the cursor behind them (`CURSOR_TABLE`), so whatever dies, the next attempt goes on
+exactly there: no row is lost, none is loaded twice. The rows of tables that can not roll back (MyISAM, Aria) are
+loaded again from the table's start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pymysql
+from pymysql.connections import Connection
+
+from shared.wordpress.connector.protocol import Frame
+from shared.wordpress.transfer.ddl import quote, transactional
+from shared.wordpress.transfer.errors import IncompleteLoad, TargetDatabaseDown, target_errors
+
+CURSOR_TABLE = "_siteferry_cursor"
+COMMIT_BYTES = 16 * 1024 * 1024
+"""Rows loaded before a commit; also the most that is loaded twice after a crash."""
+PIPE_BYTES = 1024 * 1024
+F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, Linux
+
+SESSION = (
+    "SET NAMES binary",
+    "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'",
+    "SET SESSION foreign_key_checks=0",
+    "SET SESSION unique_checks=0",
+    "SET SESSION innodb_lock_wait_timeout=20",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as it is loaded."""
+
+    name: str
+    data_type: str
+    rewrite: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is loaded; `create` is the source's definition, already fit for the target."""
+
+    name: str
+    engine: str
+    create: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    where: tuple[dict[str, Any], ...] = ()
+
+    def load_statement(self, pipe: str) -> str:
+        """LOAD DATA for this table; BIT columns arrive as numbers and go through a variable."""
+        fields, assign = [], []
+        for index, column in enumerate(self.columns):
+            if column.data_type == "bit":
+                fields.append(f"@b{index}")
+                assign.append(f"{quote(column.name)}=CAST(@b{index} AS UNSIGNED)")
+            else:
+                fields.append(quote(column.name))
+        tail = f" SET {', '.join(assign)}" if assign else ""
+        return (
+            f"LOAD DATA LOCAL INFILE '{pipe}' INTO TABLE {quote(self.name)} CHARACTER SET binary"
+            f" ({', '.join(fields)}){tail}"
+        )
+
+
+class RowRewriter(Protocol):
+    """What turns source rows into clone rows."""
+
+    def __call__(self, table: Table, rows: bytes) -> bytes:
+        """Whole rows in, whole rows out."""
+
+
+class Loader:
+    """Loads tables into one database over one connection. Not for concurrent use."""
+
+    def __init__(self, connect: Callable[[], Connection[Any]], tables: Sequence[Table], rewrite: RowRewriter) -> None:
+        self._connect = connect
+        self.tables = {table.name: table for table in tables}
+        self._rewrite = rewrite
+        self._connection: Connection[Any] | None = None
+        self._load: _Load | None = None
+        self._uncommitted = 0
+        self._partial: list[bytes] = []
+        self.rows = 0
+        self.bytes = 0
+
+    def open(self) -> dict[str, Any] | None:
+        """Connect, make the cursor table, and return where an earlier attempt ended (None at the start).
+
+        Raises TargetDatabaseDown, TargetRefused.
+        """
+        with target_errors("preparing the database"):
+            self._connection = self._connect()
+            for statement in SESSION:
+                self._execute(statement)
+            self._execute(
+                f"CREATE TABLE IF NOT EXISTS {CURSOR_TABLE} (id INT PRIMARY KEY, position LONGTEXT) ENGINE=InnoDB"
+            )
+            with self._connection.cursor() as cursor:
+                cursor.execute(f"SELECT position FROM {CURSOR_TABLE} WHERE id=1")
+                row = cursor.fetchone()
+        position: dict[str, Any] | None = json.loads(row[0]) if row else None
+        self.rows = int(position["rows"]) if position else 0
+        return position
+
+    def create(self, table: Table) -> None:
+        """Make a table, empty, whatever was there before."""
+        with target_errors(f"making table {table.name}"):
+            self._execute(f"DROP TABLE IF EXISTS {quote(table.name)}")
+            self._execute(table.create)
+
+    def receive(self, frames: Iterable[Frame], *, on_rows: Callable[[], None]) -> dict[str, Any]:
+        """Load one response; returns its end statement. `on_rows` reports progress and raises to stop.
+
+        Raises TargetDatabaseDown, TargetRefused, TargetDiskFull, IncompleteLoad, and whatever the stream raises; what
+        was not committed by then is rolled back.
+        """
+        end: dict[str, Any] = {}
+        try:
+            for frame in frames:
+                if frame.type == "R":
+                    self._rows(frame)
+                    on_rows()
+                elif frame.type == "T":
+                    self._finish_load()
+                    self._begin_table(self.tables[frame.json()["table"]])
+                elif frame.type == "K":
+                    self._cursor(frame.json())
+                elif frame.type == "E":
+                    end = frame.json()
+            if end:
+                self._finish_load()
+                self.commit_position(end.get("cursor"), done=bool(end.get("done")))
+        except BaseException:
+            self._abort()
+            raise
+        return end
+
+    def forget_cursor(self) -> None:
+        """Remove the cursor table; the database then holds the site and nothing of ours."""
+        with target_errors("tidying the database"):
+            self._execute(f"DROP TABLE IF EXISTS {CURSOR_TABLE}")
+
+    def execute(self, statement: str, what: str) -> None:
+        """Run one statement, with typed errors."""
+        with target_errors(what):
+            self._execute(statement)
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back by the server."""
+        if self._connection is not None:
+            with contextlib.suppress(pymysql.MySQLError, OSError):
+                self._connection.close()
+            self._connection = None
+
+    def _begin_table(self, table: Table) -> None:
+        self._table = table
+
+    def _rows(self, frame: Frame) -> None:
+        self._partial.append(bytes(frame.payload))
+        if frame.continues:
+            return
+        rows = self._partial[0] if len(self._partial) == 1 else b"".join(self._partial)
+        self._partial = []
+        rewritten = self._rewrite(self._table, rows)
+        count = rows.count(b"\n")  # a newline inside a value arrives as backslash and the letter n
+        if self._load is None:
+            self._load = _Load(self._live(), self._table)
+        self._load.write(rewritten, count)
+        self.rows += count
+        self.bytes += len(rows)
+        self._uncommitted += len(rows)
+
+    def _cursor(self, cursor: dict[str, Any]) -> None:
+        if self._uncommitted >= COMMIT_BYTES:
+            self._finish_load()
+            self.commit_position(cursor)
+
+    def _finish_load(self) -> None:
+        if self._load is not None:
+            load, self._load = self._load, None
+            load.finish()
+
+    def commit_position(self, cursor: dict[str, Any] | None, *, done: bool = False) -> None:
+        """Commit the rows so far together with the cursor behind them."""
+        position = json.dumps({"cursor": cursor, "rows": self.rows, "done": done})
+        with target_errors("saving the position"), self._live().cursor() as statement:
+            statement.execute(f"REPLACE INTO {CURSOR_TABLE} VALUES (1, %s)", (position,))
+            self._live().commit()
+        self._uncommitted = 0
+
+    def _abort(self) -> None:
+        load, self._load, self._partial = self._load, None, []
+        if load is not None:
+            load.abort()
+        self.close()
+
+    def _live(self) -> Connection[Any]:
+        if self._connection is None:
+            raise TargetDatabaseDown
+        return self._connection
+
+    def _execute(self, statement: str) -> None:
+        with self._live().cursor() as cursor:
+            cursor.execute(statement)
+
+
+class _Load:
+    """One running LOAD DATA statement, fed through a pipe so that nothing waits in memory or on disk."""
+
+    def __init__(self, connection: Connection[Any], table: Table) -> None:
+        self._connection = connection
+        self._table = table
+        self._expected = 0
+        self._error: BaseException | None = None
+        self._loaded = 0
+        self._read_end, self._write_end = os.pipe()
+        with contextlib.suppress(OSError):  # over the user's pipe limit: the default size works, slower
+            fcntl.fcntl(self._write_end, F_SETPIPE_SZ, PIPE_BYTES)
+        self._thread = threading.Thread(target=self._run, name=f"load-{table.name}", daemon=True)
+        self._thread.start()
+
+    def write(self, rows: bytes, count: int) -> None:
+        self._expected += count
+        view = memoryview(rows)
+        try:
+            while view:
+                view = view[os.write(self._write_end, view) :]
+        except BrokenPipeError:
+            self.finish()
+
+    def finish(self) -> None:
+        self._close_write()
+        self._thread.join()
+        if self._error is not None:
+            with target_errors(f"loading table {self._table.name}"):
+                raise self._error
+        if self._loaded != self._expected:
+            raise IncompleteLoad(
+                f"The clone's database took {self._loaded} of {self._expected} rows of {self._table.name}."
+            )
+
+    def abort(self) -> None:
+        # The server would commit nothing of a statement whose connection is gone; closing the socket first makes
+        # sure it never sees the early end of the pipe as the end of the data.
+        with contextlib.suppress(Exception):
+            self._connection._force_close()  # type: ignore[attr-defined]
+        self._close_write()
+        self._thread.join(timeout=30)
+
+    def _close_write(self) -> None:
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1
+
+    def _run(self) -> None:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(self._table.load_statement(f"/dev/fd/{self._read_end}"))
+                self._loaded = cursor.rowcount
+        except BaseException as error:
+            self._error = error
+        finally:
+            os.close(self._read_end)
+
+
+def restart_point(
+    tables: Sequence[Table], position: dict[str, Any] | None
+) -> tuple[Sequence[Table], dict[str, Any] | None]:
+    """The tables still to load and the cursor to begin with, given the position an earlier attempt committed.
+
+    A table whose engine can not roll back is loaded again from its start.
+    """
+    if position is None:
+        return tables, None
+    if position["done"]:
+        return [], None
+    cursor = position["cursor"]
+    names = [table.name for table in tables]
+    index = names.index(cursor["table"]) if cursor and cursor.get("table") in names else 0
+    remaining = tables[index:]
+    if remaining and not transactional(remaining[0].engine):
+        return remaining, None
+    return remaining, cursor
