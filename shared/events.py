@@ -75,6 +75,8 @@ class Retry(Message):
 
     type: Literal[EventType.RETRY] = EventType.RETRY
     attempt: int
+    ticket: int = 0
+    """Tells schedules of one attempt apart: a job over a limit comes back several times. Set by the engine."""
     reason: str = ""
     manual: bool = False
 

@@ -34,7 +34,8 @@ PROJECTOR_ACK_WAIT = 5.0
 harmless there, for folding again changes nothing."""
 HEARTBEAT = 10.0
 """Seconds between a worker's `in_progress` signals."""
-MAX_DELIVER = 20
+MAX_DELIVER = -1
+"""No cap at the server: a message over it would never come again, and nobody would know. Workers count (`poison`)."""
 MAX_AGE = 90 * 86_400
 """Seconds the log is kept."""
 DUPLICATE_WINDOW = 24 * 3600
@@ -76,6 +77,11 @@ def work_consumer(kind: Kind, lane: Lane) -> str:
     return f"{kind}-work-{lane}"
 
 
+def cancel_consumer(kind: Kind) -> str:
+    """Durable that feeds cancels: whoever pulls one ends a job that nobody runs."""
+    return f"{kind}-cancel"
+
+
 def expiry_consumer(kind: Kind) -> str:
     """Durable that feeds expiries and deletions."""
     return f"{kind}-expire"
@@ -99,7 +105,7 @@ def stream_config(kind: Kind, *, replicas: int) -> StreamConfig:
     )
 
 
-def consumer_configs(kind: Kind, *, replicas: int) -> list[ConsumerConfig]:
+def consumer_configs(kind: Kind, *, replicas: int, ack_wait: float = ACK_WAIT) -> list[ConsumerConfig]:
     """Every durable consumer of a stream. Made at install time: one added later would start at the first message."""
 
     def durable(name: str, filters: list[str], max_ack_pending: int = 1000) -> ConsumerConfig:
@@ -108,7 +114,7 @@ def consumer_configs(kind: Kind, *, replicas: int) -> list[ConsumerConfig]:
             filter_subjects=filters,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT,
+            ack_wait=ack_wait,
             max_deliver=MAX_DELIVER,
             max_ack_pending=max_ack_pending,
             num_replicas=replicas,
@@ -118,6 +124,7 @@ def consumer_configs(kind: Kind, *, replicas: int) -> list[ConsumerConfig]:
         durable(work_consumer(kind, lane), [every(kind, EventType.REQUESTED, lane), every(kind, EventType.RETRY, lane)])
         for lane in Lane
     ]
+    cancel = durable(cancel_consumer(kind), [every(kind, EventType.CANCEL)])
     expiry = [durable(expiry_consumer(kind), [every(kind, EventType.EXPIRE)])] if kind == "clone" else []
     projector = ConsumerConfig(
         durable_name=PROJECTOR,
@@ -127,17 +134,18 @@ def consumer_configs(kind: Kind, *, replicas: int) -> list[ConsumerConfig]:
         max_ack_pending=2000,
         num_replicas=replicas,
     )
-    return [*work, *expiry, projector]
+    return [*work, cancel, *expiry, projector]
 
 
-async def install(js: JetStreamContext, *, replicas: int = 1) -> None:
+async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
     """Create or update every stream, consumer and bucket. Idempotent; any service may call it at start.
 
+    `ack_wait` is for tests: it must be the workers' `EngineSettings.ack_wait`.
     Raises nats errors when JetStream is not available.
     """
     for kind in KINDS:
         await _upsert_stream(js, stream_config(kind, replicas=replicas))
-        for config in consumer_configs(kind, replicas=replicas):
+        for config in consumer_configs(kind, replicas=replicas, ack_wait=ack_wait):
             await js.add_consumer(STREAMS[kind], config)
     for bucket in BUCKETS.values():
         await _ensure_bucket(js, bucket, replicas)
