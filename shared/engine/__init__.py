@@ -1,0 +1,1 @@
+"""The job engine behind `shared.worker`: what keeps a job alive, in order, within limits and never run twice."""

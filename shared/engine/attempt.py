@@ -1,0 +1,184 @@
+"""The steps of one job in the hands of one worker: run them, tell how far they are, remove what they made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from shared.engine.checkpoint import Checkpoint
+from shared.engine.context import JobContext
+from shared.engine.records import unreachable
+from shared.engine.settings import EngineSettings
+from shared.engine.steps import StepSpec, Workflow, overall, reconciled
+from shared.engine.token import Draining, StopToken
+from shared.errors import JobError, LeaseLost
+from shared.events import JobEvent, now
+from shared.jobs import CloneResult, Note, Step, StepState
+from shared.log import get
+from shared.subjects import EventType
+
+log = get(__name__)
+T = TypeVar("T")
+
+FINISH = "finish"
+"""Name under which failures of `Workflow.finish` are counted."""
+
+
+class Attempt:
+    """Runs a workflow's steps from where the checkpoint says. Knows nothing of messages, leases or schedules."""
+
+    def __init__(
+        self, workflow: Workflow, context: JobContext, checkpoint: Checkpoint, settings: EngineSettings
+    ) -> None:
+        self._workflow = workflow
+        self.context = context
+        self._checkpoint = checkpoint
+        self._settings = settings
+        self._specs: Sequence[StepSpec] = workflow.steps(context.command)
+        self._weights = {spec.name: spec.weight for spec in self._specs}
+        self._telling = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        checkpoint.steps = reconciled(self._specs, checkpoint.steps)
+
+    @property
+    def failed_in(self) -> str:
+        """The step that was running."""
+        return self.context.current.name if self.context.current else FINISH
+
+    def max_tries(self, name: str) -> int:
+        """How many temporary failures a step may have."""
+        return next((spec.max_tries for spec in self._specs if spec.name == name), 3)
+
+    def stop(self, reason: type[JobError]) -> None:
+        """Make the running step stop."""
+        self.context.token.stop(reason)
+        self._stopping.set()
+
+    async def run(self) -> CloneResult:
+        """Run what is left of the steps, and finish. Raises whatever a step raises, or why the job must stop."""
+        telling = asyncio.create_task(self._tell_regularly())
+        try:
+            for spec, step in zip(self._specs, self._checkpoint.steps, strict=True):
+                if step.state in {StepState.DONE, StepState.SKIPPED}:
+                    continue
+                await self._run_step(spec, step)
+            self.context.current = None
+            result = await self._attended(self._workflow.finish(self.context))
+            return self._complete(result)
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+
+    async def _run_step(self, spec: StepSpec, step: Step) -> None:
+        step.state, step.started_at, step.finished_at = StepState.RUNNING, step.started_at or now(), None
+        self.context.current = step
+        await self.context.checkpoint()  # begun must be known before it has effects: its undo depends on it
+        await self.tell()
+        try:
+            await self._attended(spec.run(self.context))
+        except JobError:
+            await self.tell()
+            raise
+        step.state, step.finished_at = StepState.DONE, now()
+        if step.total is not None:
+            step.done = step.total
+        self._checkpoint.crashes = 0
+        await self.context.checkpoint()
+        await self.tell()
+
+    async def _attended(self, work: Awaitable[T]) -> T:
+        """Await work, but not longer than the grace period once the job was told to stop."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait({task}, timeout=self._settings.stop_grace)
+        finally:
+            stopping.cancel()
+            if not task.done():
+                log.warning("a step did not stop when asked", job=self.context.job_id, step=self.failed_in)
+                task.cancel()
+                await asyncio.wait({task}, timeout=self._settings.stop_grace)
+        try:
+            return task.result()
+        except (Exception, asyncio.CancelledError):
+            self.context.token.check()  # whatever it raised: it was told to stop
+            raise
+
+    def _complete(self, result: CloneResult) -> CloneResult:
+        steps = self._checkpoint.steps
+        took = {
+            step.name: round((step.finished_at - step.started_at).total_seconds(), 3)
+            for step in steps
+            if step.started_at and step.finished_at
+        }
+        codes = {note.code for note in result.notes}
+        notes = [*result.notes, *(note for note in self.context.notes if note.code not in codes)]
+        return result.model_copy(update={"notes": notes, "timings": took | result.timings})
+
+    async def tell(self, event: EventType = EventType.PROGRESS, **update: Any) -> None:
+        """Publish the job's state. Missing one does no harm: the next one is absolute too."""
+        async with self._telling:
+            if self.context.token.reason is LeaseLost:
+                return
+            self.context.dirty = False
+            known = self._checkpoint
+            known.progress = max(known.progress, overall(known.steps, self._weights))
+            command, current = self.context.command, self.context.current
+            message = (current.message or self._title(current.name)) if current else ""
+            job = known.job(command, now=now(), **{"message": message, **update})
+            told = JobEvent(job_id=job.job_id, kind=job.type, lane=job.lane, type=event, job=job)
+            try:
+                await self.context.bus.publish(told, tries=2)
+            except Exception as error:
+                if not unreachable(error):
+                    raise
+                log.debug("progress not told", job=job.job_id, error=repr(error))
+
+    def _title(self, name: str) -> str:
+        return next((spec.title for spec in self._specs if spec.name == name), name)
+
+    async def _tell_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.progress_interval)
+            if self.context.dirty:
+                await self.tell()
+
+    async def remove(self, token: StopToken) -> list[str]:
+        """Undo every step that was begun, last first, and clean up. Returns what could not be removed.
+
+        `token` is a fresh one: a cancelled job's removals are not cancelled. Raises LeaseLost or Draining.
+        """
+        self.context.token = token
+        self._stopping = asyncio.Event()
+        self.context.current = None
+        left = []
+        for spec, step in reversed(list(zip(self._specs, self._checkpoint.steps, strict=True))):
+            if step.state is StepState.PENDING or spec.undo is None:
+                continue
+            if not await self._removed(spec.name, spec.undo(self.context), spec):
+                left.append(spec.name)
+        if not await self._removed("cleanup", self._workflow.cleanup(self.context), None):
+            left.append("cleanup")
+        if left:
+            self.context.note(Note(code="left_behind", message="Not everything could be removed", samples=left))
+        return left
+
+    async def _removed(self, name: str, work: Awaitable[None], spec: StepSpec | None) -> bool:
+        for tries in range(1, self._settings.removal_tries + 1):
+            self.context.token.check()
+            try:
+                await self._attended(work)
+            except (LeaseLost, Draining):
+                raise
+            except Exception as error:
+                log.warning("removal failed", job=self.context.job_id, step=name, tries=tries, error=repr(error))
+            else:
+                return True
+            await asyncio.sleep(min(0.2 * 2**tries, 2.0))
+            work = spec.undo(self.context) if spec and spec.undo else self._workflow.cleanup(self.context)
+        return False

@@ -1,0 +1,176 @@
+"""How far a job is: everything that has to survive the worker. Written only by the holder of the lease.
+
+Every write compares revisions, so a worker that lost its lease without noticing can not overwrite its successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from shared.bus import Bus
+from shared.engine.records import Conflict, Records
+from shared.errors import LeaseLost
+from shared.events import CloneRequested, Message, Retry
+from shared.jobs import CloneResult, ErrorInfo, Job, Note, Phase, Record, Status, Step
+from shared.streams import CHECKPOINTS
+from shared.subjects import EventType
+
+LARGEST = 900_000
+"""Bytes of one checkpoint; the server takes messages of 1 MB."""
+
+
+class Parked(Record):
+    """A job that waits for its own schedule."""
+
+    event: EventType
+    """RETRYING or WAITING: what was, or is to be, said about it."""
+    at: datetime
+    message: str
+    error: ErrorInfo | None = None
+
+
+class Ending(Record):
+    """The outcome of this attempt, decided before anything is removed or announced."""
+
+    event: EventType
+    error: ErrorInfo | None = None
+    result: CloneResult | None = None
+
+
+class Checkpoint(Record):
+    """One job, from its first delivery until long after its end.
+
+    `(attempt, ticket)` names the one message that may move the job on; older messages are echoes.
+    """
+
+    attempt: int = 1
+    ticket: int = 0
+    """Counts schedules within the attempt: a job waiting for a permit keeps its attempt."""
+    since: int = 0
+    """Stream sequence of the message that began this life: the command, or a person's retry."""
+    fence: int = 0
+    steps: list[Step] = Field(default_factory=list)
+    state: dict[str, Any] = Field(default_factory=dict)
+    notes: list[Note] = Field(default_factory=list)
+    tries: dict[str, int] = Field(default_factory=dict)
+    """Temporary failures per step."""
+    crashes: int = 0
+    """Deliveries that began work here since the last completed step and were not given back in order."""
+    history: list[dict[str, Any]] = Field(default_factory=list)
+    """Attempts that failed: attempt, step, code, message, time."""
+    progress: float = 0.0
+    started_at: datetime | None = None
+    parked: Parked | None = None
+    ending: Ending | None = None
+    ended: int | None = None
+    """Stream sequence of the terminal event."""
+
+    def job(self, command: CloneRequested, *, now: datetime, **update: Any) -> Job:
+        """The job's absolute state, as every event carries it."""
+        current = next((step for step in reversed(self.steps) if step.started_at is not None), None)
+        known: dict[str, Any] = {
+            "status": Status.RUNNING,
+            "progress": self.progress,
+            "step": current.name if current else None,
+            "steps": [step.model_copy() for step in self.steps],
+            "attempt": self.attempt,
+            "fence": self.fence,
+            "started_at": self.started_at,
+            "updated_at": now,
+            "message": "",
+        }
+        return command.job().model_copy(update={**known, **update})
+
+
+class Verdict(StrEnum):
+    """What a delivered message means for its job."""
+
+    RUN = "run"
+    ECHO = "echo"
+    """An older message of a job that has moved on: acknowledge it."""
+    NEW_LIFE = "new life"
+    """A person wants an ended job to run again."""
+
+
+def judge(known: Checkpoint, message: Message, seq: int) -> Verdict:
+    """Whether this message moves the job on. Pure."""
+    manual = isinstance(message, Retry) and message.manual
+    if known.ended is not None:
+        return Verdict.NEW_LIFE if manual and seq > known.ended else Verdict.ECHO
+    if manual:
+        return Verdict.RUN
+    mine = (message.attempt, message.ticket) if isinstance(message, Retry) else (1, 0)
+    return Verdict.ECHO if mine < (known.attempt, known.ticket) else Verdict.RUN
+
+
+def parked_job(known: Checkpoint, command: CloneRequested, *, now: datetime) -> Job:
+    """The job as its `retrying` or `waiting` event shows it."""
+    assert known.parked is not None
+    retrying = known.parked.event is EventType.RETRYING
+    return known.job(
+        command,
+        now=now,
+        status=Status.PENDING,
+        phase=Phase.RETRYING if retrying else Phase.WAITING,
+        # the failed attempt is the one that tells; the next one begins with `started`
+        attempt=known.attempt - 1 if retrying else known.attempt,
+        message=known.parked.message,
+        error=known.parked.error,
+    )
+
+
+class CheckpointStore:
+    """The checkpoint of one job, held by the holder of its lease."""
+
+    def __init__(self, bus: Bus, job_id: str, check: Callable[[], None]) -> None:
+        self._records = Records(bus, CHECKPOINTS)
+        self._job_id = job_id
+        self._check = check
+        self._lock = asyncio.Lock()
+        self._revision = 0
+
+    async def load(self) -> Checkpoint | None:
+        """What the last worker left; None for a job nobody has begun."""
+        entry = await self._records.get(self._job_id)
+        self._revision = entry.revision if entry else 0
+        if entry is None or not entry.value:
+            return None
+        return Checkpoint.model_validate_json(entry.value)
+
+    async def write(self, checkpoint: Checkpoint, *, state: str | None = None) -> None:
+        """Make it durable. `state` is the job's state as JSON when a worker thread has serialised it already.
+
+        Raises LeaseLost when another worker has written, or when the lease runs out while NATS is away;
+        ValueError when the state is too large or not JSON.
+        """
+        async with self._lock:
+            value = serialised(checkpoint, state or frozen(checkpoint.state))
+            if len(value) > LARGEST:
+                raise ValueError(f"the checkpoint of {self._job_id} is too large: {len(value)} bytes")
+            try:
+                self._revision = await self._records.write(self._job_id, value, last=self._revision, check=self._check)
+            except Conflict as error:
+                raise LeaseLost from error
+
+
+def serialised(checkpoint: Checkpoint, state: str) -> bytes:
+    """The stored form. The state goes in as it is: a None in it means something."""
+    rest = checkpoint.model_dump_json(exclude={"state"}, exclude_none=True)
+    return f'{rest[:-1]},"state":{state}}}'.encode()
+
+
+def frozen(state: dict[str, Any]) -> str:
+    """The state as JSON, also while another thread adds to it. Raises TypeError when it is not JSON-able."""
+    for _ in range(100):
+        try:
+            return json.dumps(state)
+        except RuntimeError:  # changed size during iteration
+            continue
+    raise ValueError("the job's state never holds still")

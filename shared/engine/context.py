@@ -1,0 +1,132 @@
+"""What a step sees of its job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from shared.bus import Bus
+from shared.engine.checkpoint import Checkpoint, CheckpointStore, frozen
+from shared.engine.token import StopToken
+from shared.events import CloneRequested
+from shared.jobs import Note, Step
+from shared.subjects import Kind, Lane
+from shared.vault import Vault
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Unit = Literal["bytes", "rows", "files", "pages"]
+
+
+class JobContext:
+    """One job in the hands of this worker. Everything a step needs to survive must be in `state`."""
+
+    def __init__(
+        self,
+        *,
+        command: CloneRequested,
+        checkpoint: Checkpoint,
+        store: CheckpointStore,
+        token: StopToken,
+        bus: Bus,
+        vault: Vault,
+    ) -> None:
+        self.command = command
+        self.bus = bus
+        self.vault = vault
+        self.token = token
+        """Tells when to stop. Blocking code in threads asks it; removals get a fresh one."""
+        self._checkpoint = checkpoint
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self.current: Step | None = None
+        """The running step; owned by the engine."""
+        self.dirty = False
+        """Whether progress changed since the last event; owned by the engine."""
+
+    @property
+    def job_id(self) -> str:
+        return self.command.job_id
+
+    @property
+    def kind(self) -> Kind:
+        return self.command.kind
+
+    @property
+    def lane(self) -> Lane:
+        return self.command.lane
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first; grows with every retry, not with crashes or moves to another worker."""
+        return self._checkpoint.attempt
+
+    @property
+    def fence(self) -> int:
+        """Grows with every worker that takes the job over."""
+        return self._checkpoint.fence
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """JSON-able, the job's memory: as it was at the last checkpoint after a crash. Never secrets in clear."""
+        return self._checkpoint.state
+
+    @property
+    def notes(self) -> list[Note]:
+        """What the result will tell beside its numbers."""
+        return self._checkpoint.notes
+
+    async def secret(self) -> dict[str, Any]:
+        """The job's credentials. Raises SecretGone when they have expired."""
+        return await self.vault.get(self.command.secret_ref)
+
+    async def checkpoint(self) -> None:
+        """Make `state`, notes and progress durable.
+
+        Raises LeaseLost, Cancelled or Draining when the job must stop; what is durable then stays so.
+        """
+        await self._store.write(self._checkpoint)
+        self.token.check()
+
+    def save(self) -> None:
+        """`checkpoint` for worker threads: blocks until durable. Raises like it."""
+        state = frozen(self.state)  # here: as this thread left it
+        writing = asyncio.run_coroutine_threadsafe(self._store.write(self._checkpoint, state=state), self._loop)
+        writing.result()
+        self.token.check()
+
+    async def blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking code in a thread, and never leave it behind: a cancelled task waits until it has ended."""
+        running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait({running})
+            raise
+
+    def report(
+        self,
+        done: int | None = None,
+        total: int | None = None,
+        unit: Unit | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Say how far the running step is. Thread-safe and cheap; the engine publishes a few a second."""
+        step = self.current
+        if step is None:
+            return
+        if total is not None:
+            step.total = total
+        if done is not None:
+            step.done = done
+        if unit is not None:
+            step.unit = unit
+        if message is not None:
+            step.message = message
+        self.dirty = True
+
+    def note(self, note: Note) -> None:
+        """Something for the result's notes. A second one with the same code replaces the first."""
+        kept = [known for known in self._checkpoint.notes if known.code != note.code]
+        self._checkpoint.notes = [*kept, note]

@@ -1,0 +1,183 @@
+"""Pulling messages one by one: strict order of the lanes, no client buffer, safe against reconnects.
+
+nats-py's `fetch` loses pulls when the server restarts and messages when it is cancelled (research: jetstream.md part
+3). Here all answers come to one subscription, each pull with a reply subject of its own, and no pull is ever
+cancelled: whatever arrives is either wanted, or handed back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from shared.bus import Bus
+from shared.log import get
+from shared.subjects import LANES, Lane
+
+log = get(__name__)
+
+PROBE_TIMEOUT = 2.0
+TICK = 0.5
+"""Seconds between two looks at the connection while parked."""
+
+
+class Aging:
+    """Which lane is asked first. Strictly by priority, but nobody is passed over for ever. Pure."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._passed = dict.fromkeys(LANES, 0)
+
+    def order(self, lanes: Iterable[Lane]) -> list[Lane]:
+        """These lanes, first to ask first."""
+        wanted = set(lanes)
+        by_priority = [lane for lane in LANES if lane in wanted]
+        return sorted(by_priority, key=lambda lane: self._passed[lane] < self._patience)
+
+    def picked(self, lane: Lane) -> None:
+        """A job was taken from this lane: those behind it were passed over."""
+        rank = LANES.index(lane)
+        for other in LANES[rank + 1 :]:
+            self._passed[other] += 1
+        self._passed[lane] = 0
+
+    def empty(self, lane: Lane) -> None:
+        """The lane had nothing: nobody in it is waiting."""
+        self._passed[lane] = 0
+
+
+@dataclass
+class _Pull:
+    source: str
+    expires: float
+    answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Puller:
+    """Pulls from several durables of one stream, called sources here, by a name of the caller's choice."""
+
+    def __init__(self, bus: Bus, stream: str, durables: dict[str, str], *, park: float) -> None:
+        self._nc = bus.nc
+        self._stream = stream
+        self._durables = durables
+        self._park = park
+        self._pulls: dict[str, _Pull] = {}
+        self._parked: dict[str, str] = {}
+        self._arrived: list[tuple[str, Msg]] = []
+        self._wake = asyncio.Event()
+        self._count = 0
+        self._reconnects = 0
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self.last_answer = time.monotonic()
+        """When the server last answered a pull, by `time.monotonic`."""
+
+    async def open(self) -> None:
+        """Subscribe to the answers."""
+        self._inbox = self._nc.new_inbox()
+        self._reconnects = self._nc.stats["reconnects"]
+        self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+
+    async def close(self) -> None:
+        """Take no more; hand back what arrived meanwhile."""
+        self._parked.clear()
+        if self._subscription is not None:
+            subscription, self._subscription = self._subscription, None
+            await subscription.unsubscribe()
+        for _, message in self.collect():
+            await message.nak()
+
+    def collect(self) -> list[tuple[str, Msg]]:
+        """The messages that have arrived, with the source of each."""
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def wake(self) -> None:
+        """End `wait` now: what the caller wants may have changed."""
+        self._wake.set()
+
+    async def probe(self, source: str) -> bool:
+        """Ask a source that is not parked for a message that is there now. True when one has arrived."""
+        if self._is_parked(source):
+            return False
+        pull = await self._send(source, {"no_wait": True}, PROBE_TIMEOUT)
+        try:
+            await asyncio.wait_for(pull.answer.wait(), PROBE_TIMEOUT)
+        except TimeoutError:
+            return False
+        return bool(self._arrived)
+
+    async def park(self, sources: Sequence[str]) -> None:
+        """Have the server answer as soon as one of these sources has a message."""
+        for source in sources:
+            if not self._is_parked(source):
+                await self._send(source, {"expires": int(self._park * 1e9)}, self._park, parked=True)
+
+    async def wait(self) -> None:
+        """Until something arrives, `wake` is called, or the connection must be looked at."""
+        if not self._arrived:
+            try:
+                await asyncio.wait_for(self._wake.wait(), TICK)
+            except TimeoutError:
+                pass
+        self._wake.clear()
+        if self._nc.stats["reconnects"] != self._reconnects:  # the server has forgotten our pulls
+            self._reconnects = self._nc.stats["reconnects"]
+            self._parked.clear()
+
+    def _is_parked(self, source: str) -> bool:
+        token = self._parked.get(source)
+        pull = self._pulls.get(token) if token else None
+        return pull is not None and time.monotonic() < pull.expires
+
+    async def _send(self, source: str, request: dict[str, object], seconds: float, *, parked: bool = False) -> _Pull:
+        self._forget_old()
+        self._count += 1
+        token = f"{source}-{self._count}"
+        pull = self._pulls[token] = _Pull(source, time.monotonic() + seconds)
+        if parked:
+            self._parked[source] = token
+        where = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durables[source]}"
+        body = json.dumps({"batch": 1, **request}).encode()
+        await self._nc.publish(where, body, reply=f"{self._inbox}.{token}")
+        return pull
+
+    def _forget_old(self) -> None:
+        old = time.monotonic() - 1.0
+        for token in [token for token, pull in self._pulls.items() if pull.expires < old]:
+            del self._pulls[token]
+
+    async def _on_answer(self, message: Msg) -> None:
+        token = message.subject.rpartition(".")[2] if message.subject.startswith(self._inbox) else ""
+        status = (message.headers or {}).get("Status")
+        if status is None:
+            # A delivery keeps the subject it was stored under; which pull it answers is told by its consumer.
+            source = self._source_of(message)
+            self._arrived.append((source, message))
+            self._answered(self._newest(source))
+        else:
+            self._answered(token)
+            if status not in {"404", "408"}:
+                log.debug("pull refused", status=status, why=(message.headers or {}).get("Description"))
+        if status not in {"503"}:
+            self.last_answer = time.monotonic()
+        self._wake.set()
+
+    def _answered(self, token: str | None) -> None:
+        pull = self._pulls.pop(token, None) if token else None
+        if pull is not None:
+            pull.answer.set()
+
+    def _source_of(self, message: Msg) -> str:
+        consumer = message.metadata.consumer
+        return next(source for source, durable in self._durables.items() if durable == consumer)
+
+    def _newest(self, source: str) -> str | None:
+        """Older pulls of the source were lost or have expired: we never ask twice at once."""
+        return next((token for token in reversed(self._pulls) if self._pulls[token].source == source), None)

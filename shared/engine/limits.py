@@ -1,0 +1,152 @@
+"""How many jobs run at once, over all replicas: permits in the `limits` bucket, and a line for those who wait.
+
+A scope (all jobs, one tenant, one source host) of N permits has the entries `<scope>.slot.0` to `N-1`. Whoever creates
+one has it; it ends by itself when its holder stops renewing it. Waiting jobs keep an entry `<scope>.line.<lane>.<seq>`:
+it says who is next, so that new jobs do not overtake old ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shared.bus import Bus
+from shared.engine.records import Conflict, Records
+from shared.engine.settings import Limits
+from shared.events import CloneRequested
+from shared.log import get
+from shared.streams import LIMITS
+from shared.subjects import LANES
+
+log = get(__name__)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One limit that applies to a job."""
+
+    name: str
+    """Key prefix: safe characters only."""
+    limit: int
+    why: str
+    """What a person reads while a job waits for it."""
+
+
+@dataclass
+class Permit:
+    """One of a scope's slots, held."""
+
+    key: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class Full:
+    """No permit now."""
+
+    scope: Scope
+    place: int
+    """Jobs before this one in the line."""
+
+
+def scopes(command: CloneRequested, limits: Limits) -> list[Scope]:
+    """The limits that apply to a command, widest first. Pure."""
+    kind, host = command.kind, urlsplit(command.source_url).netloc.rpartition("@")[2].lower()
+    found = []
+    if limits.total is not None:
+        found.append(Scope(f"{kind}.all", limits.total, f"Waiting: {_jobs(limits.total)} running"))
+    if limits.per_tenant is not None:
+        why = f"Waiting: {_jobs(limits.per_tenant)} of this account running"
+        found.append(Scope(f"{kind}.tenant-{_digest(command.tenant)}", limits.per_tenant, why))
+    if limits.per_source is not None:
+        why = f"Waiting: {_jobs(limits.per_source)} reading from {host}"
+        found.append(Scope(f"{kind}.source-{_digest(host)}", limits.per_source, why))
+    return found
+
+
+def _jobs(number: int) -> str:
+    return "1 job is already" if number == 1 else f"{number} jobs are already"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Permits:
+    """The permits of one job."""
+
+    def __init__(self, bus: Bus, command: CloneRequested, limits: Limits, *, ttl: int, since: int) -> None:
+        self._records = Records(bus, LIMITS)
+        self._job_id = command.job_id
+        self._scopes = scopes(command, limits)
+        self._ttl = ttl
+        self._ticket = f"{LANES.index(command.lane)}-{since:020d}"
+        self._held: list[Permit] = []
+
+    async def acquire(self) -> Full | None:
+        """Take a permit of every scope, or none: then tell which one was full."""
+        for scope in self._scopes:
+            full = await self._acquire(scope)
+            if full is not None:
+                await self.release()
+                return full
+        return None
+
+    async def stand_in_line(self, full: Full, seconds: float) -> None:
+        """Keep the place until the job asks again, in about `seconds`."""
+        key = self._line_key(full.scope)
+        known = await self._records.get(key)
+        try:
+            # Longer than the pause: a job that finds no free worker at once must not lose its place.
+            await self._records.write(key, b"", last=known.revision if known else 0, ttl=int(seconds * 2) + 5)
+        except Conflict:
+            log.debug("place in the line written by another delivery", job=self._job_id)
+
+    async def renew(self) -> None:
+        """Hold the permits longer. One that was lost (its time ran out while NATS was away) is let go."""
+        for permit in list(self._held):
+            try:
+                permit.revision = await self._records.write(
+                    permit.key, self._job_id.encode(), last=permit.revision, ttl=self._ttl
+                )
+            except Conflict:
+                self._held.remove(permit)
+                log.warning("a permit ran out", job=self._job_id, permit=permit.key)
+
+    async def release(self) -> None:
+        """Give them back at once."""
+        while self._held:
+            permit = self._held.pop()
+            await self._records.drop(permit.key, revision=permit.revision)
+
+    async def leave_line(self) -> None:
+        """The job does not wait any more, whatever for."""
+        for scope in self._scopes:
+            known = await self._records.get(self._line_key(scope))
+            if known is not None:
+                await self._records.drop(self._line_key(scope), revision=known.revision)
+
+    def _line_key(self, scope: Scope) -> str:
+        return f"{scope.name}.line.{self._ticket}"
+
+    async def _acquire(self, scope: Scope) -> Full | None:
+        keys = await self._records.keys(scope.name)
+        taken = {key.removeprefix("slot.") for key in keys if key.startswith("slot.")}
+        line = [key.removeprefix("line.") for key in keys if key.startswith("line.")]
+        place = sum(ticket < self._ticket for ticket in line)
+        free = [slot for slot in range(scope.limit) if str(slot) not in taken]
+        if place >= len(free):
+            return Full(scope, place - len(free))
+        for slot in free[place:] + free[:place]:
+            if await self._create(f"{scope.name}.slot.{slot}"):
+                return None
+        return Full(scope, place)
+
+    async def _create(self, key: str) -> bool:
+        try:
+            revision = await self._records.write(key, self._job_id.encode(), last=0, ttl=self._ttl)
+        except Conflict:
+            return False
+        self._held.append(Permit(key, revision))
+        return True

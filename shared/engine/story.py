@@ -1,0 +1,67 @@
+"""What the stream says about a job: the command, a cancel, how it ended."""
+
+from __future__ import annotations
+
+from nats.js.api import RawStreamMsg
+from nats.js.errors import NotFoundError
+
+from shared.bus import Bus
+from shared.events import CloneRequested, JobEvent, Message, decode
+from shared.streams import STREAMS
+from shared.subjects import TERMINAL, EventType, Kind, Lane, story, subject
+
+WORKER_EVENTS = (EventType.STARTED, EventType.PROGRESS, EventType.WAITING, EventType.RETRYING, *sorted(TERMINAL))
+
+
+class Story:
+    """Reads the messages of one job. Every method raises nats errors when NATS is away."""
+
+    def __init__(self, bus: Bus, kind: Kind, lane: Lane, job_id: str) -> None:
+        self._js = bus.js
+        self._stream = STREAMS[kind]
+        self._kind, self._lane, self._job_id = kind, lane, job_id
+
+    async def command(self) -> tuple[CloneRequested, int] | None:
+        """The command and its sequence; None when it has aged out or never was.
+
+        Raises pydantic.ValidationError when it is not what this version understands.
+        """
+        raw = await self._last(self._subject(EventType.REQUESTED))
+        if raw is None:
+            return None
+        command = decode(EventType.REQUESTED, raw.data or b"")
+        assert isinstance(command, CloneRequested)
+        return command, raw.seq or 0
+
+    async def newest(self) -> int:
+        """Sequence of the last message about this job, whatever it is."""
+        raw = await self._last(story(self._job_id))
+        return 0 if raw is None else raw.seq or 0
+
+    async def cancelled_at(self) -> int:
+        """Sequence of the last cancel; 0 when nobody asked."""
+        raw = await self._last(self._subject(EventType.CANCEL))
+        return 0 if raw is None else raw.seq or 0
+
+    async def last_event(self) -> tuple[JobEvent, int] | None:
+        """The last thing any worker said about the job."""
+        found: list[tuple[int, Message]] = []
+        for event in WORKER_EVENTS:
+            raw = await self._last(self._subject(event))
+            message = None if raw is None else decode(event, raw.data or b"")
+            if raw is not None and message is not None:
+                found.append((raw.seq or 0, message))
+        if not found:
+            return None
+        seq, newest = max(found, key=lambda pair: pair[0])
+        assert isinstance(newest, JobEvent)
+        return newest, seq
+
+    def _subject(self, event: EventType) -> str:
+        return subject(self._kind, event, self._lane, self._job_id)
+
+    async def _last(self, where: str) -> RawStreamMsg | None:
+        try:
+            return await self._js.get_msg(self._stream, subject=where)
+        except NotFoundError:
+            return None
