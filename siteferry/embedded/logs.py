@@ -7,6 +7,7 @@ import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
@@ -22,14 +23,23 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+class PrivateFile(RotatingFileHandler):
+    """Rotated files that only we may read: logs name the sites people work on."""
+
+    def _open(self) -> TextIOWrapper:
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)
+
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=private)
+
+
 class MergedLog:
     """Takes lines from children and from us. The file gets every line, the terminal those marked as worth it."""
 
     def __init__(self, path: Path, stream: TextIO, *, quiet: bool = False, size: int = 10 * MEGABYTE) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
         self.path = path
-        self._file = RotatingFileHandler(path, maxBytes=size, backupCount=3, encoding="utf-8", errors="replace")
+        self._file = PrivateFile(path, maxBytes=size, backupCount=3, encoding="utf-8", errors="replace")
         self._stream, self._quiet = stream, quiet
         self._colour = wants_colour(stream)
         self._seen: dict[str, int] = {OURS: 1}

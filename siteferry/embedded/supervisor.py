@@ -100,18 +100,25 @@ class Child:
 
     async def _run_once(self) -> str:
         """Start it and see it to its end; returns how it ended, in words."""
-        process = await asyncio.create_subprocess_exec(
-            *self.server.command(),
-            env=self.server.env(),
-            cwd=self.server.directory,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        output, ours = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self.server.command(),
+                env=self.server.env(),
+                cwd=self.server.directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=ours,
+                stderr=ours,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(ours)
         self.pid = process.pid
         self._changed()
-        reader = asyncio.create_task(self._read(process))
+        reader = asyncio.create_task(self._read(output))
         exited = asyncio.create_task(process.wait())
         watcher = asyncio.create_task(self._watch_ready(exited))
         stopping = asyncio.create_task(self._stop.wait())
@@ -154,17 +161,24 @@ class Child:
                 return
             await asyncio.sleep(0.05)
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
+    async def _read(self, descriptor: int) -> None:
+        """Log what comes through the pipe. Our own pipe, because asyncio's would keep `wait` from seeing the end of a
+        process whose children still hold it."""
+        stream = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(descriptor, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
         rest = b""
-        while data := await process.stdout.read(READ):
-            *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > READ:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._line(line)
-        if rest:
+        try:
+            while data := await stream.read(READ):
+                *lines, rest = (rest + data).split(b"\n")
+                if len(rest) > READ:
+                    lines, rest = [*lines, rest], b""
+                for line in lines:
+                    self._line(line)
             self._line(rest)
+        finally:
+            transport.close()
 
     def _line(self, raw: bytes) -> None:
         text = raw.decode(errors="replace").rstrip()

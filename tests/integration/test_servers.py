@@ -188,7 +188,9 @@ def test_a_busy_port_is_refused_and_its_owner_named(home: Path) -> None:
 
 def test_a_server_that_does_not_come_up_says_why(home: Path) -> None:
     server = PhpFpm(home / "php", admin_values={"no\nsuch": "thing"})
-    with pytest.raises(ServerError, match=r"php-fpm ended while starting. Its last words:\n(?s:.*)ERROR: .*php-fpm.conf"):
+    with pytest.raises(
+        ServerError, match=r"php-fpm ended while starting. Its last words:\n(?s:.*)ERROR: .*php-fpm.conf"
+    ):
         start(server)
 
 
