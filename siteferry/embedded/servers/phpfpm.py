@@ -60,16 +60,16 @@ env[PATH] = /usr/local/bin:/usr/bin:/bin
 {environment}{values}"""
 
 COMMON_VALUES: Mapping[str, str] = {
-    "log_errors": "On",
-    "display_errors": "Off",
-    "expose_php": "Off",
+    "log_errors": "1",
+    "display_errors": "0",
+    "expose_php": "0",
 }
 HARDENED_VALUES: Mapping[str, str] = {
     "disable_functions": NO_PROGRAMS_NO_SOCKETS,
-    "allow_url_fopen": "Off",
-    "allow_url_include": "Off",
+    "allow_url_fopen": "0",
+    "allow_url_include": "0",
     "user_ini.filename": "",  # a site's .user.ini must not undo what we set
-    "enable_dl": "Off",
+    "enable_dl": "0",
     "ffi.enable": "false",
 }
 STARTUP: Mapping[str, str] = {
