@@ -90,11 +90,10 @@ def run_php(script: Path, *args: str, stdin: bytes = b"", env: dict[str, str] | 
 
 
 def adapt_dump(sql: str, *, prefix: str, url: str) -> str:
-    """The template's dump with another table prefix and address. The template holds no serialized URL, so text will do."""
+    """The template's dump with another table prefix and address. It holds no serialized URL, so text will do."""
     sql = re.sub(r"`wp_", f"`{prefix}", sql).replace(TEMPLATE_URL, url)
-    for name in ("user_roles",):
-        sql = sql.replace(f"'wp_{name}'", f"'{prefix}{name}'")
     for key in (
+        "user_roles",
         "capabilities",
         "user_level",
         "dashboard_quick_press_last_post_id",

@@ -50,19 +50,6 @@ from tests.sites.spec import SiteSpec
 
 SALTS = ("AUTH_KEY", "SECURE_AUTH_KEY", "LOGGED_IN_KEY", "NONCE_KEY")
 MU_PLUGINS = ("rest_disabled", "two_factor", "captcha", "hidden_login")
-CHALLENGE = """<?php
-// What a protection service in front of the host answers to anything that is not a browser.
-http_response_code( 403 );
-header( 'Content-Type: text/html; charset=UTF-8' );
-header( 'cf-mitigated: challenge' );
-header( 'cf-ray: 8f0c0ffee0123456-FRA' );
-header( 'Cache-Control: private, max-age=0, no-store' );
-echo '<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title><meta name="robots" content="noindex,nofollow">',
-	'</head><body><noscript>Enable JavaScript and cookies to continue</noscript>',
-	'<script>(function(){window._cf_chl_opt={cvId:"3",cType:"managed"};})();</script>',
-	'<script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1?ray=8f0c0ffee0123456"></script></body></html>';
-exit;
-"""
 
 
 class SourceFarm:
@@ -115,16 +102,19 @@ class SourceFarm:
         return self.caddy.site_url(name)
 
     def connect(self, *, charset: str = "utf8mb4", database: str | None = None, **more: Any) -> Connection[Any]:
-        """A connection of MariaDB's administrator."""
-        return pymysql.connect(
+        """A connection of MariaDB's administrator. With charset "binary" text columns come back as bytes."""
+        binary = charset == "binary"  # a character set PyMySQL itself does not know
+        connection: Connection[Any] = pymysql.connect(
             unix_socket=str(self.database.socket),
             user=self.database.admin_user,
             password=self.database.admin_password,
-            charset=charset,
+            charset="utf8mb4" if binary else charset,
             database=database,
             max_allowed_packet=256 << 20,
+            init_command="SET NAMES binary" if binary else None,
             **more,
         )
+        return connection
 
     def create(self, spec: SiteSpec) -> Site:
         """Build the site and put it on the air. Raises `ValueError` when the name is taken."""
@@ -184,7 +174,8 @@ class SourceFarm:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE `{site.database}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci")
             cursor.execute(f"CREATE USER `{site.db_user}`@localhost IDENTIFIED BY '{site.db_password}'")
-            cursor.execute(f"GRANT ALL ON `{site.database}`.* TO `{site.db_user}`@localhost")
+            pattern = site.database.replace("_", "\\_")  # in GRANT an underscore stands for any character
+            cursor.execute(f"GRANT ALL ON `{pattern}`.* TO `{site.db_user}`@localhost")
 
     def _lay_out(self, site: Site) -> None:
         """Files: core by hard link, wp-content as real copies, and the configuration."""
@@ -202,10 +193,10 @@ class SourceFarm:
             else:
                 shutil.copy2(entry, site.abspath / entry.name)
         if site.spec.layout != "root":
-            folder = site.abspath.name
+            below = site.abspath.name
             site.write(
                 "index.php",
-                f"<?php\ndefine( 'WP_USE_THEMES', true );\nrequire __DIR__ . '/{folder}/wp-blog-header.php';\n",
+                f"<?php\ndefine( 'WP_USE_THEMES', true );\nrequire __DIR__ . '/{below}/wp-blog-header.php';\n",
             )
         above = site.spec.layout == "wp-subdir"
         settings = "__DIR__ . '/wp/'" if above else "__DIR__ . '/'"
@@ -213,8 +204,8 @@ class SourceFarm:
         site.write(
             "wp-config.php" if above else f"{site.abspath.relative_to(site.docroot)}/wp-config.php", config, mode=0o640
         )
-        for path in (site.directory, site.docroot, *site.abspath.glob("*.*")):
-            give_up_to(path, self.sites_dir)
+        for place in (site.directory, site.docroot, *site.abspath.glob("*.*")):
+            give_up_to(place, self.sites_dir)
 
     def _constants(self, site: Site) -> dict[str, str | int | bool]:
         spec = site.spec
@@ -288,9 +279,9 @@ class SourceFarm:
         values = dict(spec.php_values)
         if spec.challenge_page:
             gate = self.gates_dir / f"{spec.name}.php"
-            gate.write_text(CHALLENGE)
+            shutil.copyfile(ASSETS / "php" / "challenge.php", gate)
             values["auto_prepend_file"] = str(gate)
-        auth = BasicAuth(spec.basic_auth[0], bcrypt(spec.basic_auth[1])) if spec.basic_auth else None
+        auth = BasicAuth(*spec.basic_auth) if spec.basic_auth else None
         if values or auth or spec.max_body is not None:
             self._rules[spec.name] = FarmSite(php_values=values, basic_auth=auth, max_body=spec.max_body)
             self.caddy.reload()
@@ -324,10 +315,3 @@ def _settings(spec: SiteSpec) -> dict[str, Any]:
             for user in spec.users
         ],
     }
-
-
-def bcrypt(password: str) -> str:
-    """The hash Caddy's basic auth wants, made by Caddy itself."""
-    command = [find_binary("caddy"), "hash-password", "--bcrypt-cost", "4"]
-    done = subprocess.run(command, input=password.encode() + b"\n", capture_output=True, check=True)
-    return done.stdout.decode().strip()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,36 +157,22 @@ class Site:
         with self.client() as client:
             return client.get(url, follow_redirects=follow)
 
-    def sign_in(self, username: str | None = None, password: str | None = None) -> httpx2.Client:
+    @contextmanager
+    def sign_in(self, username: str | None = None, password: str | None = None) -> Iterator[httpx2.Client]:
         """A client signed in through the login form. Raises `PermissionError` when that gives no session."""
-        client = self.client()
-        client.get(self.siteurl + "/wp-login.php")
         form = {"log": username or self.username, "pwd": password or self.password, "testcookie": "1"}
         form |= {"wp-submit": "Log In", "redirect_to": self.siteurl + "/wp-admin/"}
-        client.post(self.siteurl + "/wp-login.php", data=form)
-        if not any(name.startswith("wordpress_logged_in_") for name in client.cookies):
-            client.close()
-            raise PermissionError(f"{self.name}: the login form gave no session")
-        return client
+        with self.client() as client:
+            client.get(self.siteurl + "/wp-login.php")
+            client.post(self.siteurl + "/wp-login.php", data=form)
+            if not any(cookie.name.startswith("wordpress_logged_in_") for cookie in client.cookies.jar):
+                raise PermissionError(f"{self.name}: the login form gave no session")
+            yield client
 
     def paths(self, limit: int = 20) -> list[str]:
         """Paths of up to `limit` public pages (home, posts, pages, archives), in a fixed order."""
-        return list(self.php(PATHS)[:limit])
+        return list(self.php_asset("paths.php", {})[:limit])
 
     def destroy(self) -> None:
         """Remove database, account and files. Idempotent."""
         self.farm.destroy(self.name)
-
-
-PATHS = """
-$urls = array( home_url( '/' ) );
-foreach ( get_posts( array( 'post_type' => array( 'post', 'page' ), 'numberposts' => -1, 'orderby' => 'ID', 'order' => 'ASC' ) ) as $post ) {
-	$urls[] = get_permalink( $post );
-}
-foreach ( get_terms( array( 'taxonomy' => 'category', 'orderby' => 'term_id' ) ) as $term ) { $urls[] = get_term_link( $term ); }
-$urls[] = get_author_posts_url( 1 );
-$urls[] = home_url( '/?s=pine' );
-$urls[] = home_url( '/?p=999999' );
-$root = preg_replace( '~^(https?://[^/]+).*$~', '$1', home_url() );
-return array_map( function ( $url ) use ( $root ) { return substr( $url, strlen( $root ) ); }, $urls );
-"""
