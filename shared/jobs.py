@@ -101,6 +101,9 @@ class CloneResult(Record):
     tables: int = 0
     rows: int = 0
     rewritten: dict[str, int] = Field(default_factory=dict)
+    """Occurrences of the source's address that were rewritten, by kind of spelling."""
+    rewritten_columns: dict[str, int] = Field(default_factory=dict)
+    """Values that were rewritten, by `table.column`."""
     leftovers: int = 0
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)

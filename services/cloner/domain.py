@@ -20,8 +20,8 @@ from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import Dialect
 
-TEXT = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json"})
-"""Column types whose values pass the rewriter; numbers, dates, bits, blobs and geometry never do."""
+TEXT = frozenset({"text", "json"})
+"""Classes of column types whose values pass the rewriter; numbers, dates, bits, blobs and geometry never do."""
 
 CONSTANTS = frozenset(
     {
@@ -74,15 +74,15 @@ def make_plan(
     facts: Mapping[str, Any], *, target_url: str, document_root: str, dialect: Dialect, options: CloneOptions
 ) -> Plan:
     """The plan for one source. `facts` is the connector's inspection. Raises MultisiteUnsupported."""
-    if facts["multisite"].get("enabled"):
-        raise MultisiteUnsupported(sites=facts["multisite"].get("sites"))
+    if facts["multisite"]:
+        raise MultisiteUnsupported(sites=(facts.get("multisite_facts") or {}).get("sites"))
     wordpress, content, mu_plugins = _places(facts)
-    held = quarantined_plugins(facts["plugins"]["active"])
-    tables, views, excluded = _tables(facts, dialect, options)
+    held = quarantined_plugins(facts["active_plugins"])
+    chosen = _select(facts, dialect, options)
     config = SiteConfig(
-        prefix=facts["database"]["prefix"],
-        charset=facts["database"]["charset"] or "utf8mb4",
-        collate=facts["database"]["collate"] or "",
+        prefix=facts["prefix"],
+        charset=facts["db_charset"] or "utf8mb4",
+        collate=facts["db_collate"] or "",
         constants={name: value for name, value in facts["constants"].items() if name in CONSTANTS},
         wordpress_path=wordpress,
         content_path=None if content == posixpath.join(wordpress, "wp-content") else content,
@@ -91,8 +91,8 @@ def make_plan(
         quarantined_plugins=tuple(sorted(held)),
     )
     return Plan(
-        tables=tables,
-        views=views,
+        tables=tuple(chosen.tables),
+        views=tuple(chosen.views),
         roots=tuple(facts["roots"]),
         root_targets={root["id"]: root["target"].strip("/").encode() for root in facts["roots"]},
         urls=_urls(facts["urls"], target_url, wordpress),
@@ -100,7 +100,7 @@ def make_plan(
         config=config,
         content=content.encode(),
         mu_plugins=mu_plugins.encode(),
-        notes=tuple(_notes(facts, held, excluded, dialect)),
+        notes=tuple(_notes(facts, held, chosen, dialect)),
     )
 
 
@@ -141,7 +141,7 @@ def _places(facts: Mapping[str, Any]) -> tuple[str, str, str]:
                 return posixpath.join(root["target"].strip("/"), path[len(base) :].strip("/")).strip("/")
         return posixpath.join(wordpress, posixpath.basename(path))
 
-    return wordpress, place(paths["content_dir"].rstrip("/")), place(paths["mu_plugin_dir"].rstrip("/"))
+    return wordpress, place(paths["content"]), place(paths["mu-plugins"])
 
 
 def _urls(urls: Mapping[str, Any], target: str, wordpress: str) -> tuple[UrlMapping, ...]:
@@ -161,21 +161,30 @@ def _paths(roots: Sequence[Mapping[str, Any]], document_root: str) -> tuple[Path
     return tuple(PathMapping(source, target) for source, target in found.items())
 
 
-def _tables(
-    facts: Mapping[str, Any], dialect: Dialect, options: CloneOptions
-) -> tuple[tuple[Table, ...], tuple[tuple[str, str], ...], list[str]]:
-    prefix = facts["database"]["prefix"]
-    unwanted = set(options.exclude_tables)
-    tables, views, excluded = [], [], []
+@dataclass
+class _Selection:
+    """The site's tables, sorted by what happens to them."""
+
+    tables: list[Table]
+    views: list[tuple[str, str]]
+    excluded: list[str]
+    unreadable: list[str]
+
+
+def _select(facts: Mapping[str, Any], dialect: Dialect, options: CloneOptions) -> _Selection:
+    prefix, unwanted = facts["prefix"], set(options.exclude_tables)
+    chosen = _Selection([], [], [], [])
     for table in facts["tables"]:
-        name, create = table["name"], _create(table)
+        name = table["name"]
         if name in unwanted or name.removeprefix(prefix) in unwanted:
-            excluded.append(name)
+            chosen.excluded.append(name)
+        elif table.get("create_error") or table["kind"] == "sequence":
+            chosen.unreadable.append(f"{name}: {table.get('create_error') or table['kind']}")
         elif table["kind"] == "view":
-            views.append((name, dialect.view(create)))
+            chosen.views.append((name, dialect.view(_create(table))))
         else:
-            tables.append(_table(table, dialect.table(create), prefix, options))
-    return tuple(tables), tuple(views), excluded
+            chosen.tables.append(_table(table, dialect.table(_create(table)), prefix, options))
+    return chosen
 
 
 def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOptions) -> Table:
@@ -183,8 +192,9 @@ def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOpt
     columns = tuple(
         Column(
             name=column["name"],
-            data_type=column["data_type"].lower(),
-            rewrite=column["data_type"].lower() in TEXT and not (name == f"{prefix}posts" and column["name"] == "guid"),
+            data_type=column["data_type"],
+            type_class=column["type_class"],
+            rewrite=column["type_class"] in TEXT and not (name == f"{prefix}posts" and column["name"] == "guid"),
         )
         for column in table["columns"]
         if not column["generated"]
@@ -201,11 +211,11 @@ def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOpt
 
 
 def _create(table: Mapping[str, Any]) -> str:
-    encoded = table.get("create_b64")
+    encoded = table["create_b64"]
     return base64.b64decode(encoded).decode("utf-8", "surrogateescape") if encoded else str(table["create"])
 
 
-def _notes(facts: Mapping[str, Any], held: Mapping[str, str], excluded: Sequence[str], dialect: Dialect) -> list[Note]:
+def _notes(facts: Mapping[str, Any], held: Mapping[str, str], chosen: _Selection, dialect: Dialect) -> list[Note]:
     notes = []
 
     def add(code: str, message: str, samples: Iterable[str]) -> None:
@@ -214,7 +224,8 @@ def _notes(facts: Mapping[str, Any], held: Mapping[str, str], excluded: Sequence
             notes.append(Note(code=code, message=message, count=len(names), samples=names[:20]))
 
     add("plugins_quarantined", "Plugins that do not load on the clone", (f"{k}: {v}" for k, v in sorted(held.items())))
-    add("tables_excluded", "Tables left out as asked", excluded)
+    add("tables_excluded", "Tables left out as asked", chosen.excluded)
+    add("tables_unreadable", "Tables and views the source's server can not describe, not copied", chosen.unreadable)
     foreign = (f"{table['name']}: {table['reason']}" for table in facts.get("foreign_tables", ()))
     add("tables_foreign", "Tables of other installations in the same database, not copied", foreign)
     for kind in ("triggers", "routines", "events"):

@@ -70,10 +70,11 @@ class CloneWorkflow:
             sealed_password=state["password"],
             expires_at=expires_at,
             files=received["files"],
-            bytes=received["bytes"],
+            bytes=received["size"],
             tables=state["totals"]["tables"],
             rows=state["rows"],
-            rewritten=state.get("rewritten", {}),
+            rewritten=state["rewritten"]["kinds"],
+            rewritten_columns=state["rewritten"]["columns"],
             leftovers=state["leftovers"],
             notes=context.notes,
             timings=state.get("timings", {}),
@@ -147,5 +148,4 @@ class CloneWorkflow:
         if database.error is not None:
             raise database.error
         context.report(done=database.rows, total=max(total, database.rows), unit="rows")
-        context.state["rewritten"] = run.rewritten()
         context.state["wordpress_path"] = run.plan.config.wordpress_path

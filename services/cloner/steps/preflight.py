@@ -64,7 +64,7 @@ def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
     while tables:
         run.token.check()
         answer = run.connector.call("db.count", {"tables": tables, "cursor": cursor, "budget": COUNT_BUDGET})
-        counts.update({name: int(rows) for name, rows in answer["tables"].items()})
+        counts.update({name: int(rows) for name, rows in answer["counts"].items()})
         cursor = answer.get("cursor")
         if answer["done"]:
             break

@@ -20,8 +20,9 @@ from services.cloner.run import CloneRun
 from shared.errors import JobError
 from shared.jobs import Note
 from shared.log import get
-from shared.wordpress.rewrite import ColumnMode, ColumnRule
+from shared.wordpress.rewrite import ColumnRule, Mode, RewriteReport
 from shared.wordpress.transfer.database import Loader, Table, restart_point
+from shared.wordpress.transfer.ddl import transactional
 from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
 
 log = get(__name__)
@@ -76,7 +77,7 @@ def pull_files(run: CloneRun) -> None:
 
     def on_frame() -> None:
         run.token.check()
-        run.context.report(done=received.bytes, total=max(total, received.bytes), unit="bytes")
+        run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
 
     params = {"roots": list(plan.roots), "skip": path_skips(run.options.exclude_paths), **_limits(run)}
     while not state.get("files_done"):
@@ -90,8 +91,8 @@ def pull_files(run: CloneRun) -> None:
 
 def pull_database(run: CloneRun, progress: Any) -> None:
     """Load every table of the plan. Resumes behind the last committed row; `progress(rows)` may raise to stop."""
-    plan = run.plan
-    loader = Loader(run.target.connect, plan.tables, RowRewriting(run))
+    plan, rewriting = run.plan, RowRewriting(run)
+    loader = Loader(run.target.connect, plan.tables, rewriting, rewriting.counts)
     last_stop = 0.0
 
     def on_rows() -> None:
@@ -104,18 +105,21 @@ def pull_database(run: CloneRun, progress: Any) -> None:
 
     try:
         position = loader.open()
+        rewriting.earlier = position["facts"] if position else {}
         if position is None:
             for table in plan.tables:
                 run.token.check()
                 loader.create(table)
             loader.commit_position(None)
         tables, cursor = restart_point(plan.tables, position)
-        if tables and position and cursor is None and position["cursor"] is not None:
+        if position and tables and cursor is None and not transactional(tables[0].engine):
             loader.create(tables[0])  # half-loaded rows of an engine that can not roll back
         _stream_tables(run, loader, tables, cursor, on_rows)
         for name, statement in plan.views:
             _make_view(run, loader, name, statement)
         progress(loader.rows)
+        run.state["rewritten"] = rewriting.counts()
+        _note_left_alone(run, run.rewriter.report)
     finally:
         loader.close()
 
@@ -133,7 +137,7 @@ def _stream_tables(run: CloneRun, loader: Loader, tables: Any, cursor: Any, on_r
 def _wire(table: Table) -> dict[str, Any]:
     return {
         "name": table.name,
-        "columns": [{"name": column.name, "type": column.data_type} for column in table.columns],
+        "columns": [{"name": column.name, "type_class": column.type_class} for column in table.columns],
         "key": list(table.key),
         "where": list(table.where),
     }
@@ -156,17 +160,36 @@ class RowRewriting:
     def __init__(self, run: CloneRun) -> None:
         self._rewriter = run.rewriter
         self._rules: dict[str, list[ColumnRule]] = {}
+        self.earlier: dict[str, dict[str, int]] = {}
+        """What attempts before this one had rewritten up to the position we began at."""
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Occurrences by kind of spelling, changed values by `table.column`."""
+        report = self._rewriter.report
+        columns = {f"{table}.{column}": counts.changed for (table, column), counts in report.columns.items()}
+        return {
+            "kinds": _added(self.earlier.get("kinds", {}), dict(report.total.kinds)),
+            "columns": _added(self.earlier.get("columns", {}), {name: n for name, n in columns.items() if n}),
+        }
 
     def __call__(self, table: Table, rows: bytes) -> bytes:
         """Whole rows in, whole rows out."""
         rules = self._rules.get(table.name)
         if rules is None:
-            rules = [
-                ColumnRule(column.name, ColumnMode.REWRITE if column.rewrite else ColumnMode.KEEP)
-                for column in table.columns
-            ]
+            rules = [ColumnRule(column.name, Mode.REWRITE if column.rewrite else Mode.KEEP) for column in table.columns]
             self._rules[table.name] = rules
         return self._rewriter.rewrite_tsv(rows, rules, table=table.name)
+
+
+def _added(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
+    return {name: left.get(name, 0) + right.get(name, 0) for name in sorted({*left, *right})}
+
+
+def _note_left_alone(run: CloneRun, report: RewriteReport) -> None:
+    for reason, count in sorted(report.total.left.items()):
+        places = [f"{s.table}.{s.column} row {s.row}" for s in report.samples if s.reason == reason]
+        text = f"The source's address was left as it is ({reason.replace('_', ' ')})"
+        run.context.note(Note(code=f"left_{reason}", message=text, count=count, samples=places))
 
 
 def _note_files(run: CloneRun, received: Received) -> None:

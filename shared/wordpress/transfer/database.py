@@ -44,6 +44,8 @@ class Column:
 
     name: str
     data_type: str
+    type_class: str
+    """How the connector sends it: int, decimal, double, date, bit, json, geometry, blob, text."""
     rewrite: bool
 
 
@@ -84,10 +86,18 @@ class RowRewriter(Protocol):
 class Loader:
     """Loads tables into one database over one connection. Not for concurrent use."""
 
-    def __init__(self, connect: Callable[[], Connection[Any]], tables: Sequence[Table], rewrite: RowRewriter) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Connection[Any]],
+        tables: Sequence[Table],
+        rewrite: RowRewriter,
+        facts: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        """`facts` gives what is stored beside every committed position, JSON-able; `open` returns it again."""
         self._connect = connect
         self.tables = {table.name: table for table in tables}
         self._rewrite = rewrite
+        self._facts = facts
         self._connection: Connection[Any] | None = None
         self._load: _Load | None = None
         self._uncommitted = 0
@@ -194,7 +204,7 @@ class Loader:
 
     def commit_position(self, cursor: dict[str, Any] | None, *, done: bool = False) -> None:
         """Commit the rows so far together with the cursor behind them."""
-        position = json.dumps({"cursor": cursor, "rows": self.rows, "done": done})
+        position = json.dumps({"cursor": cursor, "rows": self.rows, "done": done, "facts": self._facts()})
         with target_errors("saving the position"), self._live().cursor() as statement:
             statement.execute(f"REPLACE INTO {CURSOR_TABLE} VALUES (1, %s)", (position,))
             self._live().commit()
@@ -289,6 +299,8 @@ def restart_point(
     cursor = position["cursor"]
     names = [table.name for table in tables]
     index = names.index(cursor["table"]) if cursor and cursor.get("table") in names else 0
+    if cursor and cursor.get("table_done"):
+        return tables[index + 1 :], None
     remaining = tables[index:]
     if remaining and not transactional(remaining[0].engine):
         return remaining, None

@@ -34,7 +34,8 @@ class Received:
     """What has arrived so far. JSON-able through `vars`, so that a checkpoint can hold it."""
 
     files: int = 0
-    bytes: int = 0
+    size: int = 0
+    """Bytes of file content."""
     links: int = 0
     quarantined: list[str] = field(default_factory=list)
     warnings: dict[str, list[str]] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class FileSink:
             if frame.type == "B":
                 assert self._file is not None, "bytes without a file"
                 self._file.write(frame.payload)
-                self._received.bytes += len(frame.payload)
+                self._received.size += len(frame.payload)
             elif frame.type == "F":
                 self._begin(frame.json())
             elif frame.type == "C":
