@@ -1,0 +1,1 @@
+"""The REST edge: validates, authorises, publishes commands, reads the projection."""

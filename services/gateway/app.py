@@ -1,0 +1,123 @@
+"""Wiring of the gateway: bus, app, server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway import problems
+from services.gateway.edge import Edge
+from services.gateway.guard import Guard
+from services.gateway.models import ProblemAnswer
+from services.gateway.problems import UNAVAILABLE, Problem
+from services.gateway.routes import clones, connector, docs, health, jobs, submit
+from services.gateway.settings import GatewaySettings
+from shared import log as logging
+from shared import streams
+from shared.bus import connect
+from shared.vault import KeyRing, Vault
+
+log = logging.get(__name__)
+
+BODY_MAX = 256 * 1024
+"""Bytes. A request with 500 excluded paths needs less."""
+GRACE = 2
+"""Seconds running requests get at shutdown."""
+
+
+async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> None:
+    """Connect, install streams and buckets, and hold the connection until cancelled.
+
+    Runs beside the server, so that the gateway answers 503 instead of nothing while NATS is away.
+    """
+    # pending_size 0: while disconnected, a publish fails at once instead of being stored after we answered 503
+    async with connect(settings, service="gateway", pending_size=0) as bus:
+        bus.js = bus.nc.jetstream(timeout=settings.store_timeout)
+        while True:
+            try:
+                await streams.install(bus.js, replicas=settings.replicas)
+                app.state.edge = Edge(settings, bus, Vault(await bus.bucket(streams.VAULT), keys))
+                log.info("ready", port=settings.gateway_port)
+                await asyncio.Event().wait()
+            except UNAVAILABLE as error:
+                log.warning("streams are not ready yet", error=repr(error))
+                await asyncio.sleep(0.5)
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The ASGI app. Its lifespan connects to NATS."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        keys = KeyRing.load(settings.vault_key_file)
+        task = asyncio.create_task(serve_bus(app, settings, keys), name="bus")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    app = FastAPI(
+        title="Siteferry",
+        version=version("siteferry"),
+        summary="Clone WordPress sites asynchronously, with live progress and nothing lost.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=BODY_MAX,
+        separate_input_output_schemas=False,
+    )
+    app.state.edge = None
+    for module in (submit, jobs, clones, connector, health, docs):
+        app.include_router(module.router)
+    _answer_with_problems(app)
+    docs.install_openapi(app, ProblemAnswer)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def _answer_with_problems(app: FastAPI) -> None:
+    def answer(request: Request, problem: Problem) -> Response:
+        return problem.response(instance=request.url.path, trace_id=request.state.trace_id)
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return answer(request, error)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, problems.validation(error.errors()))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(request, problems.http_problem(error.status_code, error.headers))
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = GatewaySettings()
+    logging.configure("gateway", fmt=settings.log_format, level=settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        ws="websockets-sansio",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )

@@ -1,0 +1,82 @@
+"""What routes work with, wired once the bus is connected."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from services.gateway import problems, views
+from services.gateway.access import Principal
+from services.gateway.idempotency import Idempotency
+from services.gateway.limits import RateLimit
+from services.gateway.listing import Index
+from services.gateway.settings import GatewaySettings
+from services.gateway.store import Store
+from shared import streams
+from shared.bus import Bus
+from shared.ids import is_job_id
+from shared.jobs import Clone, Job
+from shared.vault import KeyRing, Vault
+
+
+class Edge:
+    """The gateway's view of the bus."""
+
+    def __init__(self, settings: GatewaySettings, bus: Bus, vault: Vault) -> None:
+        self.settings = settings
+        self.bus = bus
+        self.vault = vault
+        self.keys: KeyRing = vault.keys
+        self.store = Store(bus, timeout=settings.store_timeout)
+        self.jobs = Index(bus, streams.JOBS, _without_details)
+        self.clones = Index(bus, streams.CLONES, Clone.model_validate_json)
+        self.idempotency = Idempotency(bus, self.keys)
+        self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
+
+
+def _without_details(value: bytes) -> Job:
+    """A job without what lists do not show, which is most of it."""
+    return Job.model_validate_json(value).model_copy(update={"steps": [], "result": None})
+
+
+async def get_edge(request: Request) -> Edge:
+    """The edge; a 503 problem while NATS is not connected: nothing is accepted that can not be stored."""
+    edge: Edge | None = request.app.state.edge
+    if edge is None or not edge.bus.nc.is_connected:
+        raise problems.unavailable()
+    return edge
+
+
+async def get_principal(request: Request) -> Principal:
+    """Who calls, as the guard found out."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+EdgeDep = Annotated[Edge, Depends(get_edge)]
+PrincipalDep = Annotated[Principal, Depends(get_principal)]
+JobId = Annotated[str, Path(description="The job's id, like clone-0k3v9x2m7c1p5t8w.")]
+CloneId = Annotated[str, Path(description="The clone's id; the same as that of its job.")]
+
+
+async def owned_job(edge: Edge, principal: Principal, job_id: str) -> Job:
+    """The job, if it is the caller's. Raises a 404 problem otherwise: others' jobs do not exist for him."""
+    job = await edge.store.job(job_id) if is_job_id(job_id) else None
+    if job is None or job.tenant != principal.tenant:
+        raise problems.job_not_found()
+    return job
+
+
+async def owned_clone(edge: Edge, principal: Principal, clone_id: str) -> Clone:
+    """The clone, if it is the caller's. Raises a 404 problem otherwise."""
+    clone = await edge.store.clone(clone_id) if is_job_id(clone_id) else None
+    if clone is None or clone.tenant != principal.tenant:
+        raise problems.clone_not_found()
+    return clone
+
+
+async def answer_for(edge: Edge, job: Job) -> bytes:
+    """The job as its owner sees it, in JSON."""
+    clone = await edge.store.clone(job.job_id) if job.result is not None else None
+    return views.job_answer(job, clone, edge.keys).model_dump_json().encode()

@@ -1,0 +1,134 @@
+"""What happens to every request before and after its route: Host and origin checks, identity, problems, metrics.
+
+Pure ASGI (Starlette's BaseHTTPMiddleware costs a task and a queue per request).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway import metrics, problems
+from services.gateway.access import Keys, authenticate
+from services.gateway.problems import UNAVAILABLE, Problem
+from services.gateway.settings import GatewaySettings
+from shared.log import get
+
+log = get(__name__)
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/openapi.json"})
+"""Answered without a key and under any Host name: they tell nothing about jobs."""
+TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+}
+
+
+class Guard:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp, *, settings: GatewaySettings) -> None:
+        self._app = app
+        self._settings = settings
+        self._keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = Headers(scope=scope)
+        trace_id, traceparent = trace_of(headers.get("traceparent"))
+        state = scope.setdefault("state", {})
+        state.update(trace_id=trace_id, traceparent=traceparent)
+        status = 500
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                answer = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    answer[name] = value
+                if "cache-control" not in answer:
+                    answer["cache-control"] = "no-store"
+            await send(message)
+
+        try:
+            if scope["path"] not in OPEN_PATHS:
+                self._check(scope["method"], headers)
+                state["principal"] = authenticate(self._keys, headers.get("authorization"))
+            await self._app(scope, receive, send_guarded)
+        except Exception as error:
+            problem = as_problem(error, trace_id)
+            await problem.response(instance=scope["path"], trace_id=trace_id)(scope, receive, send_guarded)
+        finally:
+            metrics.observe(scope, status, time.perf_counter() - began)
+
+    def _check(self, method: str, headers: Headers) -> None:
+        host = headers.get("host", "").lower()
+        check_host(host, None if self._keys else self._settings.hosts)
+        if method not in SAFE:
+            check_origin(headers, host, self._settings.origins)
+            check_media_type(headers)
+
+
+def trace_of(traceparent: str | None) -> tuple[str, str]:
+    """Trace id and `traceparent` of a request: the caller's trace continued, or a new one."""
+    match = TRACEPARENT.match(traceparent or "")
+    trace_id = match[1] if match else secrets.token_hex(16)
+    return trace_id, f"00-{trace_id}-{secrets.token_hex(8)}-01"
+
+
+def check_host(host: str, allowed: frozenset[str] | None) -> None:
+    """Refuse Host names we do not answer to. `allowed` None: any."""
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    if allowed is None or "*" in allowed or name in allowed:
+        return
+    raise Problem(
+        421,
+        "host_not_allowed",
+        "This service does not answer under this host name.",
+        hint="Use http://localhost, or list the name in SITEFERRY_ALLOWED_HOSTS.",
+    )
+
+
+def check_origin(headers: Mapping[str, str], host: str, allowed: frozenset[str]) -> None:
+    """Refuse changes that pages of other origins ask a browser for: a clone's page is such an origin."""
+    origin = headers.get("origin")
+    if origin is not None:
+        same = origin.lower().partition("://")[2] == host
+        if same or origin.lower() in allowed:
+            return
+    elif headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+        return
+    raise Problem(403, "cross_origin", "Pages of other origins may not change anything here.")
+
+
+def check_media_type(headers: Mapping[str, str]) -> None:
+    """Refuse bodies that are not JSON: a form of another page could send those."""
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if has_body and not (media_type == "application/json" or media_type.endswith("+json")):
+        raise Problem(
+            415, "unsupported_media_type", "The body must be JSON.", hint="Send Content-Type: application/json."
+        )
+
+
+def as_problem(error: Exception, trace_id: str) -> Problem:
+    """The problem an exception is answered with. What nobody expected is logged, with the trace id."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, UNAVAILABLE):
+        log.warning("NATS did not answer", error=repr(error), trace_id=trace_id)
+        return problems.unavailable()
+    log.error("unexpected error", trace_id=trace_id, exc_info=error)
+    return problems.internal()

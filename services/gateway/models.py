@@ -1,0 +1,290 @@
+"""Shapes of the REST API. What a client sends is strict (unknown fields are refused), what we send only grows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from services.gateway import domain
+from shared.events import CloneOptions
+from shared.jobs import CloneState, ErrorInfo, Note, Phase, Status, Step
+from shared.subjects import Kind, Lane
+
+TTL_DEFAULT, TTL_MIN, TTL_MAX = 1440, 5, domain.TTL_MAX_MINUTES
+EXAMPLE_ID = "clone-0k3v9x2m7c1p5t8w"
+
+TtlMinutes = Annotated[int, Field(ge=TTL_MIN, le=TTL_MAX, description="Minutes the clone lives.")]
+Name = Annotated[str, Field(min_length=1, max_length=120, description="A name for people.")]
+
+
+class Body(BaseModel):
+    """Base of what clients send. Errors never show the input: it may hold a password."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+
+
+class CloneRequest(Body):
+    """The wish to clone a site: its address, and either an administrator's login or a pairing key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "source_url": "https://shop.example.com",
+                    "username": "admin",
+                    "password": "correct horse battery staple",
+                    "ttl_minutes": 1440,
+                    "name": "Shop before the update",
+                },
+                {"source_url": "https://shop.example.com", "pairing_key": "sfp1_…", "priority": "high"},
+            ]
+        }
+    )
+
+    source_url: str = Field(max_length=2048, description="Address of the WordPress site, with http:// or https://.")
+    username: str | None = Field(None, min_length=1, max_length=200, description="An administrator of the site.")
+    password: SecretStr | None = Field(
+        None, min_length=1, max_length=4096, description="That administrator's password."
+    )
+    pairing_key: SecretStr | None = Field(
+        None, min_length=1, max_length=4096, description="Shown by a connector installed by hand, instead of a login."
+    )
+    ttl_minutes: TtlMinutes = TTL_DEFAULT
+    name: Name | None = None
+    priority: Lane | None = Field(None, description="Lane of the queue; by default that of the API key, or normal.")
+    options: CloneOptions = Field(default_factory=CloneOptions)
+
+    @field_validator("source_url")
+    @classmethod
+    def _site(cls, value: str) -> str:
+        return domain.normalise_source(value)
+
+    @field_validator("password", mode="before")
+    @classmethod
+    def _as_typed(cls, value: Any) -> Any:
+        # a password may begin or end with a space: wrapped, it escapes str_strip_whitespace
+        return SecretStr(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> CloneRequest:
+        login = self.username is not None or self.password is not None
+        if login and self.pairing_key is not None:
+            raise ValueError("send either username and password, or pairing_key, not both")
+        if not login and self.pairing_key is None:
+            raise ValueError("send username and password, or pairing_key")
+        if login and (self.username is None or self.password is None):
+            raise ValueError("username and password belong together: one of them is missing")
+        return self
+
+    def credentials(self) -> dict[str, Any]:
+        """What the vault stores: `{username, password}` or `{pairing_key}`, in clear."""
+        if self.pairing_key is not None:
+            return {"pairing_key": self.pairing_key.get_secret_value()}
+        assert self.password is not None
+        return {"username": self.username, "password": self.password.get_secret_value()}
+
+
+class ExtendRequest(Body):
+    """How long a clone shall live: `ttl_minutes` from now, or until `expires_at`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ttl_minutes": 2880}]})
+
+    ttl_minutes: TtlMinutes | None = None
+    expires_at: datetime | None = Field(None, description="With time zone; at most 30 days from now.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ExtendRequest:
+        if (self.ttl_minutes is None) == (self.expires_at is None):
+            raise ValueError("send either ttl_minutes or expires_at")
+        if self.expires_at is not None and self.expires_at.tzinfo is None:
+            raise ValueError("expires_at needs a time zone, like 2026-11-30T12:00:00Z")
+        return self
+
+
+class Links(BaseModel):
+    """Where to go from here."""
+
+    self: str
+    events: str
+    cancel: str
+
+
+class Accepted(BaseModel):
+    """A job was accepted: stored, and waiting for a worker."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [
+        {
+            "job_id": EXAMPLE_ID,
+            "status": "pending",
+            "status_url": f"/jobs/{EXAMPLE_ID}",
+            "links": {
+                "self": f"/jobs/{EXAMPLE_ID}",
+                "events": f"/jobs/{EXAMPLE_ID}/events",
+                "cancel": f"/jobs/{EXAMPLE_ID}/cancel",
+            },
+        }
+    ]})  # fmt: skip
+
+    job_id: str
+    status: Status
+    status_url: str
+    links: Links
+
+
+class Result(BaseModel):
+    """What a completed clone gave. Once the clone is deleted, `state` says so and the login is gone."""
+
+    clone_id: str
+    clone_url: str
+    admin_url: str
+    username: str
+    password: str | None = Field(description="Null when the clone is gone.")
+    expires_at: datetime | None = Field(description="Null: lives until deleted.")
+    state: CloneState
+    deleted_at: datetime | None = None
+    files: int = 0
+    bytes: int = 0
+    tables: int = 0
+    rows: int = 0
+    rewritten: dict[str, int] = Field(default_factory=dict, description="Values rewritten, by table.")
+    leftovers: int = Field(0, description="Mentions of the source's address that were left in the clone.")
+    notes: list[Note] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict, description="Seconds, by phase.")
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    job_id: str
+    type: Kind
+    status: Status
+    phase: Phase | None = Field(description="Why a pending or running job does not simply run.")
+    progress: float = Field(ge=0, le=100)
+    step: str | None
+    message: str
+    name: str | None
+    source_url: str
+    priority: Lane
+    attempt: int
+    batch_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class JobAnswer(JobSummary):
+    """A job with its steps, and its result or error."""
+
+    steps: list[Step]
+    result: Result | None
+    error: ErrorInfo | None
+    n: int = Field(description="Number of events so far.")
+    seq: int = Field(description="Stream sequence of the last event; a cursor for live updates.")
+    links: Links
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobSummary]
+    next_cursor: str | None = Field(description="Send as `cursor` to get the next page; null on the last one.")
+
+
+class CloneSummary(BaseModel):
+    """A clone in a list."""
+
+    clone_id: str
+    job_id: str
+    name: str | None
+    source_url: str
+    clone_url: str
+    admin_url: str
+    username: str
+    state: CloneState
+    created_at: datetime
+    expires_at: datetime | None
+    deleted_at: datetime | None
+    reason: str | None = Field(description="Why it is gone: expired or deleted.")
+
+
+class CloneAnswer(CloneSummary):
+    """A clone with its login."""
+
+    password: str | None = Field(description="Null when the clone is gone.")
+
+
+class ClonePage(BaseModel):
+    """Clones, newest first."""
+
+    clones: list[CloneSummary]
+    next_cursor: str | None
+
+
+class Mail(BaseModel):
+    """A mail the clone wanted to send. It was captured and never left."""
+
+    id: str
+    time: datetime
+    to: list[str]
+    subject: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: str = ""
+
+
+class MailList(BaseModel):
+    """Captured mail, newest first."""
+
+    mails: list[Mail]
+
+
+class StoryMessage(BaseModel):
+    """One message of a job's story, as the stream holds it."""
+
+    seq: int
+    time: datetime
+    type: str
+    subject: str
+    headers: dict[str, str]
+    data: dict[str, Any] = Field(description="The payload, without sealed secrets.")
+
+
+class Story(BaseModel):
+    """Everything the stream holds about a job, oldest first."""
+
+    job_id: str
+    stream: str
+    messages: list[StoryMessage]
+
+
+class ProblemAnswer(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:siteferry:problem:job_not_found",
+                    "title": "Not Found",
+                    "status": 404,
+                    "detail": "There is no such job.",
+                    "instance": f"/jobs/{EXAMPLE_ID}",
+                    "code": "job_not_found",
+                    "hint": "GET /jobs lists the jobs.",
+                    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    hint: str
+    trace_id: str
+    errors: list[dict[Literal["field", "message"], str]] | None = None

@@ -1,0 +1,148 @@
+"""Errors at the edge: RFC 9457 problem details, every one with a stable code, a hint and a trace id.
+
+Nothing a client sent is ever echoed: it could be a password.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from nats.errors import Error as NatsError
+from nats.errors import OutboundBufferLimitError
+from starlette.responses import Response
+
+CONTENT_TYPE = "application/problem+json"
+UNAVAILABLE = (NatsError, OutboundBufferLimitError, TimeoutError, ConnectionError)
+"""What a call to NATS raises when it can not be reached or does not answer in time."""
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    `detail` says what happened in one sentence, `hint` what to do next; neither may hold a secret. `extra` members are
+    added to the answer, `headers` to its head.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+    def body(self, *, instance: str, trace_id: str) -> dict[str, Any]:
+        """The problem document."""
+        return {
+            "type": f"urn:siteferry:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            "code": self.code,
+            "hint": self.hint,
+            "trace_id": trace_id,
+            **self.extra,
+        }
+
+    def response(self, *, instance: str, trace_id: str) -> Response:
+        """The answer."""
+        body = json.dumps(self.body(instance=instance, trace_id=trace_id), ensure_ascii=False)
+        return Response(body.encode(), self.status, self.headers, media_type=CONTENT_TYPE)
+
+
+def job_not_found() -> Problem:
+    return Problem(404, "job_not_found", "There is no such job.", hint="GET /jobs lists the jobs.")
+
+
+def clone_not_found() -> Problem:
+    return Problem(404, "clone_not_found", "There is no such clone.", hint="GET /clones lists the clones.")
+
+
+def unavailable() -> Problem:
+    """NATS can not be reached: nothing is accepted that can not be stored."""
+    return Problem(
+        503,
+        "unavailable",
+        "The message store can not be reached, so nothing can be accepted or looked up now.",
+        hint="Try again shortly; nothing has been lost. An Idempotency-Key makes trying again safe.",
+        headers={"Retry-After": "2"},
+    )
+
+
+def internal() -> Problem:
+    return Problem(
+        500, "internal_error", "Something went wrong on our side.", hint="Report the trace id; the log has the details."
+    )
+
+
+def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """What the framework itself refuses: unknown paths, wrong methods, bodies that are too large."""
+    known = {
+        404: ("not_found", "There is nothing at this address.", "The API is described at /docs."),
+        405: (
+            "method_not_allowed",
+            "This address does not take this method.",
+            "The Allow header lists those it takes.",
+        ),
+        413: ("body_too_large", "The body is larger than this API takes.", "A request needs a few kilobytes at most."),
+    }
+    code, detail, hint = known.get(status, ("request_refused", HTTPStatus(status).phrase + ".", ""))
+    return Problem(status, code, detail, hint=hint, headers=headers)
+
+
+PLAIN = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be a JSON object",
+    "datetime_parsing": "must be a date and time like 2026-11-30T12:00:00Z",
+    "datetime_from_date_parsing": "must be a date and time like 2026-11-30T12:00:00Z",
+    "timezone_aware": "must be a date and time with a time zone, like 2026-11-30T12:00:00Z",
+}
+
+
+def validation(errors: Iterable[Mapping[str, Any]]) -> Problem:
+    """What pydantic found wrong, field by field in plain words, without what was sent."""
+    found = list(errors)
+    if any(error["type"] == "json_invalid" for error in found):
+        return Problem(400, "malformed_json", "The body is not valid JSON.", hint="Check quotes, commas and encoding.")
+    fields = [{"field": _field(error["loc"]), "message": _sentence(error)} for error in found]
+    told = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
+    return Problem(
+        422, "invalid_request", f"The request is not valid: {told}.", hint="Correct these fields.", errors=fields
+    )
+
+
+def _field(loc: Sequence[str | int]) -> str:
+    parts = [str(part) for part in loc if part not in ("body", "query", "path", "header")]
+    return ".".join(parts) or "body"
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    plain = PLAIN.get(error["type"])
+    if plain:
+        return plain
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,90 @@
+"""Reads streams and buckets directly (ADR-31): one request, many messages, no consumer left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.errors import NoRespondersError
+
+BATCH = 500
+END_OF_BATCH = "204"
+NOT_FOUND = "404"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A message as its stream holds it."""
+
+    seq: int
+    subject: str
+    time: datetime
+    data: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+async def last_value(nc: Client, stream: str, subject: str, *, timeout: float) -> Stored | None:
+    """The newest message of a literal subject; None when there is none or the stream is being rebuilt."""
+    try:
+        message = await nc.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=timeout)
+    except NoRespondersError:
+        return None
+    return None if "Status" in (message.headers or {}) else _stored(message.headers or {}, message.data)
+
+
+async def read(nc: Client, stream: str, subject: str, *, start: int = 1, timeout: float = 2.0) -> AsyncIterator[Stored]:
+    """Every message of a subject (wildcards allowed) from a sequence on, oldest first.
+
+    Raises nats errors when the server does not answer; a missing stream reads as empty.
+    """
+    inbox = nc.new_inbox()
+    replies = await nc.subscribe(inbox)
+    try:
+        while start:
+            request = {"seq": start, "batch": BATCH, "next_by_subj": subject}
+            await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+            start, last = 0, 0
+            while True:
+                message = await replies.next_msg(timeout=timeout)
+                headers = message.headers or {}
+                if status := headers.get("Status"):
+                    if status == END_OF_BATCH and int(headers.get("Nats-Num-Pending", "0")):
+                        start = last + 1
+                    break
+                stored = _stored(headers, message.data)
+                last = stored.seq
+                yield stored
+    finally:
+        await replies.unsubscribe()
+
+
+async def read_all(nc: Client, stream: str, subject: str, *, start: int = 1) -> list[Stored]:
+    """`read`, collected."""
+    async with aclosing(read(nc, stream, subject, start=start)) as messages:  # type: ignore[type-var]
+        return [message async for message in messages]
+
+
+def _stored(headers: dict[str, str], data: bytes) -> Stored:
+    own = {key: value for key, value in headers.items() if key not in SERVER_HEADERS}
+    return Stored(
+        seq=int(headers["Nats-Sequence"]),
+        subject=headers["Nats-Subject"],
+        time=datetime.fromisoformat(_microseconds(headers["Nats-Time-Stamp"])),
+        data=data,
+        headers=own,
+    )
+
+
+SERVER_HEADERS = frozenset(
+    {"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending", "Nats-Last-Sequence"}
+)
+
+
+def _microseconds(text: str) -> str:
+    """RFC 3339 with nanoseconds, cut to what datetime holds."""
+    head, _, fraction = text.removesuffix("Z").partition(".")
+    return f"{head}.{fraction[:6]:0<6}+00:00"

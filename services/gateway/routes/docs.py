@@ -1,0 +1,60 @@
+"""The API's description: /openapi.json, and /docs as one page that needs no script and no other server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from starlette.responses import HTMLResponse, Response
+
+from services.gateway.docs_page import STYLE, render
+
+router = APIRouter(include_in_schema=False)
+
+TAGS = [
+    {"name": "clone", "description": "Ask for a clone of a WordPress site."},
+    {"name": "jobs", "description": "How clones and restores go: look, list, cancel, try again, replay."},
+    {"name": "clones", "description": "What completed jobs made: log in, extend, delete, read captured mail."},
+    {"name": "operations", "description": "Health and numbers of the gateway."},
+]
+CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
+    """Give the app an OpenAPI document with the problem schema and API keys described."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=TAGS
+            )
+            _complete(document, problem)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any], problem: type[BaseModel]) -> None:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas[problem.__name__] = problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
+    # {}: on one's own machine no key is needed
+    document["security"] = [{"apiKey": []}, {}]
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """The API for people."""
+    return HTMLResponse(render(request.app.openapi()), headers={"Content-Security-Policy": CSP})
+
+
+@router.get("/docs.css")
+async def style() -> Response:
+    """How the page looks."""
+    return Response(STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})

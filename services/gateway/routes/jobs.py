@@ -1,0 +1,221 @@
+"""Jobs: one, many, their story, cancel, retry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from services.gateway import domain, views
+from services.gateway.edge import Edge, EdgeDep, JobId, PrincipalDep, answer_for, owned_job
+from services.gateway.models import JobAnswer, JobPage, Story, StoryMessage
+from services.gateway.problems import Problem
+from services.gateway.reader import Stored
+from services.gateway.routes.responses import problem
+from services.gateway.routes.submit import IdempotencyKey
+from shared import streams
+from shared.events import Cancel, Message, Retry, fold
+from shared.jobs import Job, Status
+from shared.subjects import SCHEDULES, Kind, kind_of, parse
+
+router = APIRouter(tags=["jobs"])
+
+LIMIT_DEFAULT, LIMIT_MAX = 50, 200
+SEALED = frozenset({"sealed_password", "secret_ref"})
+"""Members of payloads that are of no use outside and hint at secrets."""
+
+
+@router.get("/jobs", operation_id="listJobs", summary="List jobs", response_model=JobPage, responses=problem(422))
+async def list_jobs(
+    edge: EdgeDep,
+    principal: PrincipalDep,
+    status: Annotated[list[Status] | None, Query(description="Only these; may be given more than once.")] = None,
+    type: Kind | None = None,
+    source: Annotated[str | None, Query(description="Part of the source's address.")] = None,
+    created_after: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
+    cursor: str | None = None,
+) -> Response:
+    """Jobs, newest first. A job accepted a moment ago may take some milliseconds to appear here."""
+    after = read_cursor(cursor)
+    if created_after is not None and created_after.tzinfo is None:
+        raise Problem(422, "invalid_request", "created_after needs a time zone, like 2026-11-30T12:00:00Z.")
+
+    def wanted(job: Job) -> bool:
+        return (
+            job.tenant == principal.tenant
+            and (not status or job.status in status)
+            and (type is None or job.type == type)
+            and (not source or source.lower() in job.source_url.lower())
+            and (created_after is None or job.created_at > created_after)
+        )
+
+    await edge.jobs.refresh()
+    page: list[Job] = []
+    for _, job in edge.jobs.newest_first(after=after):
+        if wanted(job):
+            page.append(job)
+        if len(page) > limit:
+            break
+    more = domain.encode_cursor(page[limit - 1].job_id) if len(page) > limit else None
+    answer = JobPage.model_construct(jobs=[views.job_summary(job) for job in page[:limit]], next_cursor=more)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def read_cursor(cursor: str | None) -> str | None:
+    """The id after which a page begins. Raises a 422 problem for what is no cursor."""
+    try:
+        return None if cursor is None else domain.decode_cursor(cursor)
+    except ValueError as error:
+        raise Problem(422, "invalid_request", f"The cursor {error}.", hint="Begin without a cursor.") from None
+
+
+@router.get(
+    "/jobs/{job_id}",
+    operation_id="getJob",
+    summary="Look at a job",
+    response_model=JobAnswer,
+    responses=problem(404, also={304: {"description": "Nothing new since the ETag sent in If-None-Match"}}),
+)
+async def get_job(
+    job_id: JobId,
+    edge: EdgeDep,
+    principal: PrincipalDep,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Where the job stands; with its result when completed, its error when failed."""
+    job = await owned_job(edge, principal, job_id)
+    return _answer(job, await answer_for(edge, job), if_none_match=if_none_match)
+
+
+def _answer(job: Job, body: bytes, *, status: int = 200, if_none_match: str | None = None) -> Response:
+    etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag}
+    if not job.status.terminal:
+        headers["Retry-After"] = "1"
+    if if_none_match and etag in if_none_match:
+        return Response(None, 304, headers)
+    return Response(body, status, headers, media_type="application/json")
+
+
+@router.get(
+    "/jobs/{job_id}/story",
+    operation_id="getJobStory",
+    summary="Replay a job's messages",
+    response_model=Story,
+    responses=problem(404),
+)
+async def get_story(job_id: JobId, edge: EdgeDep, principal: PrincipalDep) -> Response:
+    """Every message the stream holds about the job, oldest first."""
+    await owned_job(edge, principal, job_id)
+    messages = [_told(stored) for stored in await edge.store.story(job_id)]
+    story = Story(job_id=job_id, stream=streams.STREAMS[kind_of(job_id)], messages=messages)
+    return Response(story.model_dump_json(), media_type="application/json")
+
+
+def _told(stored: Stored) -> StoryMessage:
+    event = parse(stored.subject)[1]
+    try:
+        data = json.loads(stored.data or b"{}", object_hook=_unsealed)
+    except ValueError:
+        data = {}
+    return StoryMessage(
+        seq=stored.seq,
+        time=stored.time,
+        type=f"{event} (scheduled)" if event in SCHEDULES else event,
+        subject=stored.subject,
+        headers=stored.headers,
+        data=data if isinstance(data, dict) else {},
+    )
+
+
+def _unsealed(pairs: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in pairs.items() if key not in SEALED}
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    operation_id="cancelJob",
+    summary="Cancel a job",
+    status_code=202,
+    response_model=JobAnswer,
+    responses=problem(404, 409),
+)
+async def cancel_job(
+    request: Request, job_id: JobId, edge: EdgeDep, principal: PrincipalDep, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Ask that a job ends and what it half made is removed. Asking twice changes nothing."""
+
+    async def cancel(_: str) -> Response:
+        job = await owned_job(edge, principal, job_id)
+        if not domain.may_cancel(job):
+            raise Problem(
+                409, "already_completed", "The job is completed; there is nothing to cancel.", hint="Delete the clone."
+            )
+        if not job.status.terminal:
+            wish = Cancel(job_id=job_id, kind=job.type, lane=job.lane, by=principal.name)
+            job = await _tell(edge, job, wish, f"{job_id}:cancel:{job.attempt}", request.state.traceparent)
+        return _answer(job, await answer_for(edge, job), status=202)
+
+    scope = f"{principal.tenant} POST /jobs/{job_id}/cancel"
+    body = await request.body()
+    return await edge.idempotency.once(idempotency_key, scope=scope, body=body, new_id=job_id, action=cancel)
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    operation_id="retryJob",
+    summary="Try a job again",
+    status_code=202,
+    response_model=JobAnswer,
+    responses=problem(404, 409, 429),
+)
+async def retry_job(
+    request: Request, job_id: JobId, edge: EdgeDep, principal: PrincipalDep, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Run a failed or cancelled job again, with the login it was given."""
+    limit = await edge.limit.take(principal.tenant)
+
+    async def retry(_: str) -> Response:
+        job = await owned_job(edge, principal, job_id)
+        if not domain.may_retry(job):
+            raise Problem(409, "not_retryable", f"The job is {job.status}; only failed and cancelled jobs run again.")
+        await _require_secret(edge, job)
+        again = Retry(
+            job_id=job_id,
+            kind=job.type,
+            lane=job.lane,
+            attempt=job.attempt + 1,
+            reason=f"asked for by {principal.name}",
+            manual=True,
+        )
+        job = await _tell(edge, job, again, f"{job_id}:retry:{job.n}", request.state.traceparent)
+        return _answer(job, await answer_for(edge, job), status=202)
+
+    scope = f"{principal.tenant} POST /jobs/{job_id}/retry"
+    body = await request.body()
+    response = await edge.idempotency.once(idempotency_key, scope=scope, body=body, new_id=job_id, action=retry)
+    response.headers.update(limit)
+    return response
+
+
+async def _require_secret(edge: Edge, job: Job) -> None:
+    if await edge.store.secret_exists(job.job_id):
+        return
+    raise Problem(
+        409,
+        "secret_gone",
+        "The login this job was given has been forgotten, so it can not run again.",
+        hint="Submit the clone again with the credentials.",
+    )
+
+
+async def _tell(edge: Edge, job: Job, message: Message, msg_id: str, traceparent: str) -> Job:
+    """Publish a wish about a job; the job as it is after it."""
+    ack = await edge.bus.publish(message, msg_id=msg_id, headers={"traceparent": traceparent}, tries=1)
+    edge.store.wrote(job.job_id, ack.seq)
+    return fold(job, message, ack.seq) or job

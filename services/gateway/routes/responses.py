@@ -1,0 +1,32 @@
+"""Documented answers that several routes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.gateway.models import ProblemAnswer
+from services.gateway.problems import CONTENT_TYPE
+
+TEXT = {
+    401: "No valid API key",
+    403: "Not allowed",
+    404: "There is no such job or clone",
+    409: "The state does not allow this",
+    415: "The body is not JSON",
+    422: "The request is not valid",
+    429: "Too many changes in a short time",
+    503: "NATS, or the worker that knows, can not be reached; Retry-After says when to try again",
+}
+
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problem(*statuses: int, also: Responses | None = None) -> Responses:
+    """OpenAPI entries of the problems a route may answer with, on top of 401 and 503; `also` has its other answers."""
+    schema = {"$ref": f"#/components/schemas/{ProblemAnswer.__name__}"}
+    known: Responses = {
+        status: {"description": TEXT[status], "content": {CONTENT_TYPE: {"schema": schema}}}
+        for status in sorted({401, 503, *statuses})
+    }
+    return {**(also or {}), **known}

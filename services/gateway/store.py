@@ -1,0 +1,85 @@
+"""What the gateway knows of jobs and clones: the projection, and where that is behind, the stream itself."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from pydantic import ValidationError
+
+from services.gateway import reader
+from services.gateway.reader import Stored
+from shared import streams
+from shared.bus import Bus
+from shared.events import Message, decode, fold, fold_clone
+from shared.jobs import Clone, Job
+from shared.log import get
+from shared.subjects import kind_of, parse, story
+
+log = get(__name__)
+
+REMEMBERED = 10_000
+
+
+class Store:
+    """Reads through to the projection buckets.
+
+    Reads its own writes: an answer is never older than what this gateway has published about the job, and a job that
+    no projector has seen yet is folded from its messages.
+    """
+
+    def __init__(self, bus: Bus, *, timeout: float) -> None:
+        self._bus = bus
+        self._timeout = timeout
+        self._written: OrderedDict[str, int] = OrderedDict()
+
+    def wrote(self, job_id: str, seq: int) -> None:
+        """Remember that this gateway published about a job, so that answers are at least as new."""
+        self._written[job_id] = max(seq, self._written.get(job_id, 0))
+        self._written.move_to_end(job_id)
+        while len(self._written) > REMEMBERED:
+            self._written.popitem(last=False)
+
+    async def job(self, job_id: str) -> Job | None:
+        """The job, or None when nothing was ever published about it."""
+        entry = await self._value(streams.JOBS, job_id)
+        job = Job.model_validate_json(entry.data) if entry else None
+        if job is not None and job.seq >= self._written.get(job_id, 0):
+            return job
+        for seq, message in await self._messages(job_id, start=job.seq + 1 if job else 1):
+            job = fold(job, message, seq)
+        return job
+
+    async def clone(self, clone_id: str) -> Clone | None:
+        """The clone a job made, or None when it has not made one."""
+        entry = await self._value(streams.CLONES, clone_id)
+        clone = Clone.model_validate_json(entry.data) if entry else None
+        if clone is not None and clone.seq >= self._written.get(clone_id, 0):
+            return clone
+        for seq, message in await self._messages(clone_id, start=clone.seq + 1 if clone else 1):
+            clone = fold_clone(clone, message, seq)
+        return clone
+
+    async def story(self, job_id: str) -> list[Stored]:
+        """Every message about a job, oldest first."""
+        return await reader.read_all(self._bus.nc, streams.STREAMS[kind_of(job_id)], story(job_id))
+
+    async def secret_exists(self, job_id: str) -> bool:
+        """Whether the login of a job is still in the vault."""
+        return await self._value(streams.VAULT, job_id) is not None
+
+    async def _messages(self, job_id: str, *, start: int) -> list[tuple[int, Message]]:
+        stream = streams.STREAMS[kind_of(job_id)]
+        stored = await reader.read_all(self._bus.nc, stream, story(job_id), start=start)
+        return [(item.seq, message) for item in stored if (message := _decoded(item)) is not None]
+
+    async def _value(self, bucket: str, key: str) -> Stored | None:
+        entry = await reader.last_value(self._bus.nc, f"KV_{bucket}", f"$KV.{bucket}.{key}", timeout=self._timeout)
+        return None if entry is None or "KV-Operation" in entry.headers else entry
+
+
+def _decoded(stored: Stored) -> Message | None:
+    try:
+        return decode(parse(stored.subject)[1], stored.data)
+    except (ValueError, ValidationError) as error:
+        log.warning("skipped a message that can not be read", seq=stored.seq, error=type(error).__name__)
+        return None

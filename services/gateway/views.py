@@ -1,0 +1,117 @@
+"""Records as answers: what a stored job or clone looks like to its owner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.gateway.models import CloneAnswer, CloneSummary, JobAnswer, JobSummary, Links, Result
+from shared.jobs import Clone, CloneResult, CloneState, Job
+from shared.log import get
+from shared.vault import KeyRing, SecretGone
+
+log = get(__name__)
+
+
+def links(job_id: str) -> Links:
+    """Where the parts of a job are."""
+    here = f"/jobs/{job_id}"
+    return Links(self=here, events=f"{here}/events", cancel=f"{here}/cancel")
+
+
+def job_summary(job: Job) -> JobSummary:
+    """A job in a list."""
+    return JobSummary.model_construct(**_summary(job))
+
+
+def job_answer(job: Job, clone: Clone | None, keys: KeyRing) -> JobAnswer:
+    """A job with its result; the clone's password is opened."""
+    return JobAnswer.model_construct(
+        **_summary(job),
+        steps=job.steps,
+        result=None if job.result is None else _result(job.result, clone, keys, job.job_id),
+        error=job.error,
+        n=job.n,
+        seq=job.seq,
+        links=links(job.job_id),
+    )
+
+
+def clone_summary(clone: Clone) -> CloneSummary:
+    """A clone in a list."""
+    return CloneSummary.model_construct(**_clone(clone))
+
+
+def clone_answer(clone: Clone, keys: KeyRing) -> CloneAnswer:
+    """A clone with its login, as long as it exists."""
+    alive = clone.state is CloneState.ACTIVE
+    password = _password(keys, clone.sealed_password, clone.clone_id) if alive else None
+    return CloneAnswer.model_construct(**_clone(clone), password=password)
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "type": job.type,
+        "status": job.status,
+        "progress": round(min(max(job.progress, 0.0), 100.0), 1),
+        "phase": job.phase,
+        "step": job.step,
+        "message": job.message,
+        "name": job.name,
+        "source_url": job.source_url,
+        "priority": job.lane,
+        "attempt": job.attempt,
+        "batch_id": job.batch_id,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "updated_at": job.updated_at,
+        "finished_at": job.finished_at,
+    }
+
+
+def _result(result: CloneResult, clone: Clone | None, keys: KeyRing, job_id: str) -> Result:
+    state = clone.state if clone else CloneState.ACTIVE
+    alive = state is CloneState.ACTIVE
+    return Result.model_construct(
+        clone_id=result.clone_id,
+        clone_url=result.clone_url,
+        admin_url=result.admin_url,
+        username=result.username,
+        password=_password(keys, result.sealed_password, job_id) if alive else None,
+        expires_at=clone.expires_at if clone else result.expires_at,
+        state=state,
+        deleted_at=clone.deleted_at if clone else None,
+        files=result.files,
+        bytes=result.bytes,
+        tables=result.tables,
+        rows=result.rows,
+        rewritten=result.rewritten,
+        leftovers=result.leftovers,
+        notes=result.notes,
+        timings=result.timings,
+    )
+
+
+def _clone(clone: Clone) -> dict[str, Any]:
+    return {
+        "clone_id": clone.clone_id,
+        "job_id": clone.clone_id,
+        "name": clone.name,
+        "source_url": clone.source_url,
+        "clone_url": clone.clone_url,
+        "admin_url": clone.admin_url,
+        "username": clone.username,
+        "state": clone.state,
+        "created_at": clone.created_at,
+        "expires_at": clone.expires_at,
+        "deleted_at": clone.deleted_at,
+        "reason": clone.reason,
+    }
+
+
+def _password(keys: KeyRing, sealed: str, purpose: str) -> str | None:
+    try:
+        return keys.open(sealed, purpose=purpose)
+    except SecretGone:  # the vault key was lost or rotated away: everything else is still worth telling
+        log.error("a clone's password can not be opened with the keys of this installation", clone=purpose)
+        return None
