@@ -1,0 +1,33 @@
+# `make` says what there is. Every target first makes sure that everything is installed, which takes no time when it is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+WORKERS ?= 2
+
+.PHONY: help install dev demo test bench lint
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## bring what Siteferry needs to run (Debian packages, .venv)
+	@scripts/install.sh
+
+dev: ## the same and what its tests need
+	@scripts/install.sh --dev
+
+demo: install ## clone a demo site before your eyes (ONCE=1: end when the clone is done)
+	@$(BIN)/python -m demo $(if $(ONCE),--once)
+
+test: dev ## all tests, on real servers (ARGS='-k words' for some)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+bench: install ## measure (BENCH=name; without a name: say which there are)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+lint: dev ## style, types, import rules, PHP and shell syntax
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	find . -name '*.php' -not -path './.venv/*' -print0 | xargs -0 -r -n 1 -P 2 php -n -l >/dev/null
+	shellcheck scripts/*.sh .ci/run
