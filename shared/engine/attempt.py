@@ -79,8 +79,10 @@ class Attempt:
         await self.tell()
         try:
             await self._attended(spec.run(self.context))
-        except JobError:
-            await self.tell()
+        except (LeaseLost, Draining):
+            raise
+        except Exception:
+            step.state, step.finished_at = StepState.FAILED, now()
             raise
         step.state, step.finished_at = StepState.DONE, now()
         if step.total is not None:

@@ -68,6 +68,8 @@ class Checkpoint(Record):
     progress: float = 0.0
     started_at: datetime | None = None
     parked: Parked | None = None
+    waiting_for: str = ""
+    """What was last said about a wait, so that asking again is not told again."""
     ending: Ending | None = None
     ended: int | None = None
     """Stream sequence of the terminal event."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -17,6 +18,9 @@ from shared.vault import Vault
 P = ParamSpec("P")
 T = TypeVar("T")
 Unit = Literal["bytes", "rows", "files", "pages"]
+
+SHORTEST = 4
+"""Characters of a secret worth looking for in texts."""
 
 
 class JobContext:
@@ -40,6 +44,7 @@ class JobContext:
         self._checkpoint = checkpoint
         self._store = store
         self._loop = asyncio.get_running_loop()
+        self._secrets: set[str] = set()
         self.current: Step | None = None
         """The running step; owned by the engine."""
         self.dirty = False
@@ -79,7 +84,15 @@ class JobContext:
 
     async def secret(self) -> dict[str, Any]:
         """The job's credentials. Raises SecretGone when they have expired."""
-        return await self.vault.get(self.command.secret_ref)
+        secret = await self.vault.get(self.command.secret_ref)
+        self._secrets |= {value for value in secret.values() if isinstance(value, str) and len(value) >= SHORTEST}
+        return secret
+
+    def scrub(self, text: str) -> str:
+        """The text without the secrets this job has seen: the last guard before a log or an event."""
+        for value in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(value, "[redacted]").replace(json.dumps(value)[1:-1], "[redacted]")
+        return text
 
     async def checkpoint(self) -> None:
         """Make `state`, notes and progress durable.

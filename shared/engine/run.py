@@ -7,8 +7,10 @@ its announcement on the stream (with a message id, so that repeating it changes 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 from nats.aio.msg import Msg
+from pydantic import ValidationError
 
 from shared.bus import Bus
 from shared.engine.attempt import Attempt
@@ -84,6 +87,8 @@ class JobRun:
 
     def stop(self, reason: type[JobError]) -> None:
         """Make the job stop: it was cancelled, its lease is lost, or the worker drains."""
+        if reason is Cancelled and self._known.ending is not None:
+            return  # too late: it has ended, what is left is removal and telling
         self._token.stop(reason)
         if self._attempt is not None:
             self._attempt.stop(reason)
@@ -95,6 +100,8 @@ class JobRun:
             await self._handle()
         except LeaseLost:
             log.warning("another worker has the job", job=self.job_id)
+            with suppress(Exception):
+                await self._give_up()  # only what is still ours
         except Draining:
             await self._hand_back()
         except Exception as error:
@@ -116,7 +123,11 @@ class JobRun:
             await self._delivery.nak(delay=min(1.0, self._shop.settings.ack_wait / 4))
             return
         self._leased = True
-        found = await self._story.command()
+        try:
+            found = await self._story.command()
+        except ValidationError as error:
+            await self._refuse(error)
+            return
         if found is None:
             log.error("a message about a job that never was", job=self.job_id, subject=self._delivery.subject)
             await self._acknowledge()
@@ -128,6 +139,26 @@ class JobRun:
             await self._cancel()
         else:
             await self._proceed(message)
+
+    async def _refuse(self, error: ValidationError) -> None:
+        """A command no version of ours has written: the job ends, visibly."""
+        wrong = sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
+        info = ErrorInfo(code="invalid_command", message="The command can not be read.", details={"fields": wrong})
+        job = Job(
+            job_id=self.job_id,
+            type=self.kind,
+            lane=self.lane,
+            status=Status.FAILED,
+            error=info,
+            message=info.message,
+            attempt=1,
+            fence=self._lease.fence,
+            created_at=now(),
+            updated_at=now(),
+            finished_at=now(),
+        )
+        await self._publish(EventType.FAILED, job, msg_id=f"{self.job_id}:1:terminal")
+        await self._acknowledge()
 
     async def _begin(self, requested_at: int, message: Message) -> Checkpoint:
         """A job without a checkpoint: new, or so old that only the stream remembers it."""
@@ -227,9 +258,9 @@ class JobRun:
         except Temporary as error:
             await self._again_or_fail(error)
         except JobError as error:
-            await self._end(EventType.FAILED, error=_info(error))
+            await self._end(EventType.FAILED, error=self._info(error))
         except Exception as error:
-            await self._again_or_fail(_unknown(error, self.job_id))
+            await self._again_or_fail(self._unknown(error))
         else:
             await self._end(EventType.COMPLETED, result=result)
 
@@ -253,7 +284,7 @@ class JobRun:
         assert self._attempt is not None
         known, settings, step = self._known, self._shop.settings, self._attempt.failed_in
         known.tries[step] = known.tries.get(step, 0) + 1
-        info = _info(error)
+        info = self._info(error)
         if known.tries[step] >= self._attempt.max_tries(step):
             await self._end(EventType.FAILED, error=info)
             return
@@ -275,8 +306,7 @@ class JobRun:
         known, settings = self._known, self._shop.settings
         delay = wait_delay(full.place, step=settings.wait_step, least=settings.wait_min, most=settings.wait_max)
         await self._permits.stand_in_line(full, delay)
-        told = known.state.get(_WAITING)
-        known.state[_WAITING] = full.scope.why
+        told, known.waiting_for = known.waiting_for, full.scope.why
         known.ticket, known.crashes = known.ticket + 1, 0
         known.parked = Parked(event=EventType.WAITING, at=now() + timedelta(seconds=delay), message=full.scope.why)
         await self._park(tell=told != full.scope.why)
@@ -442,20 +472,24 @@ class JobRun:
         if self._known.since and await self._story.cancelled_at() > self._known.since:
             self.stop(Cancelled)
 
+    # --- errors
 
-_WAITING = "_waiting"
+    def _info(self, error: JobError) -> ErrorInfo:
+        assert self._attempt is not None
+        details = json.loads(self._attempt.context.scrub(json.dumps(error.details, default=str)))
+        message = self._attempt.context.scrub(error.message)
+        return ErrorInfo(code=error.code, message=message, hint=error.hint, details=details)
+
+    def _unknown(self, error: Exception) -> Temporary:
+        """An error nobody foresaw: told with an id under which the log has the traceback, not with its own text."""
+        assert self._attempt is not None
+        incident = f"{int(time.time()):x}-{secrets.token_hex(3)}"
+        trace = self._attempt.context.scrub("".join(traceback.format_exception(error)))
+        log.error("unexpected error", job=self.job_id, incident=incident, traceback=trace)
+        return Unexpected(hint=f"The log says more under {incident}.", incident=incident)
 
 
-def _info(error: JobError) -> ErrorInfo:
-    return ErrorInfo(code=error.code, message=error.message, hint=error.hint, details=dict(error.details))
+class Unexpected(Temporary):
+    """Something unexpected went wrong."""
 
-
-def _unknown(error: Exception, job_id: str) -> Temporary:
-    """An error nobody foresaw: told with an id under which the log has the traceback, never with its own text."""
-    incident = f"{int(time.time()):x}-{secrets.token_hex(3)}"
-    log.error("unexpected error", job=job_id, incident=incident, exc_info=error)
-    unexpected = Temporary(
-        "Something unexpected went wrong.", hint=f"The log says more under {incident}.", incident=incident
-    )
-    unexpected.code = "internal_error"  # type: ignore[misc]
-    return unexpected
+    code = "internal_error"
