@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from .matcher import Cursor, Matcher
-from .report import Kind
+from .report import Kind, Reason
 
 _BASE64_LEFT = re.compile(rb"[A-Za-z0-9+/]*\Z")
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]*")
@@ -18,7 +18,7 @@ _WINDOW = 1 << 12
 class Leftover:
     """A source URL or path found at `offset` of a value; `text` is what stands there (decoded, for base64)."""
 
-    kind: Kind
+    kind: Kind | Reason
     offset: int
     text: bytes
 
@@ -30,9 +30,9 @@ def scan(matcher: Matcher, value: bytes) -> list[Leftover]:
     while cursor.peek() < len(value):
         at, anchor = cursor.take()
         hit = anchor.locate(value, at, 0, len(value))
-        if hit is not None and hit.start >= covered and value[hit.start : hit.end] != hit.replacement:
-            found.append(Leftover(hit.kind, hit.start, value[hit.start : hit.end]))
-            covered = hit.end
+        if hit is not None and hit[0] >= covered:
+            found.append(Leftover(hit[3], hit[0], value[hit[0] : hit[1]]))
+            covered = hit[1]
     return found + _in_base64(matcher, value)
 
 
@@ -71,6 +71,6 @@ def _visible(matcher: Matcher, decoded: bytes) -> list[Leftover]:
     while cursor.peek() < len(decoded):
         at, anchor = cursor.take()
         hit = anchor.locate(decoded, at, 0, len(decoded))
-        if hit is not None and hit.kind is not Kind.PATH:
-            found.append(Leftover(Kind.BASE64, at, decoded[hit.start : hit.end]))
+        if hit is not None and hit[3] is not Kind.PATH:
+            found.append(Leftover(Kind.BASE64, at, decoded[hit[0] : hit[1]]))
     return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from .mapping import BaseUrl, PathMapping, Route, UrlMapping, clean_paths, routes
 from .report import Kind, Reason
@@ -28,18 +27,12 @@ _USER = re.compile(rb"/[^\s/@\"'<>]{1,128}@(?:[wW]{3}\.)?\Z")
 _ESCAPE = re.compile(
     rb"(?:\\[bfnrt0Z]|\\u00(?!2[eEfF]|3[aA])[0-7][0-9a-fA-F]|%(?:25)*(?!2[eEfF]|3[aA])[0-3][0-9a-fA-F])\Z"
 )
+_SHORT_ESCAPE = re.compile(rb"\\{1,2}[^\\u]")
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-%\\/")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A source URL or path at data[start:end]: its `replacement`, or None and the `reason` it is left."""
-
-    start: int
-    end: int
-    replacement: bytes | None
-    kind: Kind
-    reason: Reason | None = None
+Found = tuple[int, int, bytes | None, Kind | Reason]
+"""A source URL or path at data[start:end]: its replacement and kind, or None and the reason it is left."""
 
 
 def starts_clean(data: bytes, lo: int, start: int) -> bool:
@@ -71,6 +64,9 @@ class HostAnchor:
             key = (way.host.encode(), way.port.encode())
             self._ways.setdefault(key, []).append((self._path_pattern(way.path), way.target))
         self._www = b"www." + self.needle
+        self._has_port = any(way.port for way in ways)
+        self._memorable = not any(way.path for way in ways) and not bare_domains
+        self._memo: dict[bytes, tuple[int, int, bytes | None, Kind | Reason]] = {}
         self._spellings: dict[bytes, Spelling] = {}
         self._replacements: dict[tuple[bytes, BaseUrl], bytes] = {}
 
@@ -81,7 +77,37 @@ class HostAnchor:
         return re.compile(b"".join(parts) + _PATH_END)
 
     def locate(self, data: bytes, at: int, lo: int, hi: int) -> Found | None:
-        """The URL whose bare host stands at `at`, within the text data[lo:hi]; None if it is not one of ours."""
+        """The URL whose bare host stands at `at`, within the text data[lo:hi]; None if it is not one of ours.
+
+        A site writes its URLs in few ways, so what was decided for the bytes next to a host is remembered: those to
+        the left reach over the scheme in its two commonest spellings, those to the right over a port.
+        """
+        end = at + len(self.needle)
+        stop = at - 4 if data[at - 1] == 46 else at  # 46 is the dot of "www."
+        plain = data[stop - 2] == 47  # one slash right before the other
+        first = stop - (8 if plain else 12)
+        last = end + (8 if self._has_port else 1 if plain else 3)
+        if not self._memorable or first < lo or last > hi:
+            return self._locate(data, at, lo, hi)
+        key = data[first:last]
+        known = self._memo.get(key)
+        if known is None:
+            found = self._locate(data, at, lo, hi)
+            if found and found[2] is not None and found[0] >= first and self._settled(data, found[0], end):
+                if len(self._memo) < _CACHE:
+                    self._memo[key] = (found[0] - at, found[1] - at, found[2], found[3])
+            return found
+        return at + known[0], at + known[1], known[2], known[3]
+
+    def _settled(self, data: bytes, begin: int, end: int) -> bool:
+        """Whether the bytes that `locate` remembers by were enough to decide."""
+        if data[begin : begin + 4].lower() != b"http" or data[end] in b"%&":
+            return False
+        if data[end] == 58:  # a colon: the port is in sight only where one is expected
+            return self._has_port
+        return data[end] != 92 or _SHORT_ESCAPE.match(data, end) is not None
+
+    def _locate(self, data: bytes, at: int, lo: int, hi: int) -> Found | None:
         end = at + len(self.needle)
         start = at - 4 if at - 4 >= lo and data[at - 4 : at].lower() == b"www." else at
         host = self._www if start != at else self.needle
@@ -89,15 +115,14 @@ class HostAnchor:
         if spelling is None:
             return self._unspelled(data, start, end, host, lo, hi)
         begin, left = spelling
-        way = self._route(data, host, left.first_slash, end, hi, data[begin : begin + 5].lower() == b"https")
-        if way is None:
+        way = self._route(data, host, end, hi, data[begin : begin + 5].lower() == b"https")
+        if way is None or not (left.scheme or starts_clean(data, lo, begin)):
             return None
         end, target = way
-        if not left.scheme and not starts_clean(data, lo, begin):
-            return None
         if not left.scheme and self._scheme_left.search(data, max(lo, begin - self._limit - 24), begin):
-            return Found(begin, end, None, left.kind, Reason.SCHEME)
-        return Found(begin, end, self._render(data[begin:start], left, target), left.kind)
+            return begin, end, None, Reason.SCHEME
+        replacement = self._render(data[begin:start], left, target)
+        return None if data[begin:end] == replacement else (begin, end, replacement, left.kind)
 
     def _spelling(self, data: bytes, start: int, lo: int) -> tuple[int, Spelling] | None:
         """Where the URL before its host begins, and how it is spelled."""
@@ -116,9 +141,7 @@ class HostAnchor:
             known[match[0]] = spelling
         return match.start(), spelling
 
-    def _route(
-        self, data: bytes, host: bytes, first_slash: bytes, end: int, hi: int, secure: bool
-    ) -> tuple[int, BaseUrl] | None:
+    def _route(self, data: bytes, host: bytes, end: int, hi: int, secure: bool) -> tuple[int, BaseUrl] | None:
         """Where the base URL ends and where it leads; `end` is where the host ends."""
         port = b""
         if end < hi and data[end] in b":%\\&":
@@ -153,14 +176,15 @@ class HostAnchor:
         """A host without slashes before it: credentials, an e-mail address, or a bare domain."""
         if start > lo and data[start - 1] == 64:  # @
             user = _USER.search(data, max(lo, start - 132), start)
-            way = self._route(data, host, b"/", end, hi, False) if user else None
-            return Found(start, way[0], None, Kind.PLAIN, Reason.CREDENTIALS) if way else None
+            way = self._route(data, host, end, hi, False) if user else None
+            return (start, way[0], None, Reason.CREDENTIALS) if way else None
         if not self._bare_domains or not starts_clean(data, lo, start):
             return None
-        way = self._route(data, host, b"/", end, hi, False)
+        way = self._route(data, host, end, hi, False)
         if way is None:
             return None
-        return Found(start, way[0], self._render(b"", Spelling(False, b"", b"", b""), way[1]), Kind.BARE)
+        replacement = self._render(b"", Spelling(False, b"", b"", b""), way[1])
+        return None if data[start : way[0]] == replacement else (start, way[0], replacement, Kind.BARE)
 
 
 class PathAnchor:
@@ -196,7 +220,7 @@ class PathAnchor:
             return None
         separator = match[1]
         replacement = b"".join(separator + part.encode() for part in self._target)
-        return Found(start, end, replacement, Kind.PATH)
+        return None if data[start:end] == replacement else (start, end, replacement, Kind.PATH)
 
 
 class WrapperAnchor:

@@ -101,9 +101,21 @@ class RewriteReport:
         counts.kinds.update(kinds)
         for reason in left:
             counts.left[reason] += 1
-            self._sample(Sample(place.table, place.column, place.row, reason))
+            self.sample(place, reason)
 
-    def _sample(self, sample: Sample) -> None:
+    def add(self, table: str, name: str, tally: Tally) -> None:
+        """Counts what was tallied in one column over many values."""
+        counts = self.column(table, name)
+        counts.matched += tally.matched
+        counts.changed += tally.changed
+        counts.kinds.update(tally.kinds)
+        counts.left.update(tally.left)
+
+    def sample(self, place: Place, reason: str) -> None:
+        """Remembers a place where something was left, unless enough are known for this reason."""
+        self._keep(Sample(place.table, place.column, place.row, reason))
+
+    def _keep(self, sample: Sample) -> None:
         if sample not in self.samples and sum(s.reason == sample.reason for s in self.samples) < MAX_SAMPLES:
             self.samples.append(sample)
 
@@ -117,7 +129,7 @@ class RewriteReport:
         for key, counts in other.columns.items():
             merged.columns[key] = merged.columns.get(key, ColumnReport()) + counts
         for sample in other.samples:
-            merged._sample(sample)
+            merged._keep(sample)
         return merged
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,3 +151,29 @@ class Place:
     table: str = ""
     column: str = ""
     row: str = ""
+
+
+class Tally:
+    """Counts of one column while a block of rows passes: cheap to add to, one call for each URL found."""
+
+    __slots__ = ("_last_changed", "_last_seen", "changed", "kinds", "left", "matched")
+
+    def __init__(self) -> None:
+        self.matched = 0
+        self.changed = 0
+        self.kinds: list[str] = []
+        self.left: list[str] = []
+        self._last_seen = self._last_changed = -1
+
+    def seen(self, value: int, label: str, *, changed: bool) -> None:
+        """One URL or path in the value that begins at position `value`; values come in order."""
+        if value != self._last_seen:
+            self.matched += 1
+            self._last_seen = value
+        if not changed:
+            self.left.append(label)
+            return
+        self.kinds.append(label)
+        if value != self._last_changed:
+            self.changed += 1
+            self._last_changed = value

@@ -11,7 +11,7 @@ from .embedded import holds_fragments
 from .leftovers import Leftover, scan
 from .mapping import PathMapping, UrlMapping
 from .matcher import Candidate, Cursor, Matcher
-from .report import Kind, Place, Reason, RewriteReport
+from .report import Place, RewriteReport, Tally
 from .spelling import RAW_LIMIT, TSV_LIMIT
 from .tsv import escape, unescape
 from .value import ValueRewriter
@@ -117,6 +117,7 @@ class _Block:
         self._data = data
         self._columns = columns
         self._table = table
+        self._view = memoryview(data)
         self._out: list[bytes | memoryview] = []
         self._copied = 0
 
@@ -131,66 +132,55 @@ class _Block:
             yield cursor.take()
 
     def run(self) -> bytes:
-        data, columns, width = self._data, self._columns, len(self._columns)
-        line_end = cell_end = 0
-        line_start = cell_start = 0
-        kinds: list[Kind] = []
-        left: list[Reason] = []
-        rewriting = False
-        place: tuple[int, int] | None = None
+        data, width = self._data, len(self._columns)
+        keep = [column.mode is not Mode.REWRITE for column in self._columns]
+        tallies = [Tally() for _ in self._columns]
+        tally = Tally()
+        index = line_start = line_end = cell_start = cell_end = 0
+        skip = True
         for at, anchor in self._candidates():
             if at >= cell_end:
-                if place is not None:
-                    self._note(place, kinds, left)
-                    place, kinds, left = None, [], []
                 if at >= line_end:
                     line_start = data.rfind(b"\n", line_end, at) + 1 or line_end
                     line_end = data.find(b"\n", at)
                     line_end = len(data) if line_end < 0 else line_end
-                    index, cell_start = 0, line_start
+                    cell_start = line_start
                 cell_start = data.rfind(b"\t", cell_start, at) + 1 or cell_start
                 index = data.count(b"\t", line_start, cell_start)
                 cell_end = data.find(b"\t", at, line_end)
                 cell_end = line_end if cell_end < 0 else cell_end
-                rewriting = index < width and columns[index].mode is Mode.REWRITE
-                if rewriting and self._is_special(cell_start, cell_end):
-                    self._special(cell_start, cell_end, line_start, index)
-                    rewriting = False
-            if not rewriting:
+                skip = index >= width or keep[index]
+                if not skip:
+                    tally = tallies[index]
+                    if self._is_special(cell_start, cell_end):
+                        self._special(cell_start, cell_end, line_start, index)
+                        skip = True
+            if skip:
                 continue
             found = anchor.locate(data, at, cell_start, cell_end)
-            if found is None or found.start < self._copied:
+            if found is None or found[0] < self._copied:
                 continue
-            if found.replacement is None:
-                left.append(found.reason or Reason.SCHEME)
-            elif data[found.start : found.end] != found.replacement:
-                self._replace(found.start, found.end, found.replacement)
-                kinds.append(found.kind)
+            start, end, replacement, label = found
+            tally.seen(cell_start, label, changed=replacement is not None)
+            if replacement is None:
+                self._owner.report.sample(self._place(index, line_start), label)
             else:
-                continue
-            place = (index, line_start)
-        if place is not None:
-            self._note(place, kinds, left)
+                self._replace(start, end, replacement)
+        for column, tally in zip(self._columns, tallies, strict=True):
+            if tally.matched:
+                self._owner.report.add(self._table, column.name, tally)
         if not self._copied:
             return data
-        self._out.append(memoryview(data)[self._copied :])
+        self._out.append(self._view[self._copied :])
         return b"".join(self._out)
 
     def _replace(self, start: int, end: int, replacement: bytes) -> None:
-        self._out.append(memoryview(self._data)[self._copied : start])
-        self._out.append(replacement)
+        self._out += (self._view[self._copied : start], replacement)
         self._copied = end
 
-    def _note(self, place: tuple[int, int], kinds: list[Kind], left: list[Reason]) -> None:
-        index, line_start = place
-        self._owner.report.note(self._place(index, line_start, bool(left)), kinds, left, changed=bool(kinds))
-
-    def _place(self, index: int, line_start: int, with_row: bool = True) -> Place:
-        row = ""
-        if with_row:
-            first = _ROW_KEY.match(self._data, line_start)
-            row = first[1].decode() if first else ""
-        return Place(self._table, self._columns[index].name, row)
+    def _place(self, index: int, line_start: int) -> Place:
+        first = _ROW_KEY.match(self._data, line_start)
+        return Place(self._table, self._columns[index].name, first[1].decode() if first else "")
 
     def _is_special(self, start: int, end: int) -> bool:
         """Whether a field must be unescaped before it can be read: serialized PHP, or a block in base64."""

@@ -41,8 +41,8 @@ class ValueRewriter:
         self._out = bytearray()
         self._copied = 0
         self._grown = 0
-        self.kinds: list[Kind] = []
-        self.left: list[Reason] = []
+        self.kinds: list[str] = []
+        self.left: list[str] = []
 
     def run(self) -> bytes:
         """The rewritten buffer; the same object when nothing changed."""
@@ -162,11 +162,11 @@ class ValueRewriter:
             if found is None:
                 if data[at] == 91:  # [
                     self._wrapper(at, end)
-            elif found.replacement is None:
-                self.left.append(found.reason or Reason.SCHEME)
-            elif found.start >= self._copied and data[found.start : found.end] != found.replacement:
-                self._replace(found.start, found.end, found.replacement)
-                self.kinds.append(found.kind)
+            elif found[2] is None:
+                self.left.append(found[3])
+            elif found[0] >= self._copied:
+                self._replace(found[0], found[1], found[2])
+                self.kinds.append(found[3])
 
     def _inner(self, data: bytes) -> bytes:
         """Rewrites a decoded buffer one level deeper and takes over what was noted there."""
