@@ -227,11 +227,12 @@ class Mail(BaseModel):
     """A mail the clone wanted to send. It was captured and never left."""
 
     id: str
-    time: datetime
+    time: str
     to: list[str]
     subject: str
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: list[str] = Field(default_factory=list)
     body: str = ""
+    attachments: list[str] = Field(default_factory=list)
 
 
 class MailList(BaseModel):

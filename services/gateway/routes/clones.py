@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from nats.errors import NoRespondersError
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from services.gateway import domain, views
@@ -150,7 +151,10 @@ async def _mails(edge: Edge, clone_id: str) -> list[Mail]:
             hint="Try again when the cloner runs.",
             headers={"Retry-After": "5"},
         ) from None
-    return MailList.model_validate_json(reply.data).mails
+    try:
+        return MailList.model_validate_json(reply.data).mails
+    except ValidationError:
+        raise Problem(404, "mail_not_found", "The mail of this clone can not be read.") from None
 
 
 async def _tell(edge: Edge, clone: Clone, message: Message, msg_id: str | None, traceparent: str) -> Clone:

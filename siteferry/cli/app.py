@@ -1,0 +1,131 @@
+"""The `siteferry` command: wiring of its commands, and how errors leave it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from click.exceptions import Abort, ClickException
+from rich.text import Text
+
+from siteferry import __version__
+from siteferry.cli import clone, clones, jobs, render
+from siteferry.cli.client import CliError, Exit
+from siteferry.cli.context import Common
+from siteferry.embedded.up import default_state_dir
+
+app = typer.Typer(
+    name="siteferry",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # it would print local variables, and with them passwords
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    url: Annotated[
+        str | None, typer.Option(help="Where Siteferry answers. Default: SITEFERRY_URL, then this machine's.")
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="API key, where one is needed. Better in SITEFERRY_API_KEY.")
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="State directory of `siteferry up`.")] = None,
+) -> None:
+    """Clone WordPress sites, with live progress and nothing lost.
+
+    \b
+    siteferry up                                                  start everything on this machine
+    siteferry clone https://shop.example.com -u admin --watch     clone a site
+    siteferry clones                                              what there is
+
+    Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 not reachable or not allowed, 4 timed out, 5 cancelled,
+    130 interrupted.
+    """
+    context.obj = Common(url, api_key, state)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the one origin; 0: a free one.")] = 8080,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters; the log file has the rest.")] = False,
+) -> None:
+    """Start everything on this machine and keep it running. Ctrl-C stops it; `up` again continues."""
+    from siteferry.embedded.up import Options
+    from siteferry.embedded.up import up as run
+
+    state = context.obj.state or default_state_dir()
+    raise typer.Exit(asyncio.run(run(state, Options(host=host, port=port, quiet=quiet))))
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Say what this machine lacks, and the command that brings it. Exit code 1 when something is missing."""
+    from siteferry.doctor import checks
+
+    found = checks(context.obj.state)
+    if as_json:
+        render.print_json([asdict(check) for check in found])
+    else:
+        for check in found:
+            mark = Text("ok   ", style="green") if check.ok else Text("miss ", style="red")
+            render.out.print(mark.append(f"{check.name:<20} {check.detail}", style="default"))
+            if check.fix and not check.ok:
+                render.out.print(Text(f"{'':<26}fix: {check.fix}"))
+    raise typer.Exit(Exit.OK if all(check.ok for check in found) else Exit.FAILED)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    render.out.print(__version__)
+
+
+app.command()(clone.clone)
+app.command()(jobs.jobs)
+app.command()(jobs.job)
+app.command()(jobs.watch)
+app.command()(clones.clones)
+app.command()(clones.delete)
+app.command()(clones.extend)
+app.command()(jobs.cancel)
+app.command()(jobs.retry)
+app.command()(clones.mail)
+app.command()(jobs.replay)
+app.command()(clone.connector)
+
+
+def main() -> None:
+    """Entry point of the `siteferry` script."""
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except CliError as error:
+        render.err.print(Text(f"siteferry: {error.message}", style="red"), soft_wrap=True)
+        if error.hint:
+            render.say(error.hint)
+        return error.code
+    except ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader of our pipe has seen enough
+        sys.stderr.close()
+        return Exit.OK
+    return code if isinstance(code, int) else Exit.OK

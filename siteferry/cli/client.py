@@ -1,0 +1,129 @@
+"""The command line's way to the gateway: where it is, how to ask, what its errors mean for an exit code."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from siteferry.embedded.instance import running_instance
+from siteferry.embedded.up import default_state_dir
+
+DEFAULT_URL = "http://localhost:8080"
+TIMEOUT = 15.0
+
+
+class Exit(IntEnum):
+    """Exit codes, part of the interface."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    TIMEOUT = 4
+    CANCELLED = 5
+    INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """Ends the command: a sentence, what to do next, and an exit code."""
+
+    def __init__(self, message: str, *, hint: str = "", code: Exit = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+
+class Unreachable(CliError):
+    """The gateway does not answer, or answers that it can not work now."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, code=Exit.UNREACHABLE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the gateway is and how to show who we are."""
+
+    url: str
+    api_key: str | None = None
+
+
+def find_target(url: str | None, api_key: str | None, state: Path | None) -> Target:
+    """Flags, then SITEFERRY_URL and SITEFERRY_API_KEY, then the `siteferry up` of this machine, then the default.
+
+    Raises CliError when the address is none.
+    """
+    instance = running_instance(state or default_state_dir())
+    found = url or os.environ.get("SITEFERRY_URL") or (instance.edge_url if instance else DEFAULT_URL)
+    if not found.startswith(("http://", "https://")):
+        raise CliError(f"{found} is not an address like {DEFAULT_URL}.", code=Exit.USAGE)
+    return Target(found.rstrip("/"), api_key or os.environ.get("SITEFERRY_API_KEY"))
+
+
+class Api:
+    """Calls to the gateway. Every method raises CliError with what the gateway said."""
+
+    def __init__(self, target: Target) -> None:
+        headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
+        self.url = target.url
+        self._client = httpx2.Client(base_url=target.url, headers=headers, timeout=TIMEOUT, trust_env=False)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON of a GET; parameters that are None are left out."""
+        given = {key: value for key, value in params.items() if value is not None}
+        return self.request("GET", path, params=given).json()
+
+    def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> Any:
+        return self.request("POST", path, json=body, headers=headers).json()
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self.request("PATCH", path, json=body).json()
+
+    def delete(self, path: str) -> Any:
+        return self.request("DELETE", path).json()
+
+    def changed(self, path: str, etag: str | None) -> tuple[Any, str | None]:
+        """What is at a path if it changed since `etag` (else None), and its ETag now."""
+        response = self.request("GET", path, headers={"If-None-Match": etag} if etag else {})
+        if response.status_code == httpx2.codes.NOT_MODIFIED:
+            return None, etag
+        return response.json(), response.headers.get("etag")
+
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """One call. Raises Unreachable or CliError."""
+        try:
+            response = self._client.request(method, path, **options)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from None
+        if response.is_success or response.status_code == httpx2.codes.NOT_MODIFIED:
+            return response
+        raise as_error(response)
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        if isinstance(error, httpx2.ConnectError):
+            hint = "Start it with: siteferry up. If it runs elsewhere, say where with --url or SITEFERRY_URL."
+            return Unreachable(f"Nothing answers at {self.url}.", hint=hint)
+        return Unreachable(f"{self.url} did not answer in time.", hint="Try again, or look with: siteferry doctor")
+
+
+def as_error(response: httpx2.Response) -> CliError:
+    """What a problem document means on the command line."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    message = problem.get("detail") or f"The service answered {response.status_code} {response.reason_phrase}."
+    hint = problem.get("hint") or ""
+    if response.status_code == httpx2.codes.UNAUTHORIZED:
+        return Unreachable(message, hint="Give a key with --api-key or SITEFERRY_API_KEY.")
+    if response.status_code in (429, 502, 503, 504):
+        return Unreachable(message, hint=hint)
+    return CliError(message, hint=hint, code=Exit.USAGE if response.status_code in (400, 422) else Exit.FAILED)

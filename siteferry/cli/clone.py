@@ -1,0 +1,124 @@
+"""`siteferry clone` and `siteferry connector`."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from siteferry.cli import render
+from siteferry.cli.client import Api, CliError, Exit
+from siteferry.cli.context import api_of, parse_ttl
+from siteferry.cli.watch import watch
+
+
+def clone(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(help="Address of the WordPress site.", show_default=False)],
+    username: Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the site.")] = None,
+    password: Annotated[
+        str | None,
+        typer.Option(help="His password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
+    ] = None,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+    pairing_key_stdin: Annotated[
+        bool,
+        typer.Option("--pairing-key-stdin", help="Read the pairing key of a connector you installed from stdin."),
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    ttl: Annotated[str | None, typer.Option(help="How long the clone lives: 90m, 12h, 7d.  [default: 24h]")] = None,
+    priority: Annotated[str | None, typer.Option(help="high, normal or low.")] = None,
+    exclude_table: Annotated[
+        list[str] | None, typer.Option(help="Table to leave out, with or without prefix; * matches. Repeatable.")
+    ] = None,
+    exclude_path: Annotated[
+        list[str] | None, typer.Option(help="Path below the site's root to leave out. Repeatable.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Stay and show how it goes.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="With --watch: seconds to stay at most.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with --watch JSON Lines.")] = False,
+) -> None:
+    """Clone a WordPress site.
+
+    \b
+    siteferry clone https://shop.example.com -u admin --watch
+    pass show shop | siteferry clone https://shop.example.com -u admin --password-stdin --ttl 7d
+    siteferry clone https://shop.example.com --pairing-key-stdin < key.txt
+    """
+    body: dict[str, Any] = {"source_url": url if "://" in url else f"https://{url}"}
+    body |= _credentials(username, password, password_stdin, pairing_key_stdin)
+    optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
+    body |= {key: value for key, value in optional.items() if value is not None}
+    options = {"exclude_tables": exclude_table, "exclude_paths": exclude_path}
+    body["options"] = {key: value for key, value in options.items() if value}
+    api = api_of(context)
+    # a key of our own: should the answer get lost, trying again makes no second clone
+    accepted = api.post("/clone", body, **{"Idempotency-Key": secrets.token_hex(16)})
+    _say_accepted(accepted, follow=follow, as_json=as_json)
+    if follow:
+        raise typer.Exit(watch(api, [accepted["job_id"]], as_json=as_json, timeout=timeout))
+
+
+def _say_accepted(accepted: dict[str, Any], *, follow: bool, as_json: bool) -> None:
+    job_id = accepted["job_id"]
+    if follow:
+        render.say(f"Job {job_id}")
+    elif as_json:
+        render.print_json(accepted)
+    else:
+        render.out.print(job_id)
+        render.say(f"Watch it with: siteferry watch {job_id}")
+
+
+def _credentials(
+    username: str | None, password: str | None, password_stdin: bool, pairing_key_stdin: bool
+) -> dict[str, Any]:
+    if pairing_key_stdin:
+        if username or password or password_stdin:
+            raise CliError("A pairing key stands alone: no --username, no password.", code=Exit.USAGE)
+        return {"pairing_key": _from_stdin("pairing key")}
+    if password is not None and password_stdin:
+        raise CliError("Give either --password or --password-stdin.", code=Exit.USAGE)
+    if username is None:
+        if not sys.stdin.isatty():
+            raise CliError("--username is missing.", hint="Or use --pairing-key-stdin.", code=Exit.USAGE)
+        username = typer.prompt("Administrator of the site", err=True)
+    if password_stdin:
+        password = _from_stdin("password")
+    elif password is None:
+        if not sys.stdin.isatty():
+            raise CliError("The password is missing.", hint="Pipe it in with --password-stdin.", code=Exit.USAGE)
+        password = typer.prompt("Password", hide_input=True, err=True)
+    return {"username": username, "password": password}
+
+
+def _from_stdin(what: str) -> str:
+    text = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise CliError(f"There is no {what} on stdin.", code=Exit.USAGE)
+    return text
+
+
+def connector(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the plugin.")] = Path(
+        "siteferry-connector.zip"
+    ),
+) -> None:
+    """Get the connector plugin, for sites nobody else can sign in to (two-factor, captcha, single sign-on).
+
+    \b
+    siteferry connector --output connector.zip
+    Upload it in wp-admin (Plugins, Add New, Upload), activate it, and pass its pairing key to:
+    siteferry clone https://shop.example.com --pairing-key-stdin
+    """
+    api: Api = api_of(context)
+    archive = api.request("GET", "/connector.zip").content
+    try:
+        output.write_bytes(archive)
+    except OSError as error:
+        raise CliError(f"{output} can not be written: {error.strerror}.") from None
+    render.say(f"Wrote {output} ({render.size(len(archive))}). Upload it in wp-admin under Plugins, Add New.")

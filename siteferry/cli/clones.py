@@ -1,0 +1,111 @@
+"""Commands about clones: `clones`, `delete`, `extend`, `mail`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from siteferry.cli import render
+from siteferry.cli.client import Api, CliError, Exit
+from siteferry.cli.context import api_of, parse_ttl
+from siteferry.cli.jobs import JsonFlag
+
+CloneArgument = Annotated[str, typer.Argument(help="Id of the clone.", show_default=False)]
+DELETE_TIMEOUT = 120.0
+
+
+def clones(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Deleted ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 50,
+    as_json: JsonFlag = False,
+) -> None:
+    """List clones, newest first."""
+    states = ["active", "deleting", "deleted"] if everything else None
+    page = api_of(context).get("/clones", state=states, limit=limit)
+    if as_json:
+        return render.print_json(page)
+    if not page["clones"]:
+        return render.say("No clones. Make one with: siteferry clone https://example.com --username admin --watch")
+    rows: list[list[str | Text]] = [
+        [
+            clone["clone_id"],
+            clone["state"],
+            render.until(clone["expires_at"]) if clone["state"] == "active" else render.ago(clone["deleted_at"]),
+            clone["clone_url"],
+            clone["name"] or clone["source_url"],
+        ]
+        for clone in page["clones"]
+    ]
+    return render.table(["CLONE", "STATE", "EXPIRES", "URL", "SOURCE"], rows)
+
+
+def delete(
+    context: typer.Context,
+    clone_id: CloneArgument,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is gone.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Delete a clone: database, user, files and host name. Deleting twice changes nothing."""
+    api = api_of(context)
+    clone = api.delete(f"/clones/{clone_id}")
+    if wait:
+        clone = _until_gone(api, clone_id)
+    if as_json:
+        return render.print_json(clone)
+    return render.say(f"{clone_id}: {clone['state']}")
+
+
+def _until_gone(api: Api, clone_id: str) -> render.Json:
+    deadline = time.monotonic() + DELETE_TIMEOUT
+    while time.monotonic() < deadline:
+        clone: render.Json = api.get(f"/clones/{clone_id}")
+        if clone["state"] == "deleted":
+            return clone
+        time.sleep(0.3)
+    raise CliError(f"{clone_id} is not gone after {DELETE_TIMEOUT:g} s.", hint="It goes on.", code=Exit.TIMEOUT)
+
+
+def extend(
+    context: typer.Context,
+    clone_id: CloneArgument,
+    ttl: Annotated[str, typer.Option(help="How long from now: 90m, 12h, 7d; 30 days at most.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Change when a clone ends.
+
+    \b
+    siteferry extend clone-0k3v9x2m7c1p5t8w --ttl 7d
+    """
+    clone = api_of(context).patch(f"/clones/{clone_id}", {"ttl_minutes": parse_ttl(ttl)})
+    if as_json:
+        return render.print_json(clone)
+    return render.say(f"{clone_id} expires {render.until(clone['expires_at'])}")
+
+
+def mail(
+    context: typer.Context,
+    clone_id: CloneArgument,
+    mail_id: Annotated[str | None, typer.Argument(help="Show this one whole.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read the mail a clone wanted to send. It was captured and never left."""
+    api = api_of(context)
+    if mail_id:
+        found = api.get(f"/clones/{clone_id}/mail/{mail_id}")
+        if as_json:
+            return render.print_json(found)
+        render.pairs([("Date", found["time"]), ("To", ", ".join(found["to"])), ("Subject", found["subject"])])
+        return render.out.print(Text("\n" + found["body"]))
+    mails = api.get(f"/clones/{clone_id}/mail")
+    if as_json:
+        return render.print_json(mails)
+    if not mails["mails"]:
+        return render.say("No mail was captured.")
+    rows: list[list[str | Text]] = [
+        [item["id"], item["time"], ", ".join(item["to"]), item["subject"]] for item in mails["mails"]
+    ]
+    return render.table(["MAIL", "TIME", "TO", "SUBJECT"], rows)
