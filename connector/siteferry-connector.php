@@ -1,0 +1,47 @@
+<?php
+/**
+ * Plugin Name:       Siteferry Connector
+ * Description:       Lets Siteferry read this site to clone it. Answers signed requests only and removes itself when the work is done.
+ * Version:           1.0.0
+ * Requires at least: 5.0
+ * Requires PHP:      7.4
+ * Author:            Siteferry
+ * License:           GPL-2.0-or-later
+ *
+ * @package Siteferry
+ */
+
+defined('ABSPATH') || exit;
+
+define('SITEFERRY_CONNECTOR_VERSION', '1.0.0');
+define('SITEFERRY_CONNECTOR_FILE', __FILE__);
+
+spl_autoload_register(
+	static function ($class) {
+		$prefix = 'Siteferry\\Connector\\';
+		if (strncmp($class, $prefix, strlen($prefix)) === 0) {
+			$file = __DIR__ . '/src/' . substr($class, strlen($prefix)) . '.php';
+			if (is_file($file)) {
+				require $file;
+			}
+		}
+	}
+);
+
+// Requests are answered while this file loads: before themes, REST, permalinks and maintenance screens have a say.
+if (isset($_SERVER['REQUEST_METHOD']) && $_SERVER['REQUEST_METHOD'] === 'POST') {
+	$siteferry_home = isset($_GET['siteferry']) && $_GET['siteferry'] === '1';
+	$siteferry_ajax = defined('DOING_AJAX') && isset($_GET['action']) && $_GET['action'] === 'siteferry';
+	if ($siteferry_home || $siteferry_ajax) {
+		Siteferry\Connector\Entry::serve();
+		exit;
+	}
+}
+
+register_activation_hook(__FILE__, array('Siteferry\\Connector\\Key', 'ensure'));
+
+if (is_admin() || (defined('DOING_CRON') && DOING_CRON)) {
+	add_action('init', array('Siteferry\\Connector\\Removal', 'when_expired'));
+	add_action('admin_menu', array('Siteferry\\Connector\\Admin', 'menu'));
+	add_action('admin_post_siteferry_key', array('Siteferry\\Connector\\Admin', 'regenerate'));
+}

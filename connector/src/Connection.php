@@ -1,0 +1,115 @@
+<?php
+namespace Siteferry\Connector;
+
+defined('ABSPATH') || exit;
+
+/** Our own connection to the site's database: same credentials as WordPress, but every byte comes as it is stored. */
+final class Connection {
+
+	/** @var \mysqli */
+	private $link;
+
+	public function __construct(bool $snapshot) {
+		if (!class_exists('mysqli')) {
+			throw new Fault('database_unsupported', 'PHP has no mysqli extension, so the database can not be read.');
+		}
+		mysqli_report(MYSQLI_REPORT_OFF);
+		$this->link = self::connect();
+		// A zero date, a DST gap or a strict mode must not change what is read.
+		$this->must('SET NAMES binary');
+		$this->must("SET SESSION sql_mode = '', time_zone = '+00:00'");
+		$this->link->query('SET SESSION sql_quote_show_create = 1, net_write_timeout = 600, net_read_timeout = 600');
+		$this->link->query('SET SESSION max_statement_time = 0');
+		$this->link->query('SET SESSION max_execution_time = 0');
+		$this->link->query('SET SESSION information_schema_stats_expiry = 0');
+		if ($snapshot) {
+			$this->link->query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+			$this->must('START TRANSACTION WITH CONSISTENT SNAPSHOT');
+		}
+	}
+
+	/** @return array<int, array<int|string, string|null>> all rows; for small results */
+	public function rows(string $sql, bool $named = true): array {
+		$result = $this->link->query($sql);
+		if (!$result instanceof \mysqli_result) {
+			throw $this->fault();
+		}
+		$rows = $result->fetch_all($named ? MYSQLI_ASSOC : MYSQLI_NUM);
+		$result->free();
+		return $rows;
+	}
+
+	/** Rows one at a time as they arrive; only one such result may be open. */
+	public function unbuffered(string $sql): \mysqli_result {
+		$result = $this->link->query($sql, MYSQLI_USE_RESULT);
+		if (!$result instanceof \mysqli_result) {
+			throw $this->fault();
+		}
+		return $result;
+	}
+
+	/** Whether an unbuffered result ended because of an error. */
+	public function check(): void {
+		if ($this->link->errno) {
+			throw $this->fault();
+		}
+	}
+
+	/** Leaves in the middle of a result, without reading what is left of it. */
+	public function drop(\mysqli_result $result): void {
+		$this->link->close();
+		unset($result);
+	}
+
+	public function version(): string {
+		return (string) $this->link->server_info;
+	}
+
+	public function quote(string $text): string {
+		return "X'" . bin2hex($text) . "'";
+	}
+
+	public static function name(string $identifier): string {
+		return '`' . str_replace('`', '``', $identifier) . '`';
+	}
+
+	private function must(string $sql): void {
+		if ($this->link->query($sql) === false) {
+			throw $this->fault();
+		}
+	}
+
+	private function fault(): Fault {
+		$codes = array(
+			1146 => 'table_gone', 1054 => 'schema_changed', 1142 => 'database_denied', 1143 => 'database_denied',
+			2006 => 'database_lost', 2013 => 'database_lost', 1317 => 'database_lost', 1053 => 'database_lost',
+		);
+		$number = $this->link->errno;
+		return new Fault(isset($codes[$number]) ? $codes[$number] : 'database_error', 'Database error ' . $number . ': ' . $this->link->error);
+	}
+
+	/** The same reading of DB_HOST as wpdb: port, socket, IPv6. */
+	private static function connect(): \mysqli {
+		global $wpdb;
+		$host   = DB_HOST;
+		$port   = 0;
+		$socket = '';
+		$parsed = method_exists($wpdb, 'parse_db_host') ? $wpdb->parse_db_host(DB_HOST) : false;
+		if (is_array($parsed)) {
+			list($host, $port, $socket, $ipv6) = $parsed;
+			if ($ipv6 && extension_loaded('mysqlnd')) {
+				$host = '[' . $host . ']';
+			}
+		}
+		$link = mysqli_init();
+		if (!$link instanceof \mysqli) {
+			throw new Fault('database_unsupported', 'mysqli can not be initialised.');
+		}
+		$link->options(MYSQLI_OPT_CONNECT_TIMEOUT, 10);
+		$flags = defined('MYSQL_CLIENT_FLAGS') ? (int) MYSQL_CLIENT_FLAGS : 0;
+		if (!@$link->real_connect((string) $host, DB_USER, DB_PASSWORD, DB_NAME, (int) $port, (string) $socket, $flags)) {
+			throw new Fault('database_unreachable', 'Database error ' . mysqli_connect_errno() . ': ' . mysqli_connect_error());
+		}
+		return $link;
+	}
+}

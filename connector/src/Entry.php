@@ -1,0 +1,112 @@
+<?php
+namespace Siteferry\Connector;
+
+defined('ABSPATH') || exit;
+
+/** The one door: takes a request from the body, answers it, and lets nobody else print before or after. */
+final class Entry {
+
+	/** @var Reply|null */
+	private static $reply = null;
+
+	public static function serve(): void {
+		self::quiet();
+		try {
+			$key = self::key();
+			if (defined('SHORTINIT') && SHORTINIT) {
+				throw new Fault('not_loaded', 'WordPress was loaded without its plugins.', 500);
+			}
+			$request = Request::open((string) file_get_contents('php://input'), $key);
+		} catch (Fault $fault) {
+			Reply::refuse($fault);
+			return;
+		}
+		self::$reply = new Reply($request->nonce, $key, !empty($request->params['compress']));
+		register_shutdown_function(array(self::class, 'last_words'));
+		try {
+			self::dispatch($request, self::$reply, $key);
+		} catch (Fault $fault) {
+			self::$reply->fault($fault->fault, $fault->getMessage());
+		} catch (\Throwable $error) {
+			self::$reply->fault('php_error', self::describe($error->getMessage(), $error->getFile(), $error->getLine()));
+		}
+	}
+
+	private static function dispatch(Request $request, Reply $reply, string $key): void {
+		$params = $request->params;
+		$budget = new Budget($params);
+		switch ($request->op) {
+			case 'hello':
+				self::result($reply, Site::hello($key));
+				return;
+			case 'inspect':
+				self::result($reply, Site::facts($key) + Schema::facts());
+				return;
+			case 'remove':
+				self::result($reply, Removal::now());
+				return;
+			case 'files.count':
+				(new Files($params, $budget, $reply))->count();
+				return;
+			case 'files.stream':
+				(new Files($params, $budget, $reply))->stream();
+				return;
+			case 'db.count':
+				self::result($reply, (new Rows($params, $budget, $reply))->count());
+				return;
+			case 'db.stream':
+				(new Rows($params, $budget, $reply))->stream();
+				return;
+		}
+		throw new Fault('unknown_op', 'This connector does not know the operation "' . $request->op . '".');
+	}
+
+	/** @param array<string, mixed> $result */
+	private static function result(Reply $reply, array $result): void {
+		$reply->json('J', $result);
+		$reply->end(array());
+	}
+
+	private static function key(): string {
+		$key = Key::load();
+		if ($key === null) {
+			throw new Fault('no_key', 'The connector has no key yet: activate it once more.', 403);
+		}
+		if ($key['expires'] > 0 && $key['expires'] < time()) {
+			Removal::now();
+			throw new Fault('expired', 'The connector has reached its end and removed itself.', 410);
+		}
+		return $key['key'];
+	}
+
+	/** Nothing but our bytes may leave: no warnings, no compression by PHP, no output buffer, no shutdown hooks, no crash mail. */
+	private static function quiet(): void {
+		defined('DONOTCACHEPAGE') || define('DONOTCACHEPAGE', true);
+		// WordPress' fatal error handler stays silent while this is set; else it would mail the site's owner.
+		defined('WP_SANDBOX_SCRAPING') || define('WP_SANDBOX_SCRAPING', true);
+		@ini_set('display_errors', '0');
+		@ini_set('zlib.output_compression', '0');
+		if (function_exists('apache_setenv')) {
+			@apache_setenv('no-gzip', '1');
+		}
+		while (ob_get_level() > 0 && @ob_end_clean()) {
+			continue;
+		}
+		remove_all_actions('shutdown');
+		ignore_user_abort(false);
+	}
+
+	/** A fatal error (memory, time) ends the stream with a typed fault instead of just ending it. */
+	public static function last_words(): void {
+		$error = error_get_last();
+		$fatal = E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR | E_PARSE;
+		if (self::$reply !== null && is_array($error) && ($error['type'] & $fatal)) {
+			self::$reply->fault('php_fatal', self::describe($error['message'], $error['file'], $error['line']));
+		}
+	}
+
+	private static function describe(string $message, string $file, int $line): string {
+		$line_of_message = explode("\n", $message)[0];
+		return str_replace(ABSPATH, '', $line_of_message . ' (' . basename($file) . ':' . $line . ')');
+	}
+}

@@ -1,0 +1,65 @@
+<?php
+namespace Siteferry\Connector;
+
+defined('ABSPATH') || exit;
+
+/** Takes the connector off the site: out of the active plugins, then its directory. */
+final class Removal {
+
+	/** On admin and cron requests: a connector whose time is up leaves by itself. */
+	public static function when_expired(): void {
+		$key = Key::load();
+		if ($key !== null && $key['expires'] > 0 && $key['expires'] < time()) {
+			self::now();
+		}
+	}
+
+	/** @return array{removed: bool, left: string[]} what could not be deleted, as paths inside the plugin's directory */
+	public static function now(): array {
+		$plugin = plugin_basename(SITEFERRY_CONNECTOR_FILE);
+		self::deactivate($plugin);
+		$dir  = dirname(SITEFERRY_CONNECTOR_FILE);
+		$left = array();
+		if (strpos($plugin, '/') !== false && is_file($dir . '/siteferry-connector.php')) {
+			self::delete($dir, '', $left);
+		} else {
+			$left[] = basename(SITEFERRY_CONNECTOR_FILE); // copied loose into plugins/: we do not delete what is around it
+		}
+		return array('removed' => !$left, 'left' => $left);
+	}
+
+	private static function deactivate(string $plugin): void {
+		$active = get_option('active_plugins', array());
+		if (is_array($active) && in_array($plugin, $active, true)) {
+			update_option('active_plugins', array_values(array_diff($active, array($plugin))));
+		}
+		if (is_multisite()) {
+			$network = get_site_option('active_sitewide_plugins', array());
+			if (is_array($network) && isset($network[$plugin])) {
+				unset($network[$plugin]);
+				update_site_option('active_sitewide_plugins', $network);
+			}
+		}
+	}
+
+	/** @param string[] $left */
+	private static function delete(string $dir, string $below, array &$left): void {
+		$names = @scandir($dir);
+		foreach (is_array($names) ? $names : array() as $name) {
+			if ($name === '.' || $name === '..') {
+				continue;
+			}
+			$path = $dir . '/' . $name;
+			if (is_dir($path) && !is_link($path)) {
+				self::delete($path, $below . $name . '/', $left);
+			} elseif (!@unlink($path)) {
+				$left[] = $below . $name;
+			} elseif (function_exists('opcache_invalidate') && substr($name, -4) === '.php') {
+				@opcache_invalidate($path, true);
+			}
+		}
+		if (!@rmdir($dir) && !$left) {
+			$left[] = $below === '' ? './' : $below;
+		}
+	}
+}

@@ -1,0 +1,94 @@
+<?php
+namespace Siteferry\Connector;
+
+defined('ABSPATH') || exit;
+
+/**
+ * Which paths stay behind. The rules come with the request: `{"id", "base", "glob", "kind"?}`.
+ *
+ * `base` is `any` (the glob is matched against the name, at any depth), `root` (relative to every root) or one of
+ * Site::bases(). `*` and `?` are allowed in the last component only and never match `/`. `kind` is `file` or `dir`.
+ */
+final class Skips {
+
+	/** @var array<string, array{0: string, 1: string}> exact absolute path => [rule id, kind] */
+	private $paths = array();
+
+	/** @var array<string, array<int, array{0: string, 1: string, 2: string}>> parent directory => [[regex, rule id, kind]] */
+	private $globs = array();
+
+	/** @var array<string, array{0: string, 1: string}> name => [rule id, kind] */
+	private $names = array();
+
+	/** @var array<int, array{0: string, 1: string, 2: string}> */
+	private $name_globs = array();
+
+	/**
+	 * @param array<int, array<string, string>> $rules
+	 * @param string[] $roots
+	 */
+	public function __construct(array $rules, array $roots) {
+		$bases = Site::bases();
+		// Never leaves this site, whatever the rules say: the connector with its key.
+		$this->paths[$bases['connector']] = array('connector', '');
+		foreach ($rules as $rule) {
+			$base = isset($rule['base']) ? (string) $rule['base'] : 'any';
+			$kind = isset($rule['kind']) ? (string) $rule['kind'] : '';
+			if ($base === 'any') {
+				$this->name((string) $rule['glob'], (string) $rule['id'], $kind);
+				continue;
+			}
+			$dirs = $base === 'root' ? $roots : (isset($bases[$base]) ? array($bases[$base]) : array());
+			foreach ($dirs as $dir) {
+				$this->path(rtrim($dir, '/') . '/' . trim((string) $rule['glob'], '/'), (string) $rule['id'], $kind);
+			}
+		}
+	}
+
+	/** The id of the rule that keeps this entry back, or null. */
+	public function match(string $full, string $name, bool $is_dir): ?string {
+		$kind = $is_dir ? 'dir' : 'file';
+		if (isset($this->paths[$full]) && ($this->paths[$full][1] === '' || $this->paths[$full][1] === $kind)) {
+			return $this->paths[$full][0];
+		}
+		if (isset($this->names[$name]) && ($this->names[$name][1] === '' || $this->names[$name][1] === $kind)) {
+			return $this->names[$name][0];
+		}
+		foreach ($this->name_globs as $glob) {
+			if (($glob[2] === '' || $glob[2] === $kind) && preg_match($glob[0], $name)) {
+				return $glob[1];
+			}
+		}
+		if ($this->globs) {
+			$dir = substr($full, 0, -strlen($name) - 1);
+			foreach (isset($this->globs[$dir]) ? $this->globs[$dir] : array() as $glob) {
+				if (($glob[2] === '' || $glob[2] === $kind) && preg_match($glob[0], $name)) {
+					return $glob[1];
+				}
+			}
+		}
+		return null;
+	}
+
+	private function name(string $glob, string $id, string $kind): void {
+		if (strpbrk($glob, '*?') === false) {
+			$this->names[$glob] = array($id, $kind);
+		} else {
+			$this->name_globs[] = array(self::regex($glob), $id, $kind);
+		}
+	}
+
+	private function path(string $path, string $id, string $kind): void {
+		$cut  = (int) strrpos($path, '/');
+		$name = substr($path, $cut + 1);
+		if (strpbrk($name, '*?') === false) {
+			$this->paths[$path] = array($id, $kind);
+		} else {
+			$this->globs[substr($path, 0, $cut)][] = array(self::regex($name), $id, $kind);
+		}
+	}
+
+	private static function regex(string $glob): string {
+		return '#^' . strtr(preg_quote($glob, '#'), array('\*' => '[^/]*', '\?' => '[^/]')) . '$#sD';
+	}
+}
