@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from .matcher import Cursor, Matcher
 from .report import Kind, Reason
 
-_BASE64_LEFT = re.compile(rb"[A-Za-z0-9+/]*\Z")
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]*")
 _WINDOW = 1 << 12
 
@@ -43,7 +42,7 @@ def _in_base64(matcher: Matcher, value: bytes) -> list[Leftover]:
         position = value.find(needle)
         while position >= 0:
             begin, end = _run(value, position)
-            decoded = _decode(value[begin:end], position - begin)
+            decoded = _decode(value[begin:end])
             found += [Leftover(Kind.BASE64, begin, left.text) for left in _visible(matcher, decoded)]
             position = value.find(needle, end)
     return found
@@ -56,13 +55,14 @@ def _run(value: bytes, position: int) -> tuple[int, int]:
     return position - (left.end() if left else 0), right.end() if right else position
 
 
-def _decode(run: bytes, at: int) -> bytes:
-    """Decodes at each alignment that may be the blob's own and returns what was readable, joined."""
+def _decode(run: bytes) -> bytes:
+    """Decodes at each alignment the blob may have and returns what was readable, joined."""
     pieces = []
-    for shift in range(4):
+    for shift in range(min(4, len(run))):
         part = run[shift:]
-        part = part[: len(part) // 4 * 4]
-        pieces.append(base64.b64decode(part))
+        if len(part) % 4 == 1:
+            part = part[:-1]
+        pieces.append(base64.b64decode(part + b"=" * (-len(part) % 4)))
     return b"\n".join(pieces)
 
 

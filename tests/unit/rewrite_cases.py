@@ -1,0 +1,219 @@
+"""Hard values and what must become of them, for a site at http://www.example.com below /var/www/html."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+
+from shared.wordpress.rewrite import PathMapping, Rewriter, UrlMapping
+from tests.unit.php_values import PhpObject, serialize
+
+S = b"http://www.example.com"
+T = b"http://clone-1.localhost:8080"
+
+
+def rewriter(**options: bool) -> Rewriter:
+    """The mapping every case is written for."""
+    urls = [UrlMapping((S.decode(),), T.decode())]
+    return Rewriter(urls, [PathMapping("/var/www/html/", "/srv/clones/1/site")], **options)
+
+
+def _both(template: bytes) -> tuple[bytes, bytes]:
+    return template.replace(b"@", S), template.replace(b"@", T)
+
+
+def _serialized(make: Callable[[bytes], object]) -> tuple[bytes, bytes]:
+    return serialize(make(S)), serialize(make(T))
+
+
+def _pair(make: Callable[[bytes], bytes]) -> tuple[bytes, bytes]:
+    return make(S), make(T)
+
+
+def _json(value: object, *, slashes: bool = True, ascii_only: bool = True) -> bytes:
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+    return (text.replace("/", "\\/") if slashes else text).encode()
+
+
+def _custom(url: bytes) -> bytes:
+    body = b"x:i:0;" + serialize({b"u": url}) + b";m:a:0:{}"
+    return b'C:11:"ArrayObject":%d:{%s}' % (len(body), body)
+
+
+def _wrapped(url: bytes) -> bytes:
+    markup = quote(f'<img src="{url.decode()}/a.png">', safe="-_.~")
+    return b'[vc_row][vc_raw_html css="x"]%s[/vc_raw_html]' % base64.b64encode(markup.encode())
+
+
+def _escaped(url: bytes, depth: int) -> bytes:
+    return url.replace(b"/", b"\\" * (2**depth - 1) + b"/")
+
+
+OBJECT = b"Acme\\Widget"
+
+CHANGED: dict[str, tuple[bytes, bytes]] = {
+    # text
+    "plain": _both(b'<a href="@/about/">x</a> and @'),
+    "only the url": (S, T),
+    "trailing slash": _both(b"@/"),
+    "query": _both(b"@?p=1&amp;q=2"),
+    "fragment": _both(b"@#top"),
+    "sentence end": _both(b"Visit @. Or @, or (@)!"),
+    "closing quote in UTF-8": _both("“@” «@»".encode()),
+    "two glued by a comma": _both(b"@/a,@/b"),
+    "url in a url": _both(b"https://other.test/?u=@/x"),
+    "https": (b"https://www.example.com/a", T + b"/a"),
+    "without www": (b"http://example.com/a", T + b"/a"),
+    "https without www": (b"https://example.com/a", T + b"/a"),
+    "upper-case host": (b"http://WWW.Example.COM/A", T + b"/A"),
+    "upper-case scheme": (b"HTTP://www.example.com/A", T + b"/A"),
+    "protocol-relative": (b'src="//www.example.com/a"', b'src="//clone-1.localhost:8080/a"'),
+    "protocol-relative at the start": (b"//example.com/a", b"//clone-1.localhost:8080/a"),
+    "default port": (b"http://www.example.com:80/a https://example.com:443/b", T + b"/a " + T + b"/b"),
+    "srcset": _both(b"@/a-300x200.jpg 300w, @/a.jpg 1024w"),
+    "css": _both(b"body{background:url(@/bg.png)}"),
+    "block comment": _both(b'<!-- wp:image {"url":"@/a.png"} -->'),
+    "invalid UTF-8 around": _both(b"\xff\xfe@\xff"),
+    "latin1": _both(b"caf\xe9 @/caf\xe9"),
+    # JSON by depth
+    "json": _both(b'{"url":"@/a","n":1.0}'),
+    **{
+        f"json depth {depth}": (_escaped(S + b"/x", depth), _escaped(T, depth) + _escaped(b"/x", depth))
+        for depth in range(1, 5)
+    },
+    "json after newline escape": (rb'"a\nhttp:\/\/www.example.com\/x"', rb'"a\nhttp:\/\/clone-1.localhost:8080\/x"'),
+    "json protocol-relative": (rb'"\/\/www.example.com\/x"', rb'"\/\/clone-1.localhost:8080\/x"'),
+    "json protocol-relative after newline": (rb'"a\n\/\/example.com"', rb'"a\n\/\/clone-1.localhost:8080"'),
+    "json keeps numbers and spaces": (
+        rb'{ "a" : 1.10e2, "u":"http:\/\/www.example.com\/" , "a": 2}',
+        rb'{ "a" : 1.10e2, "u":"http:\/\/clone-1.localhost:8080\/" , "a": 2}',
+    ),
+    "json \\u002f": (
+        rb'"http:\u002f\u002fwww.example.com\u002Fx"',
+        rb'"http:\u002f\u002fclone-1.localhost:8080\u002Fx"',
+    ),
+    "json \\u003a": (
+        rb'"http\u003A\u002F\u002Fwww.example.com"',
+        rb'"http\u003A\u002F\u002Fclone-1.localhost\u003A8080"',
+    ),
+    # URL-encoded
+    "urlencoded upper": (
+        b"?u=http%3A%2F%2Fwww.example.com%2Fa",
+        b"?u=http%3A%2F%2Fclone-1.localhost%3A8080%2Fa",
+    ),
+    "urlencoded lower": (b"http%3a%2f%2fwww.example.com%2fa", b"http%3a%2f%2fclone-1.localhost%3a8080%2fa"),
+    "urlencoded twice": (
+        b"http%253A%252F%252Fwww.example.com%252Fa",
+        b"http%253A%252F%252Fclone-1.localhost%253A8080%252Fa",
+    ),
+    "urlencoded protocol-relative": (b'"%2F%2Fexample.com%2f"', b'"%2F%2Fclone-1.localhost%3A8080%2f"'),
+    # HTML entities
+    "entities hex": (
+        b"http&#x3A;&#x2F;&#x2F;www.example.com&#x2F;a",
+        b"http&#x3A;&#x2F;&#x2F;clone-1.localhost&#x3A;8080&#x2F;a",
+    ),
+    "entities decimal": (b"http:&#47;&#047;example.com/", b"http:&#47;&#047;clone-1.localhost:8080/"),
+    "entities around": _both(b"&quot;@/?a=1&#038;b=2&quot;"),
+    "protocol-relative after entity": (b"&quot;//example.com&quot;", b"&quot;//clone-1.localhost:8080&quot;"),
+    # serialized
+    "array": _serialized(lambda u: {b"url": u + b"/x", 3: [u, 1, 1.5, None, True, b""]}),
+    "string": _serialized(lambda u: u),
+    "multibyte": _serialized(lambda u: {b"t": "Grüße 東京 🚀 ".encode() + u}),
+    "twice serialized": _serialized(lambda u: serialize({b"u": u})),
+    "three times serialized": _serialized(lambda u: {b"a": serialize([serialize({b"b": u}), u])}),
+    "digits grow": _serialized(lambda u: [b"x" * 75 + u, serialize([b"y" * 970 + u])]),
+    "stdClass": _serialized(lambda u: PhpObject(b"stdClass", ((b"url", u),))),
+    "private and protected": _serialized(
+        lambda u: PhpObject(OBJECT, ((b"\0Acme\\Widget\0url", u), (b"\0*\0home", u + b"/"), (b"n", 1)))
+    ),
+    "references": (
+        b'a:3:{i:0;s:22:"' + S + b'";i:1;R:2;i:2;r:1;}',
+        b'a:3:{i:0;s:29:"' + T + b'";i:1;R:2;i:2;r:1;}',
+    ),
+    "enum beside url": (
+        b'a:2:{i:0;E:11:"Suit:Hearts";i:1;s:22:"' + S + b'";}',
+        b'a:2:{i:0;E:11:"Suit:Hearts";i:1;s:29:"' + T + b'";}',
+    ),
+    "ArrayObject in C form": (_custom(S), _custom(T)),
+    "C body of one value": (
+        b'C:3:"Foo":%d:{%s}' % (len(serialize([S])), serialize([S])),
+        b'C:3:"Foo":%d:{%s}' % (len(serialize([T])), serialize([T])),
+    ),
+    "escaped string beside url": (
+        b'a:2:{i:0;S:4:"a\\62c\\22";i:1;s:22:"' + S + b'";}',
+        b'a:2:{i:0;S:4:"a\\62c\\22";i:1;s:29:"' + T + b'";}',
+    ),
+    "tail of white space": (serialize([S]) + b" \r\n", serialize([T]) + b" \r\n"),
+    "leading white space": (b"\n " + serialize([S]), b"\n " + serialize([T])),
+    "key kept, value changed": (serialize({S: S}), serialize({S: T})),
+    "payload with quotes and braces": _serialized(lambda u: {b"h": b'";}a:1:{s:3:"<a href="' + u + b'">'}),
+    "json in serialized": _serialized(lambda u: {b"j": b'{"u":"' + _escaped(u, 1) + b'"}'}),
+    "urlencoded in serialized": (
+        serialize([b"u=http%3A%2F%2Fwww.example.com%2F"]),
+        serialize([b"u=http%3A%2F%2Fclone-1.localhost%3A8080%2F"]),
+    ),
+    "path in serialized": (serialize([b"/var/www/html/wp-content"]), serialize([b"/srv/clones/1/site/wp-content"])),
+    "text that only looks serialized": _both(b"s:5: @ and a:b:{ @"),
+    # serialized in escaped text
+    "serialized in json": _pair(lambda u: _json({"a": serialize({b"u": u + b"/"}).decode(), "b": u.decode()})),
+    "serialized in json, plain slashes": _pair(
+        lambda u: _json([serialize({"ü/".encode(): u}).decode()], slashes=False, ascii_only=False)
+    ),
+    "serialized in json, escaped unicode": _pair(lambda u: _json({"é": serialize(["é\n🚀".encode() + u]).decode()})),
+    "serialized in json in json": _pair(lambda u: _json({"o": _json({"i": serialize([u, b'"']).decode()}).decode()})),
+    "serialized in json in serialized": _serialized(lambda u: [_json({"i": serialize([u]).decode()})]),
+    "serialized in json in a block": _pair(
+        lambda u: b"<!-- wp:x " + _json({"s": serialize([u]).decode()}) + b" --> " + u
+    ),
+    "serialized in a query string": _pair(
+        lambda u: b"a=1&d=" + quote(serialize([u]), safe="-_.~").encode() + b"&u=" + u
+    ),
+    # base64
+    "vc_raw_html": (_wrapped(S), _wrapped(T)),
+    "vc_raw_html in serialized": (serialize([_wrapped(S)]), serialize([_wrapped(T)])),
+    "vc_raw_html in json": (_json([_wrapped(S).decode()]), _json([_wrapped(T).decode()])),
+    # paths
+    "path": (b"/var/www/html/wp-content/x.php", b"/srv/clones/1/site/wp-content/x.php"),
+    "path alone": (b"/var/www/html", b"/srv/clones/1/site"),
+    "path in json": (rb'"\/var\/www\/html\/x"', rb'"\/srv\/clones\/1\/site\/x"'),
+    "path list": (b"/tmp:/var/www/html:/usr", b"/tmp:/srv/clones/1/site:/usr"),
+    "path after newline escape": (rb"a\n/var/www/html/x", rb"a\n/srv/clones/1/site/x"),
+    "file url": (b"file:///var/www/html/x", b"file:///srv/clones/1/site/x"),
+}
+
+_UNTOUCHED_TEXT = [
+    b"http://www.example.com:9999/", b"http://www.example.com:80711/", b"http://www.example.com%3A9999/",
+    rb"http:\/\/www.example.com\u003a9999", b"http://www.example.com&#58;9999",
+    b"http://www.example.com.evil.test/", b"http://mywww.example.com/", b"http://myexample.com/",
+    b"http://sub.example.com/", b"http://www.example.com-x.test/", b"http://www.example.community/",
+    b"http://example.com_old/", b"http://www.example.com@evil.test/", b"http://www.example.com:80@evil.test/",
+    b"http://www.example.com./", b"user@example.com", b"mailto:user@www.example.com", b"user%40example.com",
+    b"www.example.com", b"Example.com is bare", b"http:/www.example.com", b"/www.example.com/x",
+    b"ftp://www.example.com/", b"wss://example.com/", b"http://user@example.com/", b"https://u:p@www.example.com/x",
+    b"https://archive.test/web//example.com/", b"/var/www/html2/x", b"/var/www/html-old", b"/var/www/html.bak",
+    b"../var/www/html/", b"http://o.test/var/www/html/", b"/opt/var/www/html/x", b"var/www/html", b"/VAR/WWW/HTML",
+]  # fmt: skip
+
+UNTOUCHED: dict[str, bytes] = {
+    **{value.decode(): value for value in _UNTOUCHED_TEXT},
+    "empty": b"",
+    "length too short": b'a:1:{i:0;s:21:"' + S + b'";}',
+    "length too long": b'a:1:{i:0;s:23:"' + S + b'";}',
+    "inner length wrong": serialize([b's:99:"' + S + b'";']),
+    "count wrong": b'a:2:{i:0;s:22:"' + S + b'";}',
+    "truncated": serialize([S, S])[:-9],
+    "unknown token": b'a:2:{i:0;X:3;i:1;s:22:"' + S + b'";}',
+    "float as key": b'a:1:{d:0.5;s:22:"' + S + b'";}',
+    "array key": serialize({S: 1}),
+    "property name": serialize(PhpObject(b"A", ((S, 1),))),
+    "enum": b'E:%d:"%s";' % (len(S), S),
+    "C body of another form": b'C:3:"Foo":26:{xyz|' + S + b"}",
+    "C body that is cut": b'C:3:"Foo":31:{a:1:{i:0;s:22:"' + S[:-5] + b"}",
+    "escaped string": b'a:1:{i:0;S:22:"' + S + b'";}',
+    "serialized in json, unknown style": rb'{"a":"a:1:{i:0;s:22:\"\u0068ttp:\/\/www.example.com\";}"}',
+    "serialized in quotes of no json": rb"x = 's:22:\"http:\/\/www.example.com\";'",
+    "base64 without a shortcode": base64.b64encode(b"x " + S),
+    "shortcode that is no base64": b"[vc_raw_html]*[/vc_raw_html]",
+}
