@@ -1,0 +1,237 @@
+"""Installing the connector through wp-admin's upload form, and removing it without the connector's help."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote
+
+import httpx2
+
+from shared.errors import JobError
+from shared.wordpress.errors import (
+    ActivationFailed,
+    FileModsDisallowed,
+    FilesystemNotDirect,
+    InstallError,
+    NotAdministrator,
+    PluginsNotWritable,
+    RemovalFailed,
+    UploadRejected,
+    UploadTooLarge,
+)
+from shared.wordpress.page import Form, Page, plain
+from shared.wordpress.signin import AdminSession
+
+DIRECTORY = "siteferry-connector"
+PLUGIN_FILE = f"{DIRECTORY}/{DIRECTORY}.php"
+UPLOAD_PAGE = "plugin-install.php?tab=upload"
+FTP_FORM = re.compile(r'<input[^>]*name="hostname"|id="request-filesystem-credentials-(form|dialog)"')
+NOT_WRITABLE = re.compile(
+    r"could not (create|copy|remove|move)|unable to create|not writable|writable by the server|disk|failed to write",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What `install_connector` found and did. `plugin` is WordPress's name of it, `directory/file.php`."""
+
+    plugin: str
+    was_there: bool
+    replaced: bool
+    activated: bool
+
+
+def install_connector(
+    session: AdminSession, zip_bytes: bytes, *, plugin: str = PLUGIN_FILE, overwrite: bool = True
+) -> Installed:
+    """Upload and activate the connector. A copy already there is replaced, or kept with `overwrite=False`.
+
+    Idempotent: running it again ends in the same state. Raises an `InstallError`, `SessionLost` or a transport error;
+    after `ActivationFailed` the files are removed again as far as the site lets us.
+    """
+    form = _upload_form(session)
+    page = session.request(
+        "POST",
+        form.action,
+        data=form.fields | {"install-plugin-submit": "Install Now"},
+        files={"pluginzip": (f"{plugin.partition('/')[0]}.zip", zip_bytes, "application/zip")},
+    )
+    replace, cancel = _link(page, "overwrite="), _link(page, "action=upload-plugin-cancel-overwrite")
+    was_there = replace is not None
+    if replace is not None and overwrite:
+        page = session.request("GET", replace)
+    elif cancel is not None:
+        session.request("GET", cancel)  # the pending archive is an attachment until then
+    activate = _link(page, "action=activate", plugin)
+    if activate is not None:
+        _activate(session, activate, plugin)
+    elif was_there and not overwrite:
+        return Installed(plugin, True, False, _activate_existing(session, plugin))
+    elif not (was_there and _is_listed(session, plugin)):
+        raise _rejection(session, page, len(zip_bytes))
+    return Installed(plugin, was_there, was_there, activate is not None)
+
+
+def remove_connector(session: AdminSession, *, plugin: str = PLUGIN_FILE) -> bool:
+    """Deactivate and delete the connector through REST, else through the plugins screen. Idempotent.
+
+    Returns whether there was something to remove. Raises `RemovalFailed` when it is still there afterwards.
+    """
+    if session.rest_nonce():
+        try:
+            removed = _remove_by_rest(session, plugin)
+        except JobError:
+            removed = None
+        if removed is not None:
+            return removed
+    return _remove_by_screen(session, plugin)
+
+
+def _upload_form(session: AdminSession) -> Form:
+    page = session.get(UPLOAD_PAGE)
+    for form in page.forms():
+        if "pluginzip" in form.fields and form.fields.get("_wpnonce"):
+            if FTP_FORM.search(page.text):
+                raise FilesystemNotDirect()
+            action = str(page.url.join(form.action or "update.php?action=upload-plugin"))
+            return Form({"action": action}, {name: form.fields[name] for name in form.fields if name.startswith("_wp")})
+    if page.status >= 500:
+        raise InstallError(f"wp-admin answers with an error: {page.message() or page.title}", status=page.status)
+    raise _why_not_allowed(session)
+
+
+def _why_not_allowed(session: AdminSession) -> InstallError:
+    """Tell "not you" from "nobody": an administrator still has the other screens when file changes are switched off."""
+    plugins = session.get("plugins.php")
+    settings = session.get("options-general.php")
+    if re.search(r'<body[^>]*class="[^"]*\bmultisite\b', plugins.text + settings.text):
+        network = session.get("network/plugins.php")
+        if network.status != 200:
+            return NotAdministrator(f"{session.username} is not a Super Admin of this network.")
+        return FileModsDisallowed()
+    if plugins.status == 200 and settings.status == 200:
+        return FileModsDisallowed()
+    return NotAdministrator(f"{session.username} may not install plugins on this site.")
+
+
+def _link(page: Page, *parts: str) -> str | None:
+    """The first link whose decoded address holds all parts, absolute (network screens have relative ones)."""
+    for link in page.links():
+        if all(part in unquote(link) for part in parts):
+            return str(page.url.join(link))
+    return None
+
+
+def _activate(session: AdminSession, link: str, plugin: str) -> None:
+    answer = session.request("GET", link)
+    target = answer.location
+    # Output during activation ("charsout") is only noise some other plugin made: WordPress has activated it.
+    if target is not None and ("error=true" not in str(target) or "charsout=" in str(target)):
+        return
+    words = _fatal_text(session, target) if target is not None else answer.message() or answer.title
+    said = f": {words}" if words else "."
+    try:
+        remove_connector(session, plugin=plugin)
+    except JobError:
+        said += " (Its files could not be removed.)"
+    raise ActivationFailed(f"The connector could not be activated{said}", status=answer.status)
+
+
+def _fatal_text(session: AdminSession, target: httpx2.URL) -> str:
+    """What PHP says when the plugin is loaded, through WordPress's own "error scrape"."""
+    query = parse_qs(target.query.decode("ascii", errors="replace"))
+    if "_error_nonce" not in query or "plugin" not in query:
+        return ""
+    params = httpx2.QueryParams(
+        {"action": "error_scrape", "plugin": query["plugin"][0], "_wpnonce": query["_error_nonce"][0]}
+    )
+    return plain(session.request("GET", f"plugins.php?{params}").text)[:400]
+
+
+def _activate_existing(session: AdminSession, plugin: str) -> bool:
+    """Activate a copy that is there already, if it is not active. Returns whether that was needed."""
+    link = _link(_plugins_screen(session), "action=activate", f"plugin={plugin}")
+    if link is None:
+        return False
+    _activate(session, link, plugin)
+    return True
+
+
+def _rejection(session: AdminSession, page: Page, size: int) -> InstallError:
+    """Why the upload did not lead to an installed plugin."""
+    words = (page.message() or _result_text(page) or page.title)[:300]
+    if page.status == 413 or "upload_max_filesize" in page.text or "MAX_FILE_SIZE" in words:
+        return UploadTooLarge(f"The site's upload limit is below the connector's {size} bytes.", size=size)
+    if page.status == 403:
+        # The nonce was fresh, so an "expired" form means that PHP threw the fields away with a too large body.
+        limit = _upload_limit(session)
+        if limit is not None and limit < size + 2048:
+            return UploadTooLarge(
+                f"The site takes uploads of {limit} bytes; the connector has {size}.", size=size, limit=limit
+            )
+        return UploadRejected(f"The site refused the upload: {words}", status=403)
+    if FTP_FORM.search(page.text):
+        return FilesystemNotDirect()
+    if NOT_WRITABLE.search(words):
+        return PluginsNotWritable(f"The site could not write the connector's files: {words}")
+    return UploadRejected(f"The site did not install the connector: {words}", status=page.status)
+
+
+def _result_text(page: Page) -> str:
+    wrap = re.search(r'<div class="wrap">(.*?)<div id="wpfooter"', page.text, re.DOTALL)
+    return plain(wrap[1]) if wrap else ""
+
+
+def _upload_limit(session: AdminSession) -> int | None:
+    """Bytes WordPress takes per upload, from the media screen's settings, which no language changes."""
+    found = re.search(r'"max_file_size":"(\d+)b"', session.get("media-new.php").text)
+    return int(found[1]) if found else None
+
+
+def _plugins_screen(session: AdminSession) -> Page:
+    """The plugins screen, on a network the network's one."""
+    page = session.get("plugins.php?plugin_status=all")
+    if re.search(r'<body[^>]*class="[^"]*\bmultisite\b', page.text):
+        network = session.get("network/plugins.php?plugin_status=all")
+        return network if network.status == 200 else page
+    return page
+
+
+def _is_listed(session: AdminSession, plugin: str) -> bool:
+    page = _plugins_screen(session)
+    return page.status == 200 and f'data-plugin="{plugin}"' in page.text
+
+
+def _remove_by_rest(session: AdminSession, plugin: str) -> bool | None:
+    """True removed, False was not there, None when REST can not tell."""
+    route = f"/wp/v2/plugins/{plugin.removesuffix('.php')}"
+    off = session.rest("PUT", route, json={"status": "inactive"})
+    if off.status == 404 and "rest_plugin_not_found" in off.text:
+        return False
+    if off.status != 200:
+        return None
+    gone = session.rest("DELETE", route)
+    return True if gone.status == 200 and '"deleted":true' in gone.text.replace(" ", "") else None
+
+
+def _remove_by_screen(session: AdminSession, plugin: str) -> bool:
+    page = _plugins_screen(session)
+    if page.status != 200:
+        raise RemovalFailed(f"The plugins screen answers with status {page.status}.", status=page.status)
+    if f'data-plugin="{plugin}"' not in page.text:
+        return False
+    screen = str(page.url)
+    deactivate = _link(page, "action=deactivate", f"plugin={plugin}")
+    if deactivate is not None:
+        session.request("GET", deactivate)
+        page = session.get(screen)
+    form = next((form for form in page.forms() if "checked[]" in form.fields), None)
+    if form is None:
+        raise RemovalFailed("This user may not delete plugins.")
+    fields = {"action": "delete-selected", "checked[]": plugin, "verify-delete": "1"}
+    session.request("POST", screen, data=fields | {"_wpnonce": form.fields.get("_wpnonce", "")})
+    if _is_listed(session, plugin):
+        raise RemovalFailed()
+    return True

@@ -1,0 +1,223 @@
+"""Signing in to wp-admin like a person with a browser would, over plain HTTP.
+
+One try only: a second one could lock the account. Every request stays on the origin the site was found at; links that
+WordPress makes with another host (siteurl behind a proxy, staging copies) are brought home to it.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from shared.wordpress.errors import (
+    CaptchaRequired,
+    CookiesBlocked,
+    LoginHidden,
+    LoginLockedOut,
+    SessionLost,
+    SignInError,
+    SignInRefused,
+    SsoOnly,
+    TwoFactorRequired,
+    UnknownUser,
+    WrongPassword,
+)
+from shared.wordpress.page import Form, Page, fetch, plain
+from shared.wordpress.probe import SiteAddress, is_login_page, origin_of
+
+LOGGED_IN_COOKIE = "wordpress_logged_in_"
+
+TWO_FACTOR = re.compile(
+    r"""name=["'](authcode|two-factor-email-code|two_factor_|wp-auth-nonce|wp_2fa|wp-2fa|wfls-token|wf2fa|"""
+    r"""googleotp|googleauthenticator|mo2fa?_|otp_token|otp_code|itsec_two_factor|sgs?_2fa|rublon|2fa_code|tfa_code)"""
+    r"""|validate_2fa_form|wp-2fa-authcode|sg-security-2fa|duo_iframe|simba_two_factor|simbatfa""",
+    re.IGNORECASE,
+)
+CAPTCHA = re.compile(
+    r"""class=["'][^"']*\b(g-recaptcha|h-captcha|cf-turnstile|frc-captcha|aiowps-captcha|anr_captcha_field)\b"""
+    r"""|name=["'](g-recaptcha-response|h-captcha-response|cf-turnstile-response|captcha\w*|aiowps-captcha\w*|"""
+    r"""cptch_\w+|si_captcha_code|siteguard_captcha|wfls-captcha-token|math_captcha\w*|mc-value)["']""",
+    re.IGNORECASE,
+)
+
+# Words of the site -> what they mean; first match wins. English plus what core's markup gives away in any language.
+LOCKED = re.compile(
+    r"too many|locked (out|down)|lockout|temporarily (blocked|disabled|locked)|ip (address )?(has been |is )?(blocked|"
+    r"banned)|exceeded (the )?max|try again (in|after) \d+|have been blocked|zu viele|trop de|demasiados",
+    re.IGNORECASE,
+)
+SECOND_FACTOR_WORDS = re.compile(
+    r"2fa|two[- ]factor|two[- ]step|authenticat(or|ion) code|verification (code|required)|code required|one[- ]time",
+    re.IGNORECASE,
+)
+CAPTCHA_WORDS = re.compile(r"captcha|turnstile|not a (ro)?bot|are you human|human verification", re.IGNORECASE)
+COOKIE_WORDS = re.compile(r"cookies? (are|is|have been)? ?(blocked|disabled|not supported)", re.IGNORECASE)
+UNKNOWN_WORDS = re.compile(
+    r"unknown (username|user|e-?mail)|is not registered|no (user|account) (found|with)|invalid username\.",
+    re.IGNORECASE,
+)
+WRONG_WORDS = re.compile(
+    r"password\b.*\b(incorrect|wrong|invalid|not match)|(incorrect|wrong|invalid)\b.*\b(password|credentials)",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class AdminSession:
+    """A signed-in visit to wp-admin. `client` holds the cookies; `site` says where everything is."""
+
+    client: httpx2.Client
+    site: SiteAddress
+    username: str
+    _rest_nonce: str | None = field(default=None, repr=False)
+
+    def url(self, link: str) -> str:
+        """A link of an admin page, brought home to our own origin. Links outside wp-admin give `ValueError`."""
+        target = httpx2.URL(self.site.admin_url).join(link)
+        _, inside, rest = target.path.rpartition("/wp-admin/")
+        if not inside:
+            raise ValueError("not a link into wp-admin")
+        return str(httpx2.URL(self.site.admin_url + rest).copy_with(query=target.query or None))
+
+    def get(self, link: str) -> Page:
+        """GET a page of wp-admin; redirects inside wp-admin's network screens are followed. Raises `SessionLost`."""
+        page = self.request("GET", link)
+        target = page.location
+        if target is not None and "/wp-admin/network/" in target.path:
+            page = self.request("GET", str(target))
+        return page
+
+    def request(self, method: str, link: str, **request: Any) -> Page:
+        """One request to wp-admin with a same-site Referer. Raises `SessionLost` when it ends at the login form."""
+        headers = {"Referer": self.site.admin_url, **request.pop("headers", {})}
+        page = fetch(self.client, method, self.url(link), headers=headers, **request)
+        target = page.location
+        if is_login_page(page) or (target is not None and is_login_url(target, self.site)):
+            raise SessionLost()
+        return page
+
+    def rest(self, method: str, route: str, **request: Any) -> Page:
+        """A REST call as this user, e.g. `rest("DELETE", "/wp/v2/plugins/x/x")`; any status is returned.
+
+        Goes through `?rest_route=`, which plain permalinks serve too, and sends PUT and DELETE as an overridden POST,
+        which more hosts let through.
+        """
+        headers = {"X-WP-Nonce": self.rest_nonce(), **request.pop("headers", {})}
+        if method not in ("GET", "POST"):
+            headers["X-HTTP-Method-Override"], method = method, "POST"
+        return fetch(self.client, method, f"{self.site.home}/?rest_route={route}", headers=headers, **request)
+
+    def rest_nonce(self) -> str:
+        """The nonce REST wants beside the cookies; "" when the site gives none."""
+        if self._rest_nonce is None:
+            page = fetch(self.client, "GET", self.url("admin-ajax.php?action=rest-nonce"))
+            self._rest_nonce = page.text.strip() if re.fullmatch(r"[0-9a-f]{10}", page.text.strip()) else ""
+        return self._rest_nonce
+
+
+def sign_in(client: httpx2.Client, site: SiteAddress, username: str, password: str) -> AdminSession:
+    """Sign in once. Raises a `SignInError`, `HostChallenge`, `BasicAuthRequired` or a transport error.
+
+    No exception and no log line holds the password.
+    """
+    page, form = _login_form(client, site)
+    answer = _submit(client, site, page, form, username, password)
+    if any(name.startswith(LOGGED_IN_COOKIE) for name in client.cookies):
+        # A 302 to the admin e-mail check or anywhere else: the cookies are what counts.
+        return AdminSession(client, site, username)
+    raise _refusal(answer, site, username, password)
+
+
+def _login_form(client: httpx2.Client, site: SiteAddress) -> tuple[Page, Form]:
+    """The login page, whose request also brings WordPress's test cookie, and the form on it."""
+    page = fetch(client, "GET", site.login_url)
+    for _ in range(3):
+        target = page.location
+        if target is None:
+            break
+        if not _same_site(target, site):
+            if is_login_url(target, site) or target.path == page.url.path:
+                break  # siteurl on another host: never followed
+            raise SsoOnly(f"The login page leads to another server, {target.host}.", server=target.host)
+        page = fetch(client, "GET", target)
+    forms = [form for form in page.forms() if {"log", "pwd"} <= form.fields.keys()]
+    if page.status != 200 or not forms:
+        if page.status == 429 or LOCKED.search(page.message() or page.title):
+            raise LoginLockedOut(f"The site has locked sign-in: {page.message() or page.title}")
+        raise LoginHidden(f"There is no login form at {site.login_url} (status {page.status}).", status=page.status)
+    if CAPTCHA.search(page.text):
+        raise CaptchaRequired()
+    return page, forms[0]
+
+
+def _submit(client: httpx2.Client, site: SiteAddress, page: Page, form: Form, username: str, password: str) -> Page:
+    hidden = {name: value for name, value in form.fields.items() if name not in ("log", "pwd", "rememberme")}
+    fields = hidden | {
+        "log": username,
+        "pwd": password,
+        "wp-submit": hidden.get("wp-submit") or "Log In",
+        "redirect_to": f"{site.admin_url}plugin-install.php?tab=upload",
+        "testcookie": "1",
+    }
+    # The form's own path (hidden logins post to theirs), on our own origin.
+    action = page.url.join(form.action or str(page.url))
+    target = page.url.copy_with(raw_path=action.raw_path) if not _same_site(action, site) else action
+    headers = {"Referer": str(page.url), "Origin": origin_of(page.url)}
+    return fetch(client, "POST", target, data=fields, headers=headers)
+
+
+def _refusal(answer: Page, site: SiteAddress, username: str, password: str) -> SignInError:
+    """Why an answer without a session cookie came, in the site's own words where it has any."""
+    target = answer.location
+    if target is not None and not _same_site(target, site):
+        return SsoOnly(f"The login form leads to another server, {target.host}.", server=target.host)
+    if TWO_FACTOR.search(answer.text) or (target is not None and SECOND_FACTOR_WORDS.search(str(target))):
+        return TwoFactorRequired()
+    markup = _error_markup(answer)
+    words = without_secret(plain(markup) or answer.message(), password)[:300]
+    said = f": {words}" if words else "."
+    if LOCKED.search(words) or answer.status == 429:
+        return LoginLockedOut(f"The site has locked sign-in{said}")
+    if COOKIE_WORDS.search(words):
+        return CookiesBlocked(f"The site did not accept our cookies{said}")
+    if CAPTCHA_WORDS.search(words):
+        return CaptchaRequired(f"The login form is guarded by a captcha{said}")
+    if UNKNOWN_WORDS.search(words):
+        return UnknownUser(f"The site does not know this user{said}")
+    # Core's "password is incorrect" names the user in <strong> and links to the reset form, in every language.
+    named = f"<strong>{html.escape(username)}</strong>" in markup and "action=lostpassword" in markup
+    if named or WRONG_WORDS.search(words):
+        return WrongPassword(f"The site refused the password{said}")
+    if SECOND_FACTOR_WORDS.search(words):
+        return TwoFactorRequired(f"The site asks for a second factor{said}")
+    if not words and target is not None:
+        return SignInRefused("The site sent us on without signing us in.", status=answer.status)
+    return SignInRefused(f"The site refused to sign this user in{said}", status=answer.status)
+
+
+def _error_markup(answer: Page) -> str:
+    found = re.search(r'<div[^>]*id="login_error"[^>]*>(.*?)</div>', answer.text, re.DOTALL)
+    return found[1] if found else ""
+
+
+def without_secret(text: str, secret: str) -> str:
+    """`text` with every spelling of the secret blotted out, should a site repeat what was typed."""
+    for spelling in sorted({secret, html.escape(secret), secret.strip(), plain(secret)}, key=len, reverse=True):
+        if spelling:
+            text = text.replace(spelling, "[hidden]")
+    return text
+
+
+def is_login_url(url: httpx2.URL, site: SiteAddress) -> bool:
+    """Whether a redirect leads to the login form (WordPress's own or the one given)."""
+    return url.path.endswith("/wp-login.php") or url.path == httpx2.URL(site.login_url).path
+
+
+def _same_site(url: httpx2.URL, site: SiteAddress) -> bool:
+    """Same host, or its www twin; http and https count as one."""
+    ours = httpx2.URL(site.siteurl)
+    return url.host.removeprefix("www.") == ours.host.removeprefix("www.")

@@ -1,0 +1,113 @@
+"""What people type, and which addresses we connect to."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import httpx2
+import pytest
+
+from shared.wordpress.addresses import Resolver, is_localhost, refusal
+from shared.wordpress.errors import AddressRefused, InvalidAddress
+from shared.wordpress.http import site_client
+from shared.wordpress.probe import normalise
+
+
+@pytest.mark.parametrize(
+    ("typed", "urls"),
+    [
+        ("https://example.com", ["https://example.com"]),
+        ("https://example.com/", ["https://example.com"]),
+        ("  HTTPS://Example.COM/Blog/  ", ["https://example.com/Blog"]),
+        ("example.com", ["https://example.com", "http://example.com"]),
+        ("//example.com/shop", ["https://example.com/shop", "http://example.com/shop"]),
+        ("example.com/wp-admin/plugins.php?a=1", ["https://example.com", "http://example.com"]),
+        ("https://example.com/blog/wp-login.php?redirect_to=x", ["https://example.com/blog"]),
+        ("https://example.com/blog/index.php#top", ["https://example.com/blog"]),
+        ("https://example.com/wp-administration", ["https://example.com/wp-administration"]),
+        ("https://example.com:8443//a//b/", ["https://example.com:8443/a/b"]),
+        ("http://example.com:80/", ["http://example.com"]),
+        ("shop.localhost:8081", ["http://shop.localhost:8081", "https://shop.localhost:8081"]),
+        ("localhost", ["http://localhost", "https://localhost"]),
+        ("192.0.2.7:8080/x", ["http://192.0.2.7:8080/x", "https://192.0.2.7:8080/x"]),
+        ("http://[2001:db8::1]:8080/", ["http://[2001:db8::1]:8080"]),
+        ("https://bücher.example", ["https://xn--bcher-kva.example"]),
+        ("https://example.com./", ["https://example.com"]),
+        ("<https://example.com>", ["https://example.com"]),
+    ],
+)
+def test_normalise(typed: str, urls: list[str]) -> None:
+    assert normalise(typed) == urls
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "   ", "https://", "ftp://example.com", "javascript:alert(1)", "exa mple.com", "intranet", "a\\b.com"]
+)
+def test_not_an_address(typed: str) -> None:
+    with pytest.raises(InvalidAddress):
+        normalise(typed)
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
+    with pytest.raises(InvalidAddress) as caught:
+        normalise("https://boss:s3cret@example.com/")
+    assert "s3cret" not in str(caught.value) + caught.value.hint + str(caught.value.details)
+
+
+@pytest.mark.parametrize(
+    ("address", "private_ok", "public_ok"),
+    [
+        ("93.184.216.34", True, True),
+        ("2606:2800:220:1::1", True, True),
+        ("127.0.0.1", True, False),
+        ("::1", True, False),
+        ("10.1.2.3", True, False),
+        ("172.16.0.1", True, False),
+        ("192.168.1.1", True, False),
+        ("100.64.0.1", True, False),
+        ("fd12:3456::1", True, False),
+        ("::ffff:10.0.0.1", True, False),
+        ("64:ff9b::a00:1", True, False),
+        ("169.254.169.254", False, False),
+        ("::ffff:169.254.169.254", False, False),
+        ("64:ff9b::a9fe:a9fe", False, False),
+        ("2002:a9fe:a9fe::1", False, False),
+        ("fe80::1", False, False),
+        ("fd00:ec2::254", False, False),
+        ("100.100.100.200", False, False),
+        ("0.0.0.0", False, False),
+        ("::", False, False),
+        ("224.0.0.1", False, False),
+        ("255.255.255.255", False, False),
+    ],
+)
+def test_which_addresses_are_refused(address: str, private_ok: bool, public_ok: bool) -> None:
+    parsed = ipaddress.ip_address(address)
+    assert (refusal(parsed, allow_private=True) is None) is private_ok
+    assert (refusal(parsed, allow_private=False) is None) is public_ok
+
+
+def test_one_forbidden_answer_spoils_the_name() -> None:
+    with pytest.raises(AddressRefused, match=r"evil\.example is in a private network"):
+        Resolver(allow_private=False).pin("evil.example", ["93.184.216.34", "10.0.0.1"])
+
+
+def test_a_name_stays_where_it_was_first() -> None:
+    resolver = Resolver(allow_private=False)
+    resolver.pin("moving.example", ["93.184.216.34"])
+    assert resolver.pin("moving.example", ["1.1.1.1"]) == ("93.184.216.34",)
+    assert resolver.resolve("moving.example", 443) == ("93.184.216.34",)
+
+
+def test_localhost_names_lead_to_loopback() -> None:
+    assert is_localhost("Shop.LOCALHOST.")
+    assert not is_localhost("localhost.example.com")
+    assert Resolver(allow_private=True).resolve("shop.localhost", 80) == ("127.0.0.1",)
+    with pytest.raises(AddressRefused):
+        Resolver(allow_private=False).resolve("shop.localhost", 80)
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest/meta-data/", "http://[::ffff:a9fe:a9fe]/"])
+def test_the_client_never_calls_metadata_services(url: str) -> None:
+    with site_client(timeout=httpx2.Timeout(2)) as client, pytest.raises(AddressRefused):
+        client.get(url)
