@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.wordpress.connector.skips import row_exclusions
-
 from services.cloner.drivers.port import SiteConfig
 from services.cloner.errors import MultisiteUnsupported, NotEnoughSpace
 from services.cloner.hostbound import quarantined_path, quarantined_plugins
 from shared.events import CloneOptions
 from shared.jobs import Note
+from shared.wordpress.connector.skips import FILE_RULES, FileRule, RowRule, row_rules_for, rows_stay_behind
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import Dialect
@@ -100,8 +99,20 @@ def make_plan(
         config=config,
         content=content.encode(),
         mu_plugins=mu_plugins.encode(),
-        notes=tuple(_notes(facts, held, chosen, dialect)),
+        notes=tuple(_notes(facts, held, chosen, dialect, options)),
     )
+
+
+def file_rules(options: CloneOptions) -> list[FileRule]:
+    """What stays on the source among the files: the product's rules and what the person asked to leave out."""
+    asked = tuple(path.strip("/") for path in options.exclude_paths if path.strip("/"))
+    return [*FILE_RULES, FileRule("asked", "root", asked, "left out as asked")] if asked else list(FILE_RULES)
+
+
+def row_rules(table: str, prefix: str, options: CloneOptions) -> list[RowRule]:
+    """What stays on the source among the rows of a table."""
+    rules = row_rules_for(table, prefix)
+    return [rule for rule in rules if not (options.keep_transients and "transients" in rule.id)]
 
 
 def space_needed(file_bytes: int, tables: Sequence[Mapping[str, Any]]) -> int:
@@ -199,14 +210,15 @@ def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOpt
         for column in table["columns"]
         if not column["generated"]
     )
-    rules = row_exclusions(name.removeprefix(prefix), keep_transients=options.keep_transients)
+    rules = row_rules(name, prefix, options)
     return Table(
         name=name,
         engine=table["engine"] or "",
         create=create,
         columns=columns,
         key=tuple(table["key"]),
-        where=tuple(rules),
+        where=tuple(rule.params() for rule in rules),
+        with_rows=rows_stay_behind(name, prefix) is None,
     )
 
 
@@ -215,7 +227,9 @@ def _create(table: Mapping[str, Any]) -> str:
     return base64.b64decode(encoded).decode("utf-8", "surrogateescape") if encoded else str(table["create"])
 
 
-def _notes(facts: Mapping[str, Any], held: Mapping[str, str], chosen: _Selection, dialect: Dialect) -> list[Note]:
+def _notes(
+    facts: Mapping[str, Any], held: Mapping[str, str], chosen: _Selection, dialect: Dialect, options: CloneOptions
+) -> list[Note]:
     notes = []
 
     def add(code: str, message: str, samples: Iterable[str]) -> None:
@@ -225,6 +239,13 @@ def _notes(facts: Mapping[str, Any], held: Mapping[str, str], chosen: _Selection
 
     add("plugins_quarantined", "Plugins that do not load on the clone", (f"{k}: {v}" for k, v in sorted(held.items())))
     add("tables_excluded", "Tables left out as asked", chosen.excluded)
+    held_back = []
+    for table in chosen.tables:
+        rules: list[Any] = row_rules(table.name, facts["prefix"], options)
+        if rule := rows_stay_behind(table.name, facts["prefix"]):
+            rules = [rule]
+        held_back += [f"{table.name}: {rule.reason}" for rule in rules]
+    add("rows_excluded", "Rows that stay on the source", held_back)
     add("tables_unreadable", "Tables and views the source's server can not describe, not copied", chosen.unreadable)
     foreign = (f"{table['name']}: {table['reason']}" for table in facts.get("foreign_tables", ()))
     add("tables_foreign", "Tables of other installations in the same database, not copied", foreign)

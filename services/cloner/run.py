@@ -10,11 +10,9 @@ import threading
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
-from shared.wordpress.connector.client import ConnectorClient
-from shared.wordpress.probe import SiteAddress, find_site
-from shared.wordpress.signin import AdminSession, sign_in
 
 from services.cloner.domain import Plan, make_plan
 from services.cloner.drivers.port import Provisioner, Target
@@ -22,8 +20,12 @@ from services.cloner.settings import ClonerSettings
 from shared.events import CloneOptions
 from shared.log import get
 from shared.vault import KeyRing
+from shared.wordpress.addresses import is_localhost
+from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.http import site_client
+from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.rewrite import Rewriter
+from shared.wordpress.signin import AdminSession, sign_in
 from shared.worker import JobContext, StopToken
 
 log = get(__name__)
@@ -70,7 +72,17 @@ class CloneRun:
         """Where the source is. Raises the errors of `find_site` when it has to look."""
         if "site" not in self.state:
             self.state["site"] = asdict(find_site(self.http, self.context.command.source_url))
-        return SiteAddress(**self.state["site"])
+        return SiteAddress(**{**self.state["site"], "evidence": tuple(self.state["site"]["evidence"])})
+
+    @property
+    def source_host(self) -> str:
+        """The source's name for people."""
+        return urlsplit(self.site.home).netloc
+
+    @property
+    def source_is_near(self) -> bool:
+        """Whether the source is on this machine: compressing what it sends would only cost."""
+        return is_localhost(urlsplit(self.site.home).hostname or "")
 
     def session(self, secret: dict[str, Any]) -> AdminSession:
         """A signed-in administrator; signs in once per process. Raises the SignInError family."""
@@ -82,7 +94,7 @@ class CloneRun:
     @cached_property
     def connector(self) -> ConnectorClient:
         """The connector's client; only after the connector step stored its key."""
-        return ConnectorClient(self.http, self.site.connector_endpoints(), self.connector_key())
+        return ConnectorClient(self.http, endpoints(self.site.home, self.site.siteurl), self.connector_key())
 
     def connector_key(self) -> bytes:
         """The key shared with the connector."""

@@ -57,7 +57,7 @@ def test_ensure_twice_is_ensure_once(driver: HostDriver) -> None:
     query(driver, clone, "CREATE TABLE kept (id INT)")
     driver.ensure(clone)
     assert query(driver, clone, "SHOW TABLES") == ((b"kept",),)
-    assert clone in driver.list()
+    assert clone in driver.ids()
     driver.destroy(clone)
 
 
@@ -66,7 +66,7 @@ def test_destroy_leaves_nothing_and_may_be_repeated(driver: HostDriver) -> None:
     driver.ensure(clone)
     driver.destroy(clone)
     driver.destroy(clone)
-    assert clone not in driver.list()
+    assert clone not in driver.ids()
     assert not driver.place(clone).directory.exists()
     assert not [name for name in driver.databases.names() if name.endswith(clone[-16:])]
 
@@ -78,11 +78,11 @@ def test_destroy_removes_a_clone_in_use(driver: HostDriver) -> None:
     driver.destroy(clone)
     with pytest.raises(pymysql.MySQLError):
         connection.ping(reconnect=False)
-    assert clone not in driver.list()
+    assert clone not in driver.ids()
 
 
 @pytest.mark.parametrize("left", ["directory", "database"])
-def test_list_sees_halves(driver: HostDriver, left: str) -> None:
+def test_ids_show_halves(driver: HostDriver, left: str) -> None:
     """The sweeper must find what a crash left, whichever half it is."""
     clone = new_id("clone")
     driver.ensure(clone)
@@ -91,9 +91,9 @@ def test_list_sees_halves(driver: HostDriver, left: str) -> None:
         driver.databases.drop(target.database)
     else:
         subprocess.run(["rm", "-rf", str(target.directory)], check=True)
-    assert clone in driver.list()
+    assert clone in driver.ids()
     driver.destroy(clone)
-    assert clone not in driver.list()
+    assert clone not in driver.ids()
 
 
 def test_a_clones_user_has_rights_on_its_own_database_only(driver: HostDriver) -> None:

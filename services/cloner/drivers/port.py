@@ -36,12 +36,21 @@ class MailMessage:
 class Target(Protocol):
     """One clone's place: where files go, where rows go, how its PHP is run. Blocking; used from worker threads."""
 
-    clone_id: str
-    url: str
-    """Origin of the clone, no trailing slash."""
-    document_root: Path
-    quarantine: Path
-    owner: Owner | None
+    @property
+    def url(self) -> str:
+        """Origin of the clone, no trailing slash."""
+
+    @property
+    def document_root(self) -> Path:
+        """Where the site's files go."""
+
+    @property
+    def quarantine(self) -> Path:
+        """Where files go that must not load on a clone."""
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who must own what is written, when it is not us."""
 
     def connect(self) -> Connection[Any]:
         """A connection to the clone's database with the clone's rights only, LOCAL INFILE allowed."""
@@ -86,7 +95,7 @@ class Provisioner(Protocol):
     def destroy(self, clone_id: str) -> None:
         """Remove everything of the clone. Nothing happens when there is nothing."""
 
-    def list(self) -> list[str]:
+    def ids(self) -> list[str]:
         """Ids of all clones of which anything exists: a directory, a database or a user."""
 
     def capacity(self) -> Capacity:

@@ -6,13 +6,13 @@ import secrets
 import time
 from typing import Any
 
-from shared.wordpress.connector.package import build_connector_zip, parse_pairing_key
-from shared.wordpress.install import install_connector, remove_connector
-
 from services.cloner.run import CloneRun
 from shared.errors import JobError
 from shared.jobs import Note
 from shared.log import get
+from shared.wordpress.connector.package import build_connector_zip
+from shared.wordpress.connector.protocol import parse_pairing_key
+from shared.wordpress.install import install_connector, remove_connector
 
 log = get(__name__)
 
@@ -20,12 +20,12 @@ log = get(__name__)
 def sign_in(run: CloneRun, secret: dict[str, Any]) -> None:
     """Find the site and sign in, or take the pairing key of a connector somebody installed by hand."""
     run.context.report(message="Looking for WordPress")
-    site = run.site
+    host = run.source_host
     if secret.get("pairing_key"):
         run.remember_key(parse_pairing_key(secret["pairing_key"]))
         run.state["paired"] = True
         return
-    run.context.report(message=f"Signing in to {site.host}")
+    run.context.report(message=f"Signing in to {host}")
     run.session(secret)
 
 
@@ -84,7 +84,7 @@ def remove(run: CloneRun, secret: dict[str, Any] | None) -> None:
 
 def _remove_by_itself(run: CloneRun) -> str | None:
     try:
-        run.connector.call("remove")
+        run.connector.remove()
     except JobError as error:
         return error.message
     return None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from shared.wordpress.connector.skips import path_skips
-
-from services.cloner.domain import check_space, space_needed
+from services.cloner.domain import check_space, file_rules, space_needed
 from services.cloner.run import CloneRun
 from shared.jobs import Note
+from shared.wordpress.connector.skips import file_reason, file_rule_params
 
 COUNT_BUDGET = 10.0
 
@@ -19,7 +18,9 @@ def preflight(run: CloneRun) -> None:
     run.context.report(message="Inspecting the site")
     facts = run.facts
     files = _count_files(run, facts)
-    rows = _count_rows(run, [{"name": table.name, "where": list(table.where)} for table in run.plan.tables])
+    rows = _count_rows(
+        run, [{"name": table.name, "where": list(table.where)} for table in run.plan.tables if table.with_rows]
+    )
     run.state["totals"] = {
         "files": files["files"],
         "bytes": files["bytes"],
@@ -28,7 +29,7 @@ def preflight(run: CloneRun) -> None:
     }
     run.state["rows_by_table"] = rows if len(rows) <= 2000 else {}
     check_space(space_needed(files["bytes"], facts["tables"]), run.driver.capacity().free_bytes)
-    for note in [*run.plan.notes, *_skipped(files)]:
+    for note in [*run.plan.notes, *_skipped(run, files)]:
         run.context.note(note)
     totals = run.state["totals"]
     run.context.report(message=f"{totals['files']:,} files, {totals['rows']:,} rows in {totals['tables']} tables")
@@ -43,7 +44,7 @@ def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
             "files.count",
             {
                 "roots": facts["roots"],
-                "skip": path_skips(run.options.exclude_paths),
+                "skip": file_rule_params(file_rules(run.options)),
                 "cursor": cursor,
                 "budget": COUNT_BUDGET,
             },
@@ -71,17 +72,19 @@ def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
     return counts
 
 
-def _skipped(files: dict[str, Any]) -> list[Note]:
-    by_reason: dict[str, list[str]] = {}
-    for entry in files["skipped"]:
-        by_reason.setdefault(f"skipped: {entry['reason']}", []).append(entry["path_b64"])
-    for entry in files["problems"]:
-        by_reason.setdefault(entry["reason"], []).append(entry["path_b64"])
-    return [
-        Note(code=f"files_{reason}", message=f"Files not copied ({reason})", count=len(paths), samples=_names(paths))
-        for reason, paths in by_reason.items()
-    ]
+def _skipped(run: CloneRun, files: dict[str, Any]) -> list[Note]:
+    rules = file_rules(run.options)
+    skipped = [f"{_name(entry)}: {file_reason(entry['reason'], rules)}" for entry in files["skipped"]]
+    notes = []
+    if skipped:
+        text = "Files and directories that stay on the source"
+        notes.append(Note(code="files_skipped", message=text, count=len(skipped), samples=skipped[:50]))
+    if files["problems"]:
+        troubled = [f"{_name(entry)}: {entry['reason']}" for entry in files["problems"]]
+        text = "Files that can not be copied"
+        notes.append(Note(code="files_problems", message=text, count=len(troubled), samples=troubled[:50]))
+    return notes
 
 
-def _names(paths: list[str]) -> list[str]:
-    return [base64.b64decode(path).decode("utf-8", "backslashreplace") for path in paths[:20]]
+def _name(entry: dict[str, Any]) -> str:
+    return base64.b64decode(entry["path_b64"]).decode("utf-8", "backslashreplace")

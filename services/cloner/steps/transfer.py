@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from shared.wordpress.connector.protocol import Frame
-from shared.wordpress.connector.skips import path_skips
-
+from services.cloner.domain import file_rules
 from services.cloner.run import CloneRun
-from shared.errors import JobError
 from shared.jobs import Note
 from shared.log import get
+from shared.wordpress.connector.protocol import Frame
+from shared.wordpress.connector.skips import file_rule_params
 from shared.wordpress.rewrite import ColumnRule, Mode, RewriteReport
 from shared.wordpress.transfer.database import Loader, Table, restart_point
 from shared.wordpress.transfer.ddl import transactional
+from shared.wordpress.transfer.errors import TargetRefused
 from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
 
 log = get(__name__)
@@ -79,7 +79,7 @@ def pull_files(run: CloneRun) -> None:
         run.token.check()
         run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
 
-    params = {"roots": list(plan.roots), "skip": path_skips(run.options.exclude_paths), **_limits(run)}
+    params = {"roots": list(plan.roots), "skip": file_rule_params(file_rules(run.options)), **_limits(run)}
     while not state.get("files_done"):
         frames = run.connector.stream("files.stream", {**params, "cursor": state.get("files_cursor")})
         end = receive(frames, sink, on_frame=on_frame)
@@ -111,12 +111,11 @@ def pull_database(run: CloneRun, progress: Any) -> None:
                 run.token.check()
                 loader.create(table)
             loader.commit_position(None)
-        tables, cursor = restart_point(plan.tables, position)
+        tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
         if position and tables and cursor is None and not transactional(tables[0].engine):
             loader.create(tables[0])  # half-loaded rows of an engine that can not roll back
         _stream_tables(run, loader, tables, cursor, on_rows)
-        for name, statement in plan.views:
-            _make_view(run, loader, name, statement)
+        _make_views(run, loader)
         progress(loader.rows)
         run.state["rewritten"] = rewriting.counts()
         _note_left_alone(run, run.rewriter.report)
@@ -144,14 +143,27 @@ def _wire(table: Table) -> dict[str, Any]:
 
 
 def _limits(run: CloneRun) -> dict[str, Any]:
-    return {"budget": BUDGET, "max_bytes": MAX_BYTES, "compress": not run.site.is_local}
+    return {"budget": BUDGET, "max_bytes": MAX_BYTES, "compress": not run.source_is_near}
 
 
-def _make_view(run: CloneRun, loader: Loader, name: str, statement: str) -> None:
-    try:
-        loader.execute(statement, f"making view {name}")
-    except JobError as error:
-        run.context.note(Note(code=f"view_{name}", message=f"The view {name} could not be made: {error.message}"))
+def _make_views(run: CloneRun, loader: Loader) -> None:
+    """Views may read from views, in no particular order: go round while a round makes at least one."""
+    waiting, problems = list(run.plan.views), {}
+    while waiting:
+        left = []
+        for name, statement in waiting:
+            try:
+                loader.execute(statement, f"making view {name}")
+            except TargetRefused as error:
+                left.append((name, statement))
+                problems[name] = error.message
+        if len(left) == len(waiting):
+            break
+        waiting = left
+    if waiting:
+        samples = [problems[name] for name, _ in waiting]
+        note = Note(code="views_not_made", message="Views that could not be made", count=len(waiting), samples=samples)
+        run.context.note(note)
 
 
 class RowRewriting:

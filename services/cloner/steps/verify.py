@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2
-from shared.wordpress.probe import SiteAddress, find_site
-from shared.wordpress.signin import sign_in
+from pymysql.cursors import SSCursor
 
 from services.cloner.domain import verify_paths
 from services.cloner.errors import CloneUnhealthy
@@ -15,6 +14,8 @@ from services.cloner.run import CloneRun
 from shared.errors import JobError
 from shared.jobs import Note
 from shared.wordpress.http import map_transport_errors, site_client
+from shared.wordpress.probe import SiteAddress, find_site
+from shared.wordpress.signin import sign_in
 from shared.wordpress.transfer.database import Table
 from shared.wordpress.transfer.ddl import quote
 from shared.wordpress.transfer.errors import target_errors
@@ -75,13 +76,16 @@ def _scan_leftovers(run: CloneRun, connection: Any) -> None:
 
 def _suspects(run: CloneRun, connection: Any, table: Table) -> Iterator[tuple[str, bytes]]:
     """Values that hold one of the source's host names in any spelling; the database reads, we look closer."""
+    plain, encoded = run.rewriter.needles, run.rewriter.base64_needles
     for column in table.columns:
         if not column.rewrite:
             continue
-        name = quote(column.name)
-        tests = " OR ".join([f"LOCATE(%s, CAST({name} AS BINARY))"] * len(run.rewriter.needles))
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {name} FROM {quote(table.name)} WHERE {tests}", run.rewriter.needles)
+        # Converted, because a column in utf16 holds the address in bytes the rewriter could not know.
+        text = f"CONVERT({quote(column.name)} USING utf8mb4)"
+        tests = [f"LOCATE(%s, LOWER({text}))"] * len(plain) + [f"LOCATE(%s, {text})"] * len(encoded)
+        query = f"SELECT {text} FROM {quote(table.name)} WHERE {' OR '.join(tests)}"
+        with connection.cursor(SSCursor) as cursor:
+            cursor.execute(query, (*plain, *encoded))
             while rows := cursor.fetchmany(BATCH_ROWS):
                 for (value,) in rows:
                     yield f"{table.name}.{column.name}", bytes(value)

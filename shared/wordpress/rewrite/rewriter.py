@@ -56,6 +56,16 @@ class Rewriter:
         self._escaped = Matcher(urls, paths, TSV_LIMIT, bare_domains=rewrite_bare_domains)
         self.report = RewriteReport()
 
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        """What a lower-cased value must contain, one of them at least, to hold anything of the source in clear."""
+        return tuple({anchor.needle for anchor in self._raw.anchors})
+
+    @property
+    def base64_needles(self) -> tuple[bytes, ...]:
+        """The same for values in base64, whose case counts."""
+        return self._raw.base64_needles
+
     def may_match(self, data: bytes) -> bool:
         """Whether a value, or rows, can hold anything of the source; False is certain."""
         return self._raw.may_match(data.lower())

@@ -59,6 +59,8 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     where: tuple[dict[str, Any], ...] = ()
+    with_rows: bool = True
+    """False: only the structure is made."""
 
     def load_statement(self, pipe: str) -> str:
         """LOAD DATA for this table; BIT columns arrive as numbers and go through a variable."""

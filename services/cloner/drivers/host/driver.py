@@ -184,7 +184,7 @@ class HostDriver:
         if doomed.exists():
             shutil.rmtree(os.fsencode(doomed))
 
-    def list(self) -> list[str]:
+    def ids(self) -> list[str]:
         """Clones of which a directory, a database or a user exists."""
         ids = (
             {re.sub(r"^\.deleting-", "", path.name) for path in self.clones.iterdir()}

@@ -71,7 +71,8 @@ class CloneDatabases:
             user=name,
             password=password,
             database=name,
-            charset="binary",
+            charset="utf8mb4",  # for our own statements; PyMySQL has no codec named binary
+            init_command="SET NAMES binary",
             use_unicode=False,
             local_infile=True,
             max_allowed_packet=MAX_PACKET,

@@ -1,0 +1,16 @@
+"""The whole product, started once per worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.product import Product, product
+
+
+@pytest.fixture(scope="session")
+def siteferry() -> Iterator[Product]:
+    """A running Siteferry that tests share; each looks only at its own jobs and clones."""
+    with product() as running:
+        yield running

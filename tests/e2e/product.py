@@ -1,0 +1,130 @@
+"""The whole product on this machine, as `siteferry up` starts it, with a REST client beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from siteferry.embedded.servers import free_port
+from tests.sites.site import Site
+
+START = """
+import asyncio, sys
+from pathlib import Path
+from siteferry.embedded.up import Options, up
+sys.exit(asyncio.run(up(Path(sys.argv[1]), Options(port=int(sys.argv[2])))))
+"""
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+
+
+class Product:
+    """A running Siteferry. `environment` reaches its services (SITEFERRY_… settings)."""
+
+    def __init__(self, directory: Path, *, environment: dict[str, str] | None = None) -> None:
+        self.state = directory
+        self.port = free_port()
+        self.url = f"http://localhost:{self.port}"
+        self.environment = environment or {}
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Host": f"localhost:{self.port}"})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until the gateway is ready. Raises AssertionError with the log's end."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", START, str(self.state), str(self.port)],
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if self.http.get("/readyz").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            assert self._process.poll() is None, f"siteferry up ended\n{self.log()[-4000:]}"
+            assert time.monotonic() < deadline, f"not ready in time\n{self.log()[-4000:]}"
+            time.sleep(0.1)
+
+    def stop(self) -> int:
+        """Stop as Ctrl-C would; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            raise
+
+    def log(self) -> str:
+        """The merged log so far."""
+        path = self.state / "siteferry.log"
+        return path.read_text(errors="replace") if path.exists() else "(no log)"
+
+    def pid(self, service: str) -> int:
+        """Process id of one service."""
+        return int(json.loads((self.state / "run.json").read_text())["pids"][service])
+
+    def submit(self, site: Site, **more: Any) -> str:
+        """Ask for a clone of a farm site; the job id."""
+        body = {"source_url": site.url, "username": site.username, "password": site.password, **more}
+        answer = self.http.post("/clone", json=body)
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["job_id"]
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job as the API shows it."""
+        answer = self.http.get(f"/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def wait(self, job_id: str, *, timeout: float = 120) -> dict[str, Any]:
+        """The job once it has ended."""
+        deadline = time.monotonic() + timeout
+        while (job := self.job(job_id))["status"] not in TERMINAL:
+            assert time.monotonic() < deadline, f"{job}\n{self.log()[-6000:]}"
+            time.sleep(0.1)
+        return job
+
+    def clone(self, site: Site, *, timeout: float = 120, **more: Any) -> dict[str, Any]:
+        """A completed clone's job."""
+        job = self.wait(self.submit(site, **more), timeout=timeout)
+        assert job["status"] == "completed", f"{job}\n{self.log()[-6000:]}"
+        return job
+
+    def directory(self, clone_id: str) -> Path:
+        """Where a clone's files are."""
+        return self.state / "clones" / clone_id
+
+
+@contextmanager
+def product(*, environment: dict[str, str] | None = None) -> Iterator[Product]:
+    """A Siteferry of its own, gone afterwards with everything it made."""
+    directory = Path(tempfile.mkdtemp(prefix="siteferry-up-"))
+    directory.chmod(0o711)
+    running = Product(directory, environment=environment)
+    try:
+        running.start()
+        yield running
+    finally:
+        try:
+            running.stop()
+        finally:
+            running.http.close()
+            shutil.rmtree(os.fsencode(directory), ignore_errors=True)
