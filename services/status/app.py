@@ -11,6 +11,8 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from services.status import health
+from services.status.live import sse, websocket
+from services.status.live.hub import Hub
 from services.status.projector import Projector
 from services.status.service import Service
 from services.status.settings import StatusSettings
@@ -21,7 +23,10 @@ from shared.subjects import KINDS
 
 logger = log.get(__name__)
 
-DRAIN = 2
+GOODBYE = 1.0
+"""Seconds live clients get to take their leave."""
+SEND_BUFFER = 64 * 1024
+DRAIN = 1
 """Seconds connections get to end after they were told; uvicorn's default is for ever."""
 
 
@@ -29,7 +34,8 @@ def create_app(service: Service) -> FastAPI:
     """The HTTP side."""
     app = FastAPI(title="Siteferry status", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
-    app.include_router(health.router)
+    for module in (health, websocket, sse):
+        app.include_router(module.router)
     return app
 
 
@@ -50,8 +56,11 @@ async def work(service: Service) -> None:
     async with connect(service.settings, service="status") as bus:
         await install(bus, replicas=service.settings.replicas)
         service.projectors = [Projector(bus, kind) for kind in KINDS]
-        service.bus = bus
+        hub = Hub(bus)
+        service.bus, service.hub = bus, hub
         async with asyncio.TaskGroup() as group:
+            group.create_task(eternal("the live hub", hub.run(), service.stop), name="hub")
+            group.create_task(eternal("the announcer", service.live.announce(hub), service.stop), name="announcer")
             for part in service.projectors:
                 group.create_task(eternal(part.feed.name, part.run(), service.stop), name=part.feed.name)
 
@@ -80,6 +89,7 @@ async def serve(service: Service) -> None:
         # serve() would take the signals from us
         group.create_task(eternal("the HTTP server", server._serve(sockets=[listener]), service.stop), name="http")
         await service.stop.wait()
+        await service.live.goodbye(GOODBYE)
         server.should_exit = True
 
 
@@ -101,4 +111,7 @@ def main() -> None:
 
 
 def _listen(settings: StatusSettings) -> socket.socket:
-    return socket.create_server((settings.status_host, settings.status_port), backlog=2048)
+    listener = socket.create_server((settings.status_host, settings.status_port), backlog=2048)
+    # connections inherit it: what a client does not read shall wait in our queue, where it is merged
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return listener

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from services.status.live.hub import Hub
+from services.status.live.registry import Registry
 from services.status.projector import Projector
 from services.status.settings import StatusSettings
 from shared.bus import Bus
@@ -17,7 +19,9 @@ class Service:
     settings: StatusSettings
     stop: asyncio.Event
     bus: Bus | None = None
+    hub: Hub | None = None
     projectors: list[Projector] = field(default_factory=list)
+    live: Registry = field(default_factory=Registry)
 
     def problems(self) -> list[str]:
         """Why this process is not ready to serve; empty when it is."""
@@ -25,4 +29,6 @@ class Service:
             return ["stopping"]
         if self.bus is None or not self.bus.nc.is_connected:
             return ["not connected to NATS"]
+        if self.hub is None or not self.hub.started():
+            return ["the streams have not been found yet"]
         return [f"consumer {part.feed.name} is silent" for part in self.projectors if not part.feed.alive()]

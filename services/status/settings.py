@@ -21,9 +21,16 @@ class StatusSettings(Settings):
 
     @property
     def origins(self) -> frozenset[str]:
-        """Origins whose pages may open a WebSocket: exact matches only, never a pattern. Clones are other origins."""
-        extra = (origin.strip().rstrip("/") for origin in self.allowed_origins.split(","))
-        return frozenset({origin_of(self.edge_url), *filter(None, extra)})
+        """Origins whose pages may open live connections: exact matches, never a pattern, for clones are neighbours.
+
+        An edge on `localhost` is also reached by its addresses.
+        """
+        edge = origin_of(self.edge_url)
+        scheme, _, authority = edge.partition("://")
+        name, colon, port = authority.partition(":")
+        twins = {f"{scheme}://{host}{colon}{port}" for host in ("127.0.0.1", "[::1]")} if name == "localhost" else set()
+        extra = (origin.strip().rstrip("/").lower() for origin in self.allowed_origins.split(","))
+        return frozenset({edge, *twins, *filter(None, extra)})
 
 
 def origin_of(url: str) -> str:

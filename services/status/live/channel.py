@@ -1,0 +1,109 @@
+"""One job as this process follows it for its viewers. Pure: no await, no clock."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.status.live import shape
+from services.status.live.outbox import Change
+from services.status.projection import State
+from services.status.story import Entry
+from shared.subjects import TERMINAL, EventType
+
+REPLAY = 64
+"""Changes kept for clients that come back; who missed more gets a snapshot."""
+
+
+class Viewer(Protocol):
+    """Whoever watches one job or one list."""
+
+    def changed(self, change: Change) -> None:
+        """Something visible happened."""
+
+    def outdated(self) -> None:
+        """What the viewer has may be wrong: it needs a snapshot."""
+
+
+@dataclass
+class Channel:
+    """A followed job: its state, the last changes, and who watches."""
+
+    job_id: str
+    state: State | None = None
+    """None while it is being read; entries wait in `early`."""
+    early: list[Entry] = field(default_factory=list)
+    recent: deque[Change] = field(default_factory=lambda: deque(maxlen=REPLAY))
+    since: int = 0
+    """`recent` holds every change behind this sequence."""
+    viewers: set[Viewer] = field(default_factory=set)
+    idle_since: float | None = None
+
+    def begin(self, state: State) -> list[Entry]:
+        """Take the state that was read; returns the entries that came meanwhile and are still to be applied."""
+        self.state, self.since = state, state.seq
+        self.recent.clear()
+        early, self.early = self.early, []
+        return early
+
+    def apply(self, entry: Entry) -> tuple[State, State] | None:
+        """The states before and after an entry; None when nothing visible changed."""
+        assert self.state is not None
+        before = self.state
+        self.state = after = before.after([entry])
+        if after.job is None or _visible(before) == _visible(after):
+            return None
+        return before, after
+
+    def record(self, change: Change) -> None:
+        """Keep a change for those who come back."""
+        if len(self.recent) == REPLAY:
+            self.since = self.recent[0].seq
+        self.recent.append(change)
+
+    def missed(self, seq: int) -> list[Change] | None:
+        """What a client that saw everything up to `seq` has missed; None when that is no longer known."""
+        if self.state is None or not self.since <= seq <= max(self.state.seq, self.since):
+            return None
+        return [change for change in self.recent if change.seq > seq]
+
+
+def _visible(state: State) -> tuple[object, ...]:
+    return (-1 if state.job is None else state.job.n, *clone_face(state))
+
+
+def clone_face(state: State) -> tuple[object, ...]:
+    """What can be seen to change of a clone."""
+    clone = state.clone
+    return () if clone is None else (clone.state, clone.expires_at, clone.deleted_at)
+
+
+def change_of(entry: Entry, state: State) -> Change:
+    """A change of a job, with everything a job page shows."""
+    assert state.job is not None
+    return _change(entry, state, "job", shape.job_detail(state))
+
+
+def listed_change(entry: Entry, state: State) -> Change:
+    """A change of a job in a list."""
+    assert state.job is not None
+    return _change(entry, state, "job", shape.job_summary(state.job))
+
+
+def clone_change(entry: Entry, state: State) -> Change:
+    """A change of a clone in a list."""
+    assert state.clone is not None
+    return _change(entry, state, "clone", shape.clone_summary(state.clone))
+
+
+def _change(entry: Entry, state: State, key: str, record: shape.Json) -> Change:
+    job = state.job
+    assert job is not None
+    assert entry.message is not None
+    event = {"type": entry.event, "time": entry.message.time.isoformat(), key: record}
+    body = f'"seq":{job.seq},"n":{job.n},"event":{json.dumps(event, separators=(",", ":"), ensure_ascii=False)}'
+    merge = f"{job.attempt}:{job.step}" if entry.event is EventType.PROGRESS else None
+    ends = str(job.status) if entry.event in TERMINAL and job.status.terminal else None
+    return Change(job.job_id, job.seq, job.n, body, merge, ends)

@@ -1,0 +1,184 @@
+"""One live client, whatever carries it: its subscriptions, what it still has to be sent, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Iterable
+
+from services.status import metrics
+from services.status.live import frames
+from services.status.live.hub import Hub, NotFound, Unavailable
+from services.status.live.lists import Topic
+from services.status.live.outbox import Change, Outbox
+
+PACE = 0.05
+"""Seconds between two flushes while only progress waits: what comes meanwhile is merged."""
+RECONNECT_MS = (250, 5000)
+"""Range in which clients are told to come back after a restart, so that they do not all come at once."""
+
+
+class Subscription:
+    """A viewer of one job or one list."""
+
+    def __init__(self, session: Session, sub_id: str, *, job: str | None, topic: Topic | None) -> None:
+        self.id = sub_id
+        self.job = job
+        self.topic = topic
+        self._quoted = frames.encode_text(sub_id)
+        self._session = session
+
+    def changed(self, change: Change) -> None:
+        """Queue a change."""
+        box = self._session.outbox
+        box.change(self.id, self._quoted, change)
+        if change.ends is not None and self.job is not None:
+            box.put(frames.end(self.id, change.seq, change.ends), sub=self.id)
+        self._session.wake(urgent=change.merge is None)
+
+    def outdated(self) -> None:
+        """Ask the writer for a fresh snapshot."""
+        self._session.outbox.forget(self.id)
+        self._session.outbox.resync.add(self.id)
+        self._session.wake(urgent=True)
+
+
+class Session:
+    """The state of one connection. Used from one event loop, by one reader and one writer."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.name = secrets.token_hex(4)
+        self.outbox = Outbox()
+        self.subs: dict[str, Subscription] = {}
+        self.closing: int | None = None
+        """Close code, once the session is to end after what is queued."""
+        self._hub = hub
+        self._some = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def wake(self, *, urgent: bool) -> None:
+        """There is something to send."""
+        self._some.set()
+        if urgent:
+            self._urgent.set()
+
+    def say(self, frame: str) -> None:
+        """Queue a frame that is not about a subscription's changes."""
+        self.outbox.put(frame)
+        self.wake(urgent=True)
+
+    def close(self, code: int) -> None:
+        """End after what is queued."""
+        if self.closing is None:
+            self.closing = code
+        self.wake(urgent=True)
+
+    def goodbye(self) -> None:
+        """The server stops: tell the client when to come back."""
+        if self.closing is None:
+            self.say(frames.bye(random.randint(*RECONNECT_MS)))
+            self.close(frames.RESTART)
+
+    async def subscribe(
+        self, sub_id: str, *, job: str | None = None, topic: Topic | None = None, after: frames.Cursor | None = None
+    ) -> None:
+        """Begin a subscription: changes behind the cursor when they are still known, else a snapshot."""
+        sub = self.subs[sub_id] = Subscription(self, sub_id, job=job, topic=topic)
+        metrics.SUBSCRIPTIONS.inc()
+        try:
+            await self._begin(sub, after)
+        except NotFound:
+            self._refuse(sub, "not_found", "There is no such job.")
+        except Unavailable:
+            self._refuse(sub, "unavailable", "The job can not be read now. Try again in a moment.")
+
+    def unsubscribe(self, sub_id: str) -> None:
+        """End a subscription."""
+        sub = self.subs.pop(sub_id, None)
+        if sub is None:
+            return
+        metrics.SUBSCRIPTIONS.dec()
+        self._leave(sub)
+        self.outbox.forget(sub_id)
+
+    def end(self) -> None:
+        """End all of them."""
+        for sub_id in list(self.subs):
+            self.unsubscribe(sub_id)
+        metrics.MERGED.inc(self.outbox.merged)
+
+    async def due(self, timeout: float) -> list[str]:
+        """The next frames to send; waits for some, at most `timeout` seconds. Empty when there are none."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._some.wait()
+        except TimeoutError:
+            return []
+        if not self._urgent.is_set():
+            try:
+                async with asyncio.timeout(PACE):
+                    await self._urgent.wait()
+            except TimeoutError:
+                pass
+        self._some.clear()
+        self._urgent.clear()
+        if not len(self.outbox):
+            await self._catch_up()
+        taken = self.outbox.take()
+        if not self.outbox.idle:
+            self.wake(urgent=True)
+        return taken
+
+    async def _catch_up(self) -> None:
+        for sub_id in list(self.outbox.resync):
+            sub = self.subs.get(sub_id)
+            self.outbox.resync.discard(sub_id)
+            if sub is None:
+                continue
+            metrics.RESYNCS.inc()
+            try:
+                await self._begin(sub, None)
+            except NotFound:
+                self._refuse(sub, "not_found", "There is no such job any more.")
+            except Unavailable:
+                self._refuse(sub, "unavailable", "The job can not be read now. Try again in a moment.")
+
+    async def _begin(self, sub: Subscription, after: frames.Cursor | None) -> None:
+        if sub.topic is not None:
+            records = await self._hub.watch_list(sub.topic, sub)
+            self._queue(sub, [frames.list_snap(sub.id, sub.topic, records)])
+            return
+        assert sub.job is not None
+        channel = await self._hub.watch(sub.job, sub)
+        assert channel.state is not None
+        assert channel.state.job is not None
+        epoch = self._hub.epoch(sub.job)
+        missed = channel.missed(after.seq) if after is not None and after.epoch == epoch else None
+        if missed is not None and self.subs.get(sub.id) is sub:
+            for change in missed:
+                sub.changed(change)
+            return
+        job = channel.state.job
+        last = [frames.end(sub.id, job.seq, job.status)] if job.status.terminal else []
+        self._queue(sub, [frames.job_snap(sub.id, channel.state, epoch), *last])
+
+    def _queue(self, sub: Subscription, texts: Iterable[str]) -> None:
+        if self.subs.get(sub.id) is not sub:
+            self._leave(sub)  # it was ended while it was being read
+            return
+        self.outbox.forget(sub.id)
+        for text in texts:
+            self.outbox.put(text, sub=sub.id)
+        self.wake(urgent=True)
+
+    def _leave(self, sub: Subscription) -> None:
+        if sub.topic is not None:
+            self._hub.unwatch_list(sub.topic, sub)
+        elif sub.job is not None:
+            self._hub.unwatch(sub.job, sub)
+
+    def _refuse(self, sub: Subscription, code: str, message: str) -> None:
+        if self.subs.get(sub.id) is sub:
+            self.unsubscribe(sub.id)
+        self.say(frames.err(sub.id, code, message))

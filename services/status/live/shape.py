@@ -1,0 +1,87 @@
+"""Records as browsers see them: the shapes of the REST API without any secret.
+
+The clone's password is not even here in sealed form: a page that wants it asks the gateway for `GET /jobs/{id}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.status.projection import State
+from shared.jobs import Clone, CloneState, Job
+
+Json = dict[str, Any]
+
+_SUMMARY = frozenset(
+    {
+        "job_id",
+        "n",
+        "seq",
+        "type",
+        "status",
+        "phase",
+        "step",
+        "message",
+        "name",
+        "source_url",
+        "attempt",
+        "batch_id",
+        "created_at",
+        "started_at",
+        "updated_at",
+        "finished_at",
+    }
+)
+_DETAIL = _SUMMARY | {"steps", "result", "error"}
+_CLONE = frozenset(
+    {
+        "clone_id",
+        "seq",
+        "name",
+        "source_url",
+        "clone_url",
+        "admin_url",
+        "username",
+        "state",
+        "created_at",
+        "expires_at",
+        "deleted_at",
+        "reason",
+    }
+)
+
+
+def job_summary(job: Job) -> Json:
+    """A job in a list."""
+    return _with_summary(job, job.model_dump(mode="json", include=set(_SUMMARY)))
+
+
+def job_detail(state: State) -> Json:
+    """A job with its steps, and its result or error. Needs a state with a job."""
+    job, clone = state.job, state.clone
+    assert job is not None
+    shape = job.model_dump(mode="json", include=set(_DETAIL), exclude={"result": {"sealed_password"}})
+    result = shape.get("result")
+    if result is not None:
+        result |= {"state": CloneState.ACTIVE, "deleted_at": None}
+        if clone is not None:
+            result |= clone.model_dump(mode="json", include={"state", "deleted_at", "expires_at"})
+    shape["links"] = {
+        "self": f"/jobs/{job.job_id}",
+        "events": f"/jobs/{job.job_id}/events",
+        "cancel": f"/jobs/{job.job_id}/cancel",
+    }
+    return _with_summary(job, shape)
+
+
+def clone_summary(clone: Clone) -> Json:
+    """A clone in a list."""
+    shape = clone.model_dump(mode="json", include=set(_CLONE))
+    shape["job_id"] = clone.clone_id
+    return shape
+
+
+def _with_summary(job: Job, shape: Json) -> Json:
+    shape["progress"] = round(min(max(job.progress, 0.0), 100.0), 1)
+    shape["priority"] = job.lane
+    return shape

@@ -1,0 +1,121 @@
+"""`/jobs/{id}/events`: one job's changes as server-sent events, or its story as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Header, Query, Request
+from nats.errors import Error as NatsError
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from services.status import story
+from services.status.live import frames
+from services.status.live.journal import Journal
+from services.status.live.session import Session
+from services.status.live.websocket import refuse
+from services.status.service import Service
+from shared.ids import is_job_id
+
+KEEP_ALIVE = 15.0
+"""Seconds of silence after which a comment is sent, so that proxies keep the connection."""
+RETRY_MS = 1000
+SUB = "job"
+
+router = APIRouter()
+
+
+@router.get("/jobs/{job_id}/events", response_model=None)
+async def events(
+    request: Request,
+    job_id: str,
+    accept: str = Header("*/*"),
+    last_event_id: str | None = Header(None),
+    after: int = Query(0, ge=0),
+    limit: int = Query(500, ge=1, le=1000),
+) -> Response:
+    """Live changes from now on, or from `Last-Event-ID` on; with `Accept: application/json` what happened so far."""
+    service: Service = request.app.state.service
+    refusal = refuse(service, request.headers.get("origin"))
+    if refusal is not None:
+        return refusal
+    if not is_job_id(job_id):
+        return problem(404, "job_not_found", "There is no such job.", request)
+    if "application/json" in accept:
+        return await _journal(request, service, job_id, after, limit)
+    return await _stream(request, service, job_id, cursor_of(last_event_id))
+
+
+async def _journal(request: Request, service: Service, job_id: str, after: int, limit: int) -> Response:
+    assert service.bus is not None
+    journal = Journal(limit)
+    try:
+        async for entry in story.read(service.bus.nc, job_id):
+            journal.add(entry)
+    except (NatsError, TimeoutError):
+        return problem(503, "unavailable", "The streams can not be read now.", request, {"Retry-After": "1"})
+    if not journal.found:
+        return problem(404, "job_not_found", "There is no such job.", request)
+    return JSONResponse(journal.page(after), headers={"Cache-Control": "no-store"})
+
+
+async def _stream(request: Request, service: Service, job_id: str, after: frames.Cursor | None) -> Response:
+    assert service.hub is not None
+    session = Session(service.hub)
+    await session.subscribe(SUB, job=job_id, after=after)
+    if SUB not in session.subs:
+        refused = json.loads((await session.due(0.1))[0])
+        if refused["code"] == "not_found":
+            return problem(404, "job_not_found", refused["message"], request)
+        return problem(503, "unavailable", refused["message"], request, {"Retry-After": "1"})
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(send(session, service, job_id), media_type="text/event-stream", headers=headers)
+
+
+async def send(session: Session, service: Service, job_id: str) -> AsyncIterator[str]:
+    """The session's frames as server-sent events. Data is the frame of the WebSocket protocol."""
+    assert service.hub is not None
+    with service.live.member(session, "sse"):
+        yield f"retry: {RETRY_MS}\n\n"
+        while True:
+            texts = await session.due(KEEP_ALIVE)
+            if not texts and session.closing is None:
+                yield ": still here\n\n"
+            for text in texts:
+                yield event(text, service.hub.epoch(job_id))
+            if session.closing is not None and session.outbox.idle:
+                return
+
+
+def event(text: str, epoch: str) -> str:
+    """One frame as a server-sent event; its id is the cursor to resume from."""
+    frame = json.loads(text)
+    lines = [f"event: {frame['type']}", f"data: {text}"]
+    if "seq" in frame:
+        lines.insert(0, f"id: {frame['seq']}-{epoch}")
+    if frame["type"] == "bye":
+        lines.append(f"retry: {frame['reconnect_ms']}")
+    return "\n".join(lines) + "\n\n"
+
+
+def cursor_of(last_event_id: str | None) -> frames.Cursor | None:
+    """The cursor in a Last-Event-ID; None when it is not one of ours."""
+    seq, _, epoch = (last_event_id or "").partition("-")
+    return frames.Cursor(seq=int(seq), epoch=epoch) if seq.isdecimal() and len(seq) < 20 and len(epoch) <= 64 else None
+
+
+def problem(
+    status: int, code: str, detail: str, request: Request, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """An RFC 9457 problem, as the gateway writes them."""
+    titles = {404: "Not Found", 503: "Service Unavailable"}
+    body: dict[str, Any] = {
+        "type": f"urn:siteferry:problem:{code}",
+        "title": titles[status],
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "code": code,
+    }
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
