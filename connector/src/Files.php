@@ -233,7 +233,7 @@ final class Files {
 	/** @param array<string, mixed> $cursor */
 	private static function path_of(array $cursor): string {
 		$path = isset($cursor['path_b64']) ? base64_decode((string) $cursor['path_b64'], true) : false;
-		if (!is_string($path) || strpos($path, "\0") !== false || preg_match('#(^|/)\.{0,2}(/|$)#', $path)) {
+		if (!is_string($path) || strpos($path, "\0") !== false || preg_match('#(^|/)\.{0,2}(/|\z)#', $path)) {
 			throw new Fault('bad_cursor', 'The cursor can not be read.');
 		}
 		return $path;
