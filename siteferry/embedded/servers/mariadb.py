@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-import pymysql
+import pymysql.connections
 
 from siteferry.embedded.servers.base import (
     Server,
@@ -21,7 +22,6 @@ from siteferry.embedded.servers.base import (
     secret_file,
     write_file,
 )
-from siteferry.embedded.servers.ports import accepts
 from siteferry.embedded.servers.sockets import prepare_socket_directory, socket_path
 
 HINT = "apt-get install mariadb-server"
@@ -146,12 +146,16 @@ class MariaDB(Server):
         return [find_binary("mariadbd", "mysqld", hint=HINT), f"--defaults-file={self.config_file}"]
 
     def is_ready(self) -> bool:
-        if not accepts(self.socket):
-            return False
-        try:
-            pymysql.connect(
-                unix_socket=str(self.socket), user=self.admin_user, password=self.admin_password, connect_timeout=2
-            ).close()
-        except (OSError, pymysql.err.MySQLError):
-            return False
+        # A socket of our own: PyMySQL leaves its open when nobody listens yet.
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(2)
+            try:
+                stream.connect(str(self.socket))
+                session = pymysql.connections.Connection(
+                    user=self.admin_user, password=self.admin_password, defer_connect=True
+                )
+                session.connect(stream)
+                session.close()
+            except (OSError, pymysql.err.MySQLError):
+                return False
         return True
