@@ -87,7 +87,7 @@ class Attempt:
         step.state, step.finished_at = StepState.DONE, now()
         if step.total is not None:
             step.done = step.total
-        self._checkpoint.crashes = 0
+        self._checkpoint.crashes = 1  # this delivery
         await self.context.checkpoint()
         await self.tell()
 

@@ -118,17 +118,17 @@ class JobRun:
     # --- what the message means
 
     async def _handle(self) -> None:
-        message = decode(self.event, self._delivery.data)
-        if message is None or not await self._lease.take():
+        if not await self._lease.take():
             await self._delivery.nak(delay=min(1.0, self._shop.settings.ack_wait / 4))
             return
         self._leased = True
         try:
+            message = decode(self.event, self._delivery.data)
             found = await self._story.command()
         except ValidationError as error:
             await self._refuse(error)
             return
-        if found is None:
+        if message is None or found is None:
             log.error("a message about a job that never was", job=self.job_id, subject=self._delivery.subject)
             await self._acknowledge()
             return
@@ -163,7 +163,7 @@ class JobRun:
     async def _begin(self, requested_at: int, message: Message) -> Checkpoint:
         """A job without a checkpoint: new, or so old that only the stream remembers it."""
         known = Checkpoint(since=requested_at)
-        if self.event is EventType.REQUESTED and await self._story.newest() == self._seq:
+        if self.event is EventType.REQUESTED and await self._story.is_new():
             return known
         last = await self._story.last_event()
         if last is not None:
@@ -485,7 +485,7 @@ class JobRun:
         assert self._attempt is not None
         incident = f"{int(time.time()):x}-{secrets.token_hex(3)}"
         trace = self._attempt.context.scrub("".join(traceback.format_exception(error)))
-        log.error("unexpected error", job=self.job_id, incident=incident, traceback=trace)
+        log.error("unexpected error", job=self.job_id, incident=incident, exception=trace)
         return Unexpected(hint=f"The log says more under {incident}.", incident=incident)
 
 

@@ -33,10 +33,10 @@ class Story:
         assert isinstance(command, CloneRequested)
         return command, raw.seq or 0
 
-    async def newest(self) -> int:
-        """Sequence of the last message about this job, whatever it is."""
-        raw = await self._last(story(self._job_id))
-        return 0 if raw is None else raw.seq or 0
+    async def is_new(self) -> bool:
+        """Whether the stream holds nothing about this job but one command."""
+        info = await self._js.stream_info(self._stream, subjects_filter=story(self._job_id))
+        return sum((info.state.subjects or {}).values()) == 1
 
     async def cancelled_at(self) -> int:
         """Sequence of the last cancel; 0 when nobody asked."""

@@ -48,8 +48,12 @@ class StopToken:
 
     def sleep(self, seconds: float) -> None:
         """Sleep in a worker thread, but raise like `check` as soon as the job must stop."""
-        self._set.wait(max(0.0, min(seconds, self._deadline - time.monotonic())))
+        end = time.monotonic() + seconds
         self.check()
+        while (left := end - time.monotonic()) > 0:
+            # no longer than the lease holds as far as we know now: it may be renewed meanwhile, or not
+            self._set.wait(max(0.001, min(left, self._deadline - time.monotonic())))
+            self.check()
 
     def stop(self, reason: type[JobError]) -> None:
         """Ask the job to stop. A graver reason replaces a lighter one."""
