@@ -12,7 +12,8 @@ from services.cloner.rpc import serve_mail
 from services.cloner.settings import ClonerSettings
 from services.cloner.workflow import CloneWorkflow
 from shared import log, streams
-from shared.bus import connect
+from shared.bus import Bus, connect
+from shared.health import serve_health
 from shared.lifecycle import eternal, stop_on_signals
 from shared.vault import KeyRing, Vault
 from shared.worker import Worker
@@ -43,6 +44,8 @@ async def run(settings: ClonerSettings) -> None:
         vault = Vault(await bus.bucket(streams.VAULT), keys)
         worker = Worker(bus, vault, CloneWorkflow(driver, settings, keys), slots=settings.cloner_slots)
         async with asyncio.TaskGroup() as group:
+            health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop)
+            group.create_task(eternal("health", health, stop), name="health")
             helpers = [
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),
                 group.create_task(eternal("mail", serve_mail(bus, driver), stop), name="mail"),
@@ -51,6 +54,16 @@ async def run(settings: ClonerSettings) -> None:
             await worker.run(stop)
             for helper in helpers:
                 helper.cancel()
+
+
+def problems(bus: Bus, worker: Worker) -> list[str]:
+    """Why this cloner can not work right now."""
+    found = []
+    if not bus.nc.is_connected:
+        found.append("not connected to NATS")
+    if not worker.healthy:
+        found.append("no pull or heartbeat succeeded lately")
+    return found
 
 
 def main() -> None:
