@@ -100,7 +100,7 @@ class House:
             require_free_port(self.port, options.host)
         except ServerError as error:
             raise ServerError(f"{error}; choose another: siteferry up --port PORT") from None
-        self.ports = {"gateway": free_port(), "status": free_port(), "cloner": free_port()}
+        self.ports = {"gateway": free_port(), "status": free_port()}
         self.clones = make_directory(state / "clones", mode=0o711)
         self.nats = Nats(state / "nats")
         self.mariadb = MariaDB(state / "mariadb", buffer_pool=options.buffer_pool)
@@ -135,7 +135,6 @@ class House:
             "gateway_port": str(self.ports["gateway"]),
             "status_host": "127.0.0.1",
             "status_port": str(self.ports["status"]),
-            "cloner_health_port": str(self.ports["cloner"]),
         } | dict(self.options.settings or {})
 
     @property
