@@ -22,7 +22,6 @@ _LITERAL = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)("|\Z)', re.DOTALL)
 _SERIALIZED_LITERAL = re.compile(
     rb'"(?=a:[0-9]{1,10}:\{|s:[0-9]{1,10}:\\"|[OC]:[0-9]{1,10}:\\")([^"\\]*+(?:\\.[^"\\]*+)*+)("|\Z)', re.DOTALL
 )
-_URLENCODED_NEEDLE = re.compile(rb"%(?:25)*3[aA]%(?:25)*22")
 _URLENCODED = re.compile(
     rb"(?:[aOC]|s)%(?:25)*3[aA][0-9]{1,10}%(?:25)*3[aA]%(?:25)*(?:22|7[bB])[A-Za-z0-9_.~%+*!'()-]*+"
 )
@@ -39,17 +38,13 @@ class Fragment:
 
 def holds_fragments(data: bytes, start: int, end: int) -> bool:
     """A cheap test that is True whenever `fragments` would find any."""
-    return any(data.find(needle, start, end) >= 0 for needle in _NEEDLES) or (
-        _first_percent(data, start, end) and _URLENCODED_NEEDLE.search(data, start, end) is not None
-    )
+    if any(data.find(needle, start, end) >= 0 for needle in _NEEDLES):
+        return True
+    return _maybe_urlencoded(data, start, end) and _URLENCODED.search(data, start, end) is not None
 
 
-def _first_percent(data: bytes, start: int, end: int) -> bool:
-    return (
-        data.find(b"%22", start, end) >= 0
-        or data.find(b"%2522", start, end) >= 0
-        or (data.find(b"%2525", start, end) >= 0)
-    )
+def _maybe_urlencoded(data: bytes, start: int, end: int) -> bool:
+    return any(data.find(quoted, start, end) >= 0 for quoted in (b"%22", b"%2522", b"%2525"))
 
 
 def fragments(data: bytes, start: int, end: int) -> Iterator[Fragment]:
@@ -84,14 +79,9 @@ def _uncovered(data: bytes, start: int, end: int) -> Iterator[Fragment]:
 
 
 def _urlencoded(data: bytes, start: int, end: int) -> Iterator[Fragment]:
-    if _first_percent(data, start, end):
+    if _maybe_urlencoded(data, start, end):
         for token in _URLENCODED.finditer(data, start, end):
             yield Fragment(token.start(), token.end(), _decode_url)
-
-
-def reencode(encoded: bytes, decode: Callable[[bytes], tuple[bytes, Encoder | None]]) -> tuple[bytes, Encoder | None]:
-    """The decoded bytes and the encoder that gives `encoded` back, or None if its style is not known."""
-    return decode(encoded)
 
 
 def _decode_json(encoded: bytes) -> tuple[bytes, Encoder | None]:

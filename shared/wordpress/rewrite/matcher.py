@@ -15,7 +15,7 @@ from .mapping import BaseUrl, PathMapping, Route, UrlMapping, clean_paths, route
 from .report import Kind, Reason
 from .spelling import TSV_LIMIT, Spelling, colon, slash
 
-BLOCK = 1 << 18
+BLOCK = 1 << 16
 """Bytes lower-cased and searched at a time; bounds the memory of candidates in one huge value."""
 
 _CACHE = 4096
@@ -23,7 +23,7 @@ _LEFT_LENGTHS = (7, 8, 9, 10, 11, 12)  # http:// https:// and with one or two ba
 
 _HOST_END = rb"(?![a-z0-9_-]|\.[a-z0-9_/:-]|\.\\+/|@|%(?:25)*40)"
 _PATH_END = rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-]|%(?:25)*(?:2[dDeE]|20|5[fF]|7[eE]|[89a-fA-F]))"
-_USER = re.compile(rb"/[^\s/@\"'<>]{1,128}@(?:[wW]{3}\.)?\Z")
+_USER = re.compile(rb"/[^\s/@\"'<>]{1,128}@\Z")
 _ESCAPE = re.compile(
     rb"(?:\\[bfnrt0Z]|\\u00(?!2[eEfF]|3[aA])[0-7][0-9a-fA-F]|%(?:25)*(?!2[eEfF]|3[aA])[0-3][0-9a-fA-F])\Z"
 )
@@ -111,7 +111,8 @@ class HostAnchor:
         end = at + len(self.needle)
         start = at - 4 if at - 4 >= lo and data[at - 4 : at].lower() == b"www." else at
         host = self._www if start != at else self.needle
-        spelling = self._spelling(data, start, lo)
+        slashed = start > lo and data[start - 1] in b"/fF;"
+        spelling = self._spelling(data, start, lo) if slashed else None
         if spelling is None:
             return self._unspelled(data, start, end, host, lo, hi)
         begin, left = spelling
@@ -175,7 +176,8 @@ class HostAnchor:
     def _unspelled(self, data: bytes, start: int, end: int, host: bytes, lo: int, hi: int) -> Found | None:
         """A host without slashes before it: credentials, an e-mail address, or a bare domain."""
         if start > lo and data[start - 1] == 64:  # @
-            user = _USER.search(data, max(lo, start - 132), start)
+            slash_at = data.rfind(b"/", max(lo, start - 130), start)
+            user = slash_at >= 0 and _USER.match(data, slash_at, start)
             way = self._route(data, host, end, hi, False) if user else None
             return (start, way[0], None, Reason.CREDENTIALS) if way else None
         if not self._bare_domains or not starts_clean(data, lo, start):

@@ -19,7 +19,7 @@ _SCALAR = re.compile(
 )
 _LENGTH = re.compile(rb"([sSaOCE]):([0-9]{1,10}):([\"{])")
 _COUNT = re.compile(rb'":([0-9]{1,10}):\{')
-_ESCAPED_UNITS = re.compile(rb"(?:[^\\]|\\[0-9a-fA-F]{2})*", re.DOTALL)
+_HEX = re.compile(rb"[0-9a-fA-F]{2}")
 _ARRAY_OBJECT = re.compile(rb"x:i:[0-9]+;")
 
 
@@ -127,19 +127,17 @@ def _rare(data: bytes, letter: bytes, begin: int, size: int, end: int, visitor: 
 
 def _escaped(data: bytes, begin: int, size: int, end: int, visitor: Visitor) -> int:
     """An S: token: `size` units, each one byte or a backslash with two hexadecimal digits."""
-    close = data.find(b'";', begin, end)
-    while close >= 0:
-        units = _ESCAPED_UNITS.match(data, begin, close)
-        if units is None or units.end() != close:
+    position, left = begin, size
+    while (escape := data.find(b"\\", position, min(position + left, end))) >= 0:
+        if not _HEX.match(data, escape + 1, end):
             raise Unreadable
-        length = close - begin - 2 * data.count(b"\\", begin, close)
-        if length == size:
-            visitor.other(Part.ESCAPED, begin, close)
-            return close + 2
-        if length > size:
-            break
-        close = data.find(b'";', close + 1, end)
-    raise Unreadable
+        left -= escape - position + 1
+        position = escape + 3
+    close = position + left
+    if close + 2 > end or data[close : close + 2] != b'";':
+        raise Unreadable
+    visitor.other(Part.ESCAPED, begin, close)
+    return close + 2
 
 
 def custom_body_values(data: bytes, start: int, end: int) -> tuple[int, bytes] | None:

@@ -7,7 +7,7 @@ import binascii
 import re
 
 from . import php
-from .embedded import Fragment, fragments, reencode
+from .embedded import Fragment, fragments, holds_fragments
 from .matcher import Cursor, Matcher
 from .report import Kind, Reason
 
@@ -40,6 +40,7 @@ class ValueRewriter:
         self._depth = depth
         self._out = bytearray()
         self._copied = 0
+        self._escaped: bool | None = None
         self._grown = 0
         self.kinds: list[str] = []
         self.left: list[str] = []
@@ -147,7 +148,9 @@ class ValueRewriter:
     # -- text ----------------------------------------------------------------------------------------------------
 
     def _text(self, start: int, end: int) -> None:
-        pending = fragments(self._data, start, end)
+        if self._escaped is None:  # asked once for the buffer: most hold none, and some hold a million strings
+            self._escaped = holds_fragments(self._data, 0, len(self._data))
+        pending = fragments(self._data, start, end) if self._escaped else iter(())
         fragment = next(pending, None)
         cursor, data = self._cursor, self._data
         while cursor.peek() < end:
@@ -182,7 +185,7 @@ class ValueRewriter:
             self.left.append(Reason.ESCAPED_SERIALIZED)
             return
         encoded = self._data[fragment.start : fragment.end]
-        decoded, encode = reencode(encoded, fragment.decode)
+        decoded, encode = fragment.decode(encoded)
         if encode is None:
             self.left.append(Reason.ESCAPED_SERIALIZED)
             return
