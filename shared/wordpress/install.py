@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
@@ -49,7 +50,8 @@ def install_connector(
     """Upload and activate the connector. A copy already there is replaced, or kept with `overwrite=False`.
 
     Idempotent: running it again ends in the same state. Raises an `InstallError`, `SessionLost` or a transport error;
-    after `ActivationFailed` the files are removed again as far as the site lets us.
+    after a failure the archive and the files are removed again as far as the site lets us. (When the plugins directory
+    can not be written, WordPress keeps its unpacked copy in wp-content/upgrade until the next update of anything.)
     """
     form = _upload_form(session)
     page = session.request(
@@ -70,6 +72,7 @@ def install_connector(
     elif was_there and not overwrite:
         return Installed(plugin, True, False, _activate_existing(session, plugin))
     elif not (was_there and _is_listed(session, plugin)):
+        _discard_archive(session, plugin)
         raise _rejection(session, page, len(zip_bytes))
     return Installed(plugin, was_there, was_there, activate is not None)
 
@@ -180,8 +183,26 @@ def _rejection(session: AdminSession, page: Page, size: int) -> InstallError:
 
 
 def _result_text(page: Page) -> str:
-    wrap = re.search(r'<div class="wrap">(.*?)<div id="wpfooter"', page.text, re.DOTALL)
-    return plain(wrap[1]) if wrap else ""
+    """The steps of an installation as WordPress tells them, without the heading; the last lines hold the reason."""
+    wrap = re.search(r'<div class="wrap">(?:\s*<h1>.*?</h1>)?(.*?)<div id="wpfooter"', page.text, re.DOTALL)
+    return plain(wrap[1])[-300:] if wrap else ""
+
+
+def _discard_archive(session: AdminSession, plugin: str) -> None:
+    """Delete the uploaded archive, which WordPress keeps as a private attachment when an installation fails.
+
+    Best effort, through the media library's own calls: they need no REST and leave the user's settings alone.
+    """
+    name = plugin.partition("/")[0]
+    query = {"action": "query-attachments", "query[s]": name, "query[posts_per_page]": "20"}
+    try:
+        found = json.loads(session.request("POST", "admin-ajax.php", data=query).text)["data"]
+        for item in found:
+            if item["context"] == "upgrader" and item["filename"].startswith(name):
+                wish = {"action": "delete-post", "id": str(item["id"]), "_ajax_nonce": item["nonces"]["delete"]}
+                session.request("POST", "admin-ajax.php", data=wish)
+    except (JobError, ValueError, KeyError, TypeError):
+        return  # the reason for the failure matters more than a leftover of a few kilobytes
 
 
 def _upload_limit(session: AdminSession) -> int | None:
