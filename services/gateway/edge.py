@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Path, Request
 
 from services.gateway import problems, views
 from services.gateway.access import Principal
@@ -40,22 +40,17 @@ def _without_details(value: bytes) -> Job:
     return Job.model_validate_json(value).model_copy(update={"steps": [], "result": None})
 
 
-async def get_edge(request: Request) -> Edge:
-    """The edge; a 503 problem while NATS is not connected: nothing is accepted that can not be stored."""
+def enter(request: Request) -> tuple[Edge, Principal]:
+    """What a route works with, and who calls. A plain call: FastAPI's dependencies cost a tenth of a submission.
+
+    Raises a 503 problem while NATS is not connected: nothing is accepted that can not be stored.
+    """
     edge: Edge | None = request.app.state.edge
     if edge is None or not edge.bus.nc.is_connected:
         raise problems.unavailable()
-    return edge
+    return edge, request.state.principal
 
 
-async def get_principal(request: Request) -> Principal:
-    """Who calls, as the guard found out."""
-    principal: Principal = request.state.principal
-    return principal
-
-
-EdgeDep = Annotated[Edge, Depends(get_edge)]
-PrincipalDep = Annotated[Principal, Depends(get_principal)]
 JobId = Annotated[str, Path(description="The job's id, like clone-0k3v9x2m7c1p5t8w.")]
 CloneId = Annotated[str, Path(description="The clone's id; the same as that of its job.")]
 

@@ -36,6 +36,16 @@ async def last_value(nc: Client, stream: str, subject: str, *, timeout: float) -
     return None if "Status" in (message.headers or {}) else _stored(message.headers or {}, message.data)
 
 
+async def newest(nc: Client, stream: str, pattern: str, *, timeout: float) -> Stored | None:
+    """The newest message of all subjects that match; None when there is none."""
+    question = json.dumps({"last_by_subj": pattern}).encode()
+    try:
+        message = await nc.request(f"$JS.API.DIRECT.GET.{stream}", question, timeout=timeout)
+    except NoRespondersError:
+        return None
+    return None if "Status" in (message.headers or {}) else _stored(message.headers or {}, message.data)
+
+
 async def read(nc: Client, stream: str, subject: str, *, start: int = 1, timeout: float = 2.0) -> AsyncIterator[Stored]:
     """Every message of a subject (wildcards allowed) from a sequence on, oldest first.
 

@@ -10,7 +10,7 @@ from services.gateway import reader
 from services.gateway.reader import Stored
 from shared import streams
 from shared.bus import Bus
-from shared.events import Message, decode, fold, fold_clone
+from shared.events import CloneRequested, Message, decode, fold, fold_clone
 from shared.jobs import Clone, Job
 from shared.log import get
 from shared.subjects import kind_of, parse, story
@@ -45,7 +45,23 @@ class Store:
         job = Job.model_validate_json(entry.data) if entry else None
         if job is not None and job.seq >= self._written.get(job_id, 0):
             return job
-        for seq, message in await self._messages(job_id, start=job.seq + 1 if job else 1):
+        if job is None:
+            return await self._unprojected(job_id)
+        for seq, message in await self._messages(job_id, start=job.seq + 1):
+            job = fold(job, message, seq)
+        return job
+
+    async def _unprojected(self, job_id: str) -> Job | None:
+        """A job no projector has seen: mostly accepted a moment ago, so its newest message is its first."""
+        stream = streams.STREAMS[kind_of(job_id)]
+        newest = await reader.newest(self._bus.nc, stream, story(job_id), timeout=self._timeout)
+        if newest is None:
+            return None
+        message = _decoded(newest)
+        if isinstance(message, CloneRequested):
+            return fold(None, message, newest.seq)
+        job = None
+        for seq, message in await self._messages(job_id, start=1):
             job = fold(job, message, seq)
         return job
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from services.gateway import domain, views
-from services.gateway.edge import CloneId, Edge, EdgeDep, PrincipalDep, owned_clone
+from services.gateway.edge import CloneId, Edge, enter, owned_clone
 from services.gateway.models import CloneAnswer, ClonePage, ExtendRequest, Mail, MailList
 from services.gateway.problems import Problem
 from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, read_cursor
@@ -29,13 +29,13 @@ MAIL_TIMEOUT = 3.0
     "/clones", operation_id="listClones", summary="List clones", response_model=ClonePage, responses=problem(422)
 )
 async def list_clones(
-    edge: EdgeDep,
-    principal: PrincipalDep,
+    request: Request,
     state: Annotated[list[CloneState] | None, Query(description="Only these; default: all but deleted.")] = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Response:
     """Clones, newest first."""
+    edge, principal = enter(request)
     after = read_cursor(cursor)
     states = set(state) if state else {CloneState.ACTIVE, CloneState.DELETING}
     await edge.clones.refresh()
@@ -57,8 +57,9 @@ async def list_clones(
     response_model=CloneAnswer,
     responses=problem(404),
 )
-async def get_clone(clone_id: CloneId, edge: EdgeDep, principal: PrincipalDep) -> Response:
+async def get_clone(request: Request, clone_id: CloneId) -> Response:
     """A clone with its login. A deleted one is still told about, without login."""
+    edge, principal = enter(request)
     return _answer(edge, await owned_clone(edge, principal, clone_id))
 
 
@@ -70,8 +71,9 @@ async def get_clone(clone_id: CloneId, edge: EdgeDep, principal: PrincipalDep) -
     response_model=CloneAnswer,
     responses=problem(404),
 )
-async def delete_clone(request: Request, clone_id: CloneId, edge: EdgeDep, principal: PrincipalDep) -> Response:
+async def delete_clone(request: Request, clone_id: CloneId) -> Response:
     """Remove a clone: database, user, files and host name. Asking twice changes nothing."""
+    edge, principal = enter(request)
     clone = await owned_clone(edge, principal, clone_id)
     if clone.state is CloneState.ACTIVE:
         wish = Expire(job_id=clone_id, lane=clone.lane, reason="deleted")
@@ -86,10 +88,9 @@ async def delete_clone(request: Request, clone_id: CloneId, edge: EdgeDep, princ
     response_model=CloneAnswer,
     responses=problem(404, 409, 415, 422, 429),
 )
-async def extend_clone(
-    request: Request, clone_id: CloneId, wish: ExtendRequest, edge: EdgeDep, principal: PrincipalDep
-) -> Response:
+async def extend_clone(request: Request, clone_id: CloneId, wish: ExtendRequest) -> Response:
     """Give a clone more time, or less: `ttl_minutes` from now, or until `expires_at`; 30 days at most."""
+    edge, principal = enter(request)
     limit = await edge.limit.take(principal.tenant)
     clone = await owned_clone(edge, principal, clone_id)
     if not domain.may_extend(clone):
@@ -115,8 +116,9 @@ async def extend_clone(
     response_model=MailList,
     responses=problem(404),
 )
-async def list_mail(clone_id: CloneId, edge: EdgeDep, principal: PrincipalDep) -> Response:
+async def list_mail(request: Request, clone_id: CloneId) -> Response:
     """Mail the clone wanted to send. It never left."""
+    edge, principal = enter(request)
     await owned_clone(edge, principal, clone_id)
     mails = MailList.model_construct(mails=await _mails(edge, clone_id))
     return Response(mails.model_dump_json(), media_type="application/json")
@@ -129,8 +131,9 @@ async def list_mail(clone_id: CloneId, edge: EdgeDep, principal: PrincipalDep) -
     response_model=Mail,
     responses=problem(404),
 )
-async def get_mail(clone_id: CloneId, mail_id: str, edge: EdgeDep, principal: PrincipalDep) -> Response:
+async def get_mail(request: Request, clone_id: CloneId, mail_id: str) -> Response:
     """One captured mail."""
+    edge, principal = enter(request)
     await owned_clone(edge, principal, clone_id)
     for mail in await _mails(edge, clone_id):
         if mail.id == mail_id:

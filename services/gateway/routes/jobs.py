@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.gateway import domain, views
-from services.gateway.edge import Edge, EdgeDep, JobId, PrincipalDep, answer_for, owned_job
+from services.gateway.edge import Edge, JobId, answer_for, enter, owned_job
 from services.gateway.models import JobAnswer, JobPage, Story, StoryMessage
 from services.gateway.problems import Problem
 from services.gateway.reader import Stored
@@ -31,8 +31,7 @@ SEALED = frozenset({"sealed_password", "secret_ref"})
 
 @router.get("/jobs", operation_id="listJobs", summary="List jobs", response_model=JobPage, responses=problem(422))
 async def list_jobs(
-    edge: EdgeDep,
-    principal: PrincipalDep,
+    request: Request,
     status: Annotated[list[Status] | None, Query(description="Only these; may be given more than once.")] = None,
     type: Kind | None = None,
     source: Annotated[str | None, Query(description="Part of the source's address.")] = None,
@@ -41,6 +40,7 @@ async def list_jobs(
     cursor: str | None = None,
 ) -> Response:
     """Jobs, newest first. A job accepted a moment ago may take some milliseconds to appear here."""
+    edge, principal = enter(request)
     after = read_cursor(cursor)
     if created_after is not None and created_after.tzinfo is None:
         raise Problem(422, "invalid_request", "created_after needs a time zone, like 2026-11-30T12:00:00Z.")
@@ -83,11 +83,11 @@ def read_cursor(cursor: str | None) -> str | None:
 )
 async def get_job(
     job_id: JobId,
-    edge: EdgeDep,
-    principal: PrincipalDep,
+    request: Request,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Where the job stands; with its result when completed, its error when failed."""
+    edge, principal = enter(request)
     job = await owned_job(edge, principal, job_id)
     return _answer(job, await answer_for(edge, job), if_none_match=if_none_match)
 
@@ -109,8 +109,9 @@ def _answer(job: Job, body: bytes, *, status: int = 200, if_none_match: str | No
     response_model=Story,
     responses=problem(404),
 )
-async def get_story(job_id: JobId, edge: EdgeDep, principal: PrincipalDep) -> Response:
+async def get_story(request: Request, job_id: JobId) -> Response:
     """Every message the stream holds about the job, oldest first."""
+    edge, principal = enter(request)
     await owned_job(edge, principal, job_id)
     messages = [_told(stored) for stored in await edge.store.story(job_id)]
     story = Story(job_id=job_id, stream=streams.STREAMS[kind_of(job_id)], messages=messages)
@@ -145,10 +146,9 @@ def _unsealed(pairs: dict[str, Any]) -> dict[str, Any]:
     response_model=JobAnswer,
     responses=problem(404, 409),
 )
-async def cancel_job(
-    request: Request, job_id: JobId, edge: EdgeDep, principal: PrincipalDep, idempotency_key: IdempotencyKey = None
-) -> Response:
+async def cancel_job(request: Request, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
     """Ask that a job ends and what it half made is removed. Asking twice changes nothing."""
+    edge, principal = enter(request)
 
     async def cancel(_: str) -> Response:
         job = await owned_job(edge, principal, job_id)
@@ -174,10 +174,9 @@ async def cancel_job(
     response_model=JobAnswer,
     responses=problem(404, 409, 429),
 )
-async def retry_job(
-    request: Request, job_id: JobId, edge: EdgeDep, principal: PrincipalDep, idempotency_key: IdempotencyKey = None
-) -> Response:
+async def retry_job(request: Request, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
     """Run a failed or cancelled job again, with the login it was given."""
+    edge, principal = enter(request)
     limit = await edge.limit.take(principal.tenant)
 
     async def retry(_: str) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from services.gateway import domain, metrics, views
 from services.gateway.access import Principal
-from services.gateway.edge import Edge, EdgeDep, PrincipalDep
+from services.gateway.edge import Edge, enter
 from services.gateway.models import Accepted, CloneRequest
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
@@ -44,10 +44,9 @@ ACCEPTED_HEADERS = {
         also={202: {"description": "Stored; a worker will take it", "headers": ACCEPTED_HEADERS}},
     ),
 )
-async def request_clone(
-    request: Request, wish: CloneRequest, edge: EdgeDep, principal: PrincipalDep, idempotency_key: IdempotencyKey = None
-) -> Response:
+async def request_clone(request: Request, wish: CloneRequest, idempotency_key: IdempotencyKey = None) -> Response:
     """Ask for a clone of a WordPress site. Answers at once; the job's address tells how it goes."""
+    edge, principal = enter(request)
     lane = domain.lane_for(wish.priority, principal.lane)
     if lane is None:
         raise Problem(
