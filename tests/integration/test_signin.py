@@ -131,6 +131,16 @@ def test_a_hidden_login(make_site: MakeSite) -> None:
         enter(site, login_url="/nowhere-either/")
 
 
+def test_a_hidden_login_whose_address_is_given(make_site: MakeSite) -> None:
+    site = make_site("doorbell", hidden_login=True, content="bare")
+    site.mu_plugin(
+        "door",
+        "<?php add_filter( 'site_url', fn( $url, $path, $scheme ) => 'login_post' === $scheme"
+        " ? add_query_arg( 'harbour-door', '1', $url ) : $url, 10, 3 );",
+    )
+    assert "Dashboard" in enter(site, login_url="/wp-login.php?harbour-door=1")
+
+
 LIMITED = """<?php add_filter( 'authenticate', function () {
     return new WP_Error( 'too_many_retries', '<strong>ERROR</strong>: Too many failed login attempts. '
         . 'Please try again in 20 minutes.' );
