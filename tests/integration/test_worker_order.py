@@ -1,0 +1,192 @@
+"""Who is served when: lanes, the slot kept for high, aging, and the limits over all replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import pytest
+
+from shared import streams
+from shared.engine.records import Records
+from shared.events import JobEvent, Retry
+from shared.jobs import Job, Phase, Status
+from shared.subjects import EventType, Lane
+from shared.worker import Limits
+from tests.engine.lab import Lab, fast, lab
+from tests.engine.light import Entry, Plan
+from tests.live.stack import eventually
+
+QUICK = Plan(steps=1, ticks=0, pause=0)
+
+
+@pytest.fixture(scope="module")
+async def the_lab() -> AsyncIterator[Lab]:
+    async with lab() as made:
+        yield made
+
+
+@pytest.fixture
+async def engine(the_lab: Lab) -> AsyncIterator[Lab]:
+    the_lab.fresh_ledger()
+    yield the_lab
+    await the_lab.all_acknowledged(timeout=30)
+    the_lab.stop_processes()
+    info = await the_lab.bus.js.stream_info(Records(the_lab.bus, streams.LIMITS).stream, subjects_filter=">")
+    slots = [name for name in info.state.subjects or {} if ".slot." in name]
+    assert slots == [], "a permit was left behind"
+
+
+def entered(engine: Lab) -> list[str]:
+    return [entry.job for entry in engine.ledger.entries() if entry.what == "enter"]
+
+
+def most_at_once(entries: list[Entry], jobs: set[str]) -> int:
+    running, most = 0, 0
+    for entry in entries:
+        if entry.job in jobs:
+            running += (entry.what == "enter") - (entry.what == "leave")
+            most = max(most, running)
+    return most
+
+
+async def all_ended(engine: Lab, jobs: list[str], timeout: float = 30) -> list[Job]:
+    return [await engine.ended(job, timeout=timeout) for job in jobs]
+
+
+async def test_high_first_then_normal_then_low(engine: Lab) -> None:
+    low = [await engine.submit(QUICK, lane=Lane.LOW) for _ in range(4)]
+    normal = [await engine.submit(QUICK) for _ in range(4)]
+    high = [await engine.submit(QUICK, lane=Lane.HIGH) for _ in range(4)]
+    async with engine.worker(slots=1, settings=fast(aging=100)):
+        await all_ended(engine, low)
+    assert entered(engine) == [*high, *normal, *low]
+
+
+async def test_a_low_job_is_not_passed_over_for_ever(engine: Lab) -> None:
+    low = await engine.submit(QUICK, lane=Lane.LOW)
+    high = [await engine.submit(QUICK, lane=Lane.HIGH) for _ in range(12)]
+    async with engine.worker(slots=1, settings=fast(aging=5)):
+        await all_ended(engine, [low, *high])
+    assert entered(engine).index(low) == 5
+
+
+async def test_a_high_job_finds_a_slot_kept_for_it(engine: Lab) -> None:
+    async with engine.worker(slots=3):
+        held = [await engine.submit(Plan(steps=1, ticks=0, hold="s1")) for _ in range(4)]
+        await eventually(lambda: len(entered(engine)) == 2, what="two running jobs")
+        high = await engine.submit(QUICK, lane=Lane.HIGH)
+        job = await engine.ended(high)
+        assert job.started_at is not None
+        assert (job.started_at - job.created_at).total_seconds() < 0.2
+        assert len(entered(engine)) == 3
+        (engine.things / "go").touch()
+        await all_ended(engine, held)
+    assert most_at_once(engine.ledger.entries(), set(held)) == 2
+
+
+async def test_a_high_job_behind_300_normal_ones_waits_only_for_a_free_slot(engine: Lab) -> None:
+    normal = [await engine.submit(Plan(steps=1, ticks=1, pause=0.005)) for _ in range(300)]
+    waits = []
+    async with engine.worker(slots=1, settings=fast(aging=100)):
+        for _ in range(10):
+            high = await engine.submit(QUICK, lane=Lane.HIGH)
+            await eventually(lambda job=high: job in entered(engine), what="the high job")
+            waits.append(_wait_for_slot(engine, high))
+        assert len(set(entered(engine)) & set(normal)) < 290, "the high jobs were not among waiting normal ones"
+        for job in normal[100:]:
+            await engine.cancel(job)
+        await engine.all_acknowledged(timeout=60)
+    print(f"high job after a free slot, ms: max {max(waits) * 1000:.1f}")
+    assert max(waits) < 0.25  # the benchmark measures closely; this machine is shared
+
+
+def _wait_for_slot(engine: Lab, job: str) -> float:
+    """Seconds between the end of the work before, and the start of this job."""
+    entries = engine.ledger.entries()
+    start = next(index for index, entry in enumerate(entries) if entry.job == job and entry.what == "enter")
+    return entries[start].time - entries[start - 1].time
+
+
+async def test_jobs_over_a_limit_wait_visibly_in_order_and_never_fail(engine: Lab) -> None:
+    limits = Limits(per_source=2)
+    plan = Plan(steps=1, ticks=5, pause=0.03)
+    async with engine.worker(slots=5, settings=fast(limits)), engine.worker(slots=5, settings=fast(limits)):
+        busy = [await engine.submit(plan, source="http://busy.test/x") for _ in range(8)]
+        other = await engine.submit(plan, source="http://other.test")
+        ended = await all_ended(engine, [*busy, other])
+        await engine.all_acknowledged()
+    assert {job.status for job in ended} == {Status.COMPLETED}
+    assert {job.attempt for job in ended} == {1}
+    assert most_at_once(engine.ledger.entries(), set(busy)) == 2
+    assert entered(engine).index(other) <= 3
+    waiting = [await _waits(engine, job) for job in busy]
+    assert sum(bool(told) for told in waiting) >= 5
+    for told in filter(None, waiting):
+        assert [(event.job.status, event.job.phase) for event in told] == [(Status.PENDING, Phase.WAITING)]
+        assert told[0].job.message == "Waiting: 2 jobs are already reading from busy.test"
+    order = [entered(engine).index(job) for job in busy]
+    assert sum(abs(place - rank) for rank, place in enumerate(order)) <= 2 * len(busy)
+
+
+async def _waits(engine: Lab, job: str) -> list[JobEvent]:
+    return [m for _, m in await engine.told(job) if isinstance(m, JobEvent) and m.type is EventType.WAITING]
+
+
+@pytest.mark.parametrize("limits", [Limits(total=1), Limits(per_tenant=1)], ids=["total", "tenant"])
+async def test_limits_hold_over_processes(engine: Lab, limits: Limits) -> None:
+    for _ in range(2):
+        engine.spawn(slots=4, limits=limits)
+    plan = Plan(steps=1, ticks=3, pause=0.03)
+    jobs = [await engine.submit(plan, source=f"http://{n}.test") for n in range(5)]
+    await all_ended(engine, jobs)
+    assert most_at_once(engine.ledger.entries(), set(jobs)) == 1
+
+
+async def test_the_permit_of_a_killed_worker_comes_back(engine: Lab) -> None:
+    limits = Limits(per_source=1)
+    doomed = engine.spawn(slots=3, limits=limits)
+    first = await engine.submit(Plan(steps=1, hold="s1"))
+    await eventually(lambda: entered(engine) == [first], what="the first job")
+    second = await engine.submit(QUICK)
+    await eventually(lambda: _is_waiting(engine, second), what="the second job's wait")
+    doomed.kill()
+    doomed.wait()
+    (engine.things / "go").touch()
+    engine.spawn(limits=limits)
+    assert {job.status for job in await all_ended(engine, [first, second])} == {Status.COMPLETED}
+
+
+async def test_cancel_ends_a_waiting_job(engine: Lab) -> None:
+    limits = Limits(per_source=1)
+    async with engine.worker(slots=4, settings=fast(limits, wait_min=30.0, wait_max=30.0)):
+        first = await engine.submit(Plan(steps=1, hold="s1"))
+        await eventually(lambda: entered(engine) == [first], what="the first job")
+        second = await engine.submit(QUICK)
+        await eventually(lambda: _is_waiting(engine, second), what="the second job's wait")
+        await engine.cancel(second)
+        assert (await engine.ended(second, timeout=2)).status is Status.CANCELLED
+        (engine.things / "go").touch()
+        await engine.ended(first)
+    assert entered(engine) == [first]
+
+
+async def _is_waiting(engine: Lab, job: str) -> bool:
+    return (await engine.job(job)).phase is Phase.WAITING
+
+
+async def test_a_hand_retry_of_a_scheduled_job_runs_now_and_once(engine: Lab) -> None:
+    async with engine.worker(settings=fast(retry_base=1000.0, retry_cap=1000.0)):
+        job_id = await engine.submit(Plan(steps=2, fail={"s2": 1}))
+
+        async def scheduled() -> datetime | None:
+            told = await engine.told(job_id)
+            return next((m.time for _, m in told if isinstance(m, JobEvent) and m.type is EventType.RETRYING), None)
+
+        await eventually(scheduled, what="the schedule")
+        await engine.bus.publish(Retry(job_id=job_id, attempt=2, manual=True))
+        job = await engine.ended(job_id, attempt=2)
+        await asyncio.sleep(0)
+    assert job.status is Status.COMPLETED
+    assert engine.ledger.did(job_id, "enter") == ["s1", "s2", "s2"]
