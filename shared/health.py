@@ -34,7 +34,7 @@ def health_app(problems: Callable[[], list[str]]) -> FastAPI:
 
 
 async def serve_health(port: int, problems: Callable[[], list[str]], stop: asyncio.Event) -> None:
-    """Answer on a loopback port until `stop`; port 0 means no health port is wanted. Raises OSError when it is taken."""
+    """Answer on a loopback port until `stop`; 0: no health port is wanted. Raises OSError when it is taken."""
     if port == 0:
         await stop.wait()
         return

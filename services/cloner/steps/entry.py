@@ -83,11 +83,12 @@ def remove(run: CloneRun, secret: dict[str, Any] | None) -> None:
 
 
 def _remove_by_itself(run: CloneRun) -> str | None:
+    """Not `connector.remove()`: one that does not answer may be gone, or only be switched off."""
     try:
-        run.connector.remove()
+        answer = run.connector.call("remove")
     except JobError as error:
         return error.message
-    return None
+    return None if answer.get("removed", True) else f"left behind: {', '.join(answer['left'][:5])}"
 
 
 def _remove_as_administrator(run: CloneRun, secret: dict[str, Any]) -> str | None:
