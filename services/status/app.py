@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
-from services.status import health
+from services.status import dashboard, health
 from services.status.live import sse, websocket
 from services.status.live.hub import Hub
 from services.status.projector import Projector
@@ -34,7 +34,7 @@ def create_app(service: Service) -> FastAPI:
     """The HTTP side."""
     app = FastAPI(title="Siteferry status", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
-    for module in (health, websocket, sse):
+    for module in (health, websocket, sse, dashboard):
         app.include_router(module.router)
     return app
 

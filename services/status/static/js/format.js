@@ -1,0 +1,87 @@
+// Numbers, times and words for people. Pure.
+
+const NUMBER = new Intl.NumberFormat("en");
+const DAY = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const CLOCK = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+/** @param {number} bytes @returns {string} `168.4 MB` */
+export function size(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 1000 && unit < units.length - 1) [bytes, unit] = [bytes / 1000, unit + 1];
+  return `${unit && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
+}
+
+/** @param {number} count */
+export const number = (count) => NUMBER.format(count);
+
+/** @param {number} count @param {string} one @param {string} [many] */
+export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
+
+/** @param {string} iso */
+export const clock = (iso) => CLOCK.format(new Date(iso));
+/** @param {string} iso */
+export const moment = (iso) => DAY.format(new Date(iso));
+
+/**
+ * A span of time in its two largest units: `2 h 5 min`, `41 s`, `0.4 s`.
+ * @param {number} seconds
+ */
+export function span(seconds) {
+  if (seconds < 0.95) return `${Math.max(0, seconds).toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
+  if (days) return hours ? `${days} d ${hours} h` : `${days} d`;
+  if (hours) return minutes ? `${hours} h ${minutes} min` : `${hours} h`;
+  return minutes ? (whole % 60 ? `${minutes} min ${whole % 60} s` : `${minutes} min`) : `${whole} s`;
+}
+
+/** @param {string} iso @param {number} now milliseconds */
+export function ago(iso, now) {
+  const seconds = (now - Date.parse(iso)) / 1000;
+  return seconds < 5 ? "just now" : `${span(seconds).split(" ").slice(0, 2).join(" ")} ago`;
+}
+
+/** @param {string} url the part of a URL people recognise */
+export function site(url) {
+  try {
+    const { host, pathname } = new URL(url);
+    return host + pathname.replace(/\/$/, "");
+  } catch {
+    return url;
+  }
+}
+
+/**
+ * How much of a step is done, in its own unit.
+ * @param {{done: number, total: number | null, unit: string | null}} step
+ */
+export function amount({ done, total, unit }) {
+  if (!unit || (!done && !total)) return "";
+  const say = unit === "bytes" ? size : number;
+  const noun = unit === "bytes" ? "" : ` ${unit}`;
+  return total ? `${say(Math.min(done, total))} of ${say(total)}${noun}` : `${say(done)}${noun}`;
+}
+
+/** What a job's state is called, and which colour and icon it has. */
+const STATES = {
+  pending: ["Waiting", "idle", "clock"],
+  running: ["Running", "busy", "spinner"],
+  completed: ["Completed", "good", "check"],
+  failed: ["Failed", "bad", "cross"],
+  cancelled: ["Cancelled", "idle", "stop"],
+  waiting: ["Waiting for room", "idle", "clock"],
+  retrying: ["Trying again soon", "warn", "retry"],
+  cancelling: ["Cancelling", "warn", "stop"],
+  active: ["Ready", "good", "check"],
+  deleting: ["Being deleted", "warn", "spinner"],
+  deleted: ["Deleted", "idle", "stop"],
+};
+
+/** @param {{status?: string, phase?: string | null, state?: string}} record */
+export function stateOf(record) {
+  const [word, tone, icon] = STATES[record.phase ?? record.status ?? record.state ?? "pending"] ?? STATES.pending;
+  return { word, tone, icon };
+}
+
+export const isOver = (job) => ["completed", "failed", "cancelled"].includes(job.status);

@@ -1,0 +1,171 @@
+// One job, live.
+
+import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
+import { get, post } from "./api.js";
+import { amount, clock, isOver, moment, number, plural, site, size, span, stateOf } from "./format.js";
+import { live } from "./live.js";
+import { announce, Bar, Confirm, Copy, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
+import { ClonePanel } from "./clone.js";
+
+/** What a screen reader should hear between two states of a job; empty for nothing. */
+export function news(before, job) {
+  if (before?.status !== job.status) return job.status === "completed" ? "The clone is ready" : job.status === "failed" ? `The job failed: ${job.error?.message ?? job.message}` : stateOf(job).word;
+  const title = (of) => of?.steps.find((step) => step.name === of.step)?.title;
+  if (title(job) && title(before) !== title(job)) return `Now: ${title(job)}`;
+  const quarter = (of) => Math.floor((of?.progress ?? 0) / 25);
+  return quarter(before) < quarter(job) && job.progress < 100 ? `${quarter(job) * 25} percent` : "";
+}
+
+/** A job kept current, its log, and whether it exists. */
+function useJob(id) {
+  const [view, setView] = useState({ job: null, missing: false });
+  const [log, setLog] = useState([]);
+  const shown = useRef(null);
+  useEffect(() => {
+    let gone = false;
+    const take = (job) => {
+      const text = shown.current && news(shown.current, job);
+      if (text) announce(text);
+      shown.current = job;
+      if (!gone) setView({ job, missing: false });
+    };
+    const readLog = () => get(`/jobs/${id}/events`).then(({ events }) => gone || setLog((lines) => merged(lines, events)), () => {});
+    const end = live.watch({ job: id }, {
+      onSnap: ({ job }) => (take(job), readLog()),
+      onEvent: (frame) => (take(frame.event.job), setLog((lines) => merged(lines, lineOf(frame)))),
+      onError: () => gone || setView({ job: null, missing: true }),
+      poll: async () => {
+        const job = await get(`/jobs/${id}`);
+        if (job.result) delete job.result.password;
+        if (!(shown.current?.seq > job.seq)) take(job);
+      },
+    });
+    return () => ((gone = true), end());
+  }, [id]);
+  return { ...view, log };
+}
+
+/** A change as a line of the log; progress only where the step changes. */
+function lineOf({ seq, event }) {
+  const { job, type, time } = event;
+  const title = type === "progress" && job.steps.find((step) => step.name === job.step)?.title;
+  return [{ seq, type, time, message: title || job.message, step: job.step, attempt: job.attempt, progress: job.progress }];
+}
+
+function merged(lines, more) {
+  const known = new Set(lines.map((line) => line.seq));
+  const all = [...lines, ...more.filter((line) => !known.has(line.seq))].sort((a, b) => a.seq - b.seq);
+  return all.filter((line, at) => line.type !== "progress" || at === 0 || all[at - 1].step !== line.step || all[at - 1].attempt !== line.attempt);
+}
+
+const STEP_WORDS = { pending: "not begun", running: "running", done: "done", failed: "failed", skipped: "skipped" };
+const STEP_ICONS = { pending: null, running: "spinner", done: "check", failed: "cross", skipped: "stop" };
+
+function Step({ step, now }) {
+  const from = step.started_at && Date.parse(step.started_at);
+  const seconds = from && ((step.finished_at ? Date.parse(step.finished_at) : now) - from) / 1000;
+  const share = step.total ? Math.min(100, (100 * step.done) / step.total) : null;
+  return html`<li class=${`step ${step.state}`} aria-current=${step.state === "running" ? "step" : undefined}>
+    <span class="mark">${STEP_ICONS[step.state] && html`<${Icon} name=${STEP_ICONS[step.state]} />`}</span>
+    <span class="what">${step.title}<span class="visually-hidden">, ${STEP_WORDS[step.state]}</span></span>
+    <span class="amount">${amount(step)}</span>
+    <span class="took">${seconds || seconds === 0 ? (step.state === "pending" ? "" : span(seconds)) : ""}</span>
+    ${step.state === "running" && step.unit && html`<${Bar} thin value=${share} label=${step.title} text=${amount(step) || "under way"} />`}
+    ${step.message && html`<p class="note">${step.message}</p>`}
+  </li>`;
+}
+
+function Progress({ job }) {
+  const at = job.steps.findIndex((step) => step.name === job.step);
+  const where = at < 0 ? "" : `Step ${at + 1} of ${job.steps.length}, ${job.steps[at].title}, `;
+  const value = job.status === "pending" ? null : job.progress;
+  const { tone } = stateOf(job);
+  return html`<div class="overall">
+    <div class="row between"><p class="message">${job.message}</p><p class="percent">${value === null ? "" : `${Math.floor(job.progress)} %`}</p></div>
+    <${Bar} value=${value} tone=${tone} label="Progress of the job" text=${value === null ? "waiting" : `${where}${Math.round(job.progress)} percent`} />
+  </div>`;
+}
+
+function Log({ job, log }) {
+  const list = useRef(null);
+  const bottom = useRef(true);
+  const [open, setOpen] = useState(false);
+  useEffect(() => setOpen((was) => was || job.status === "failed"), [job.status]);
+  useEffect(() => {
+    if (bottom.current && list.current) list.current.scrollTop = list.current.scrollHeight;
+  }, [log, open]);
+  const scrolled = ({ target }) => (bottom.current = target.scrollHeight - target.scrollTop - target.clientHeight < 24);
+  return html`<details class="card log" open=${open} onToggle=${(event) => setOpen(event.target.open)}>
+    <summary><h2>Event log</h2><span class="count">${number(log.length)}</span></summary>
+    <ol ref=${list} role="log" aria-live="off" aria-label="Events" tabindex="0" onScroll=${scrolled}>
+      ${log.map((line) => html`<li key=${line.seq} class=${line.type}><time datetime=${line.time}>${clock(line.time)}</time>
+        <span class="kind">${line.type.replace("_", " ")}</span><span>${line.message}${line.attempt > 1 && line.type === "started" ? ` (attempt ${line.attempt})` : ""}</span></li>`)}
+    </ol>
+    <div class="row wrap">
+      <${Copy} label="Copy the command that replays this job" text=${`nats stream view CLONES --subject 'clone.*.*.${job.job_id}'`}>nats replay command<//>
+      <a class="button quiet" href=${`/jobs/${job.job_id}/story`} target="_blank" rel="noopener">Raw story<${Icon} name="open" /></a>
+    </div>
+  </details>`;
+}
+
+function Failure({ job }) {
+  if (job.status !== "failed" || !job.error) return null;
+  return html`<section class="card failure" aria-labelledby="why"><h2 id="why">${job.error.message}</h2>
+    ${job.error.hint && html`<p>${job.error.hint}</p>`}<p class="hint">Error code <code>${job.error.code}</code></p></section>`;
+}
+
+function Numbers({ result }) {
+  const rewritten = Object.values(result.rewritten ?? {}).reduce((sum, count) => sum + count, 0);
+  const facts = [[number(result.files), "files"], [size(result.bytes), "copied"], [number(result.tables), "tables"], [number(result.rows), "rows"], [number(rewritten), "addresses rewritten"], [number(result.leftovers), "left over"]];
+  return html`<section class="card" aria-labelledby="numbers"><h2 id="numbers">What was moved</h2>
+    <dl class="facts">${facts.map(([value, what]) => html`<div><dd>${value}</dd><dt>${what}</dt></div>`)}</dl>
+    ${result.notes?.length > 0 && html`<h3>Good to know</h3><ul class="notes">${result.notes.map((note) => html`<li>${note.message}${note.count ? html` <span class="count">${number(note.count)}</span>` : ""}
+      ${note.samples?.length > 0 && html`<span class="samples">${note.samples.join(", ")}</span>`}</li>`)}</ul>`}
+  </section>`;
+}
+
+function Actions({ job }) {
+  const [asking, setAsking] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const retry = () => post(`/jobs/${job.job_id}/retry`).then(() => setProblem(null), setProblem);
+  const cancel = () => post(`/jobs/${job.job_id}/cancel`).then(() => setAsking(false));
+  return html`<div class="row wrap actions">
+    ${!isOver(job) && html`<button type="button" disabled=${job.phase === "cancelling"} onClick=${() => setAsking(true)}>Cancel</button>`}
+    ${["failed", "cancelled"].includes(job.status) && html`<button type="button" class="primary" onClick=${retry}><${Icon} name="retry" />Try again</button>`}
+    <${Copy} label="Copy this clone as a CLI command" text=${`siteferry clone ${job.source_url} --username USER --watch`}>CLI command<//>
+    <${Trouble} problem=${problem} />
+    ${asking && html`<${Confirm} title="Cancel this job?" yes="Cancel the job" onYes=${cancel} onNo=${() => setAsking(false)}>What was made so far is removed, here and on the source. The site itself is not touched.<//>`}
+  </div>`;
+}
+
+const Missing = ({ id }) => html`<div class="empty"><h1>There is no such job</h1><p><code>${id}</code> is not known here.</p><p><a class="button" href="#/">To all jobs</a></p></div>`;
+
+export function JobPage({ id }) {
+  const { job, missing, log } = useJob(id);
+  const now = useNow(job && !isOver(job) ? 500 : 5000);
+  useEffect(() => {
+    document.title = job ? `${isOver(job) ? stateOf(job).word : `${Math.floor(job.progress)} %`} · ${job.name ?? site(job.source_url)} · Siteferry` : "Siteferry";
+  }, [job]);
+  if (missing) return html`<${Missing} id=${id} />`;
+  if (!job) return html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading the job</div>`;
+  const began = Date.parse(job.started_at ?? job.created_at);
+  const elapsed = ((job.finished_at ? Date.parse(job.finished_at) : now) - began) / 1000;
+  const result = job.status === "completed" && job.result;
+  return html`<article class="jobpage">
+    <p class="crumb"><a href="#/"><${Icon} name="back" />All jobs</a></p>
+    <header>
+      <div class="row between wrap"><h1>${job.name ?? site(job.source_url)}</h1><${State} of=${job} /></div>
+      <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${result ? site(result.clone_url) : "a new clone"}</span></p>
+      <div class="row between wrap meta"><p>${isOver(job) ? `took ${span(elapsed)}` : job.started_at ? `running for ${span(elapsed)}` : `waiting for ${span(elapsed)}`} · requested ${moment(job.created_at)}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}${job.priority !== "normal" ? ` · ${job.priority} priority` : ""}</p><${Freshness} at=${job.updated_at} /></div>
+    </header>
+    ${result ? html`<${ClonePanel} clone=${result} />` : html`<${Failure} job=${job} />`}
+    <div class="columns">
+      <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${isOver(job) ? "Steps" : "Progress"}</h2>
+        ${!result && html`<${Progress} job=${job} />`}
+        ${job.steps.length > 0 && html`<ol class="steps">${job.steps.map((step) => html`<${Step} key=${step.name} step=${step} now=${now} />`)}</ol>`}
+        <${Actions} job=${job} />
+      </section>
+      <div class="stack">${result && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
+    </div>
+  </article>`;
+}

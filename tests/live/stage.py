@@ -1,0 +1,117 @@
+"""The whole front of the product on one origin: Caddy, gateway, status, nats-server. Only the cloner is played."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from playwright.async_api import Browser, async_playwright
+
+from shared.bus import Bus
+from shared.vault import KeyRing
+from siteferry.embedded.servers.caddy import Caddy
+from siteferry.embedded.servers.caddy_config import edge_config
+from siteferry.embedded.servers.ports import free_port
+from siteferry.embedded.servers.process import running
+from tests.live.stack import ROOT, NatsHouse, StatusProcess, eventually, nats_house
+
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Stage:
+    """What a test of the dashboard works with."""
+
+    def __init__(self, url: str, house: NatsHouse, bus: Bus, keys: KeyRing, status_settings: dict[str, str]) -> None:
+        self.url = url
+        self.house = house
+        self.bus = bus
+        self.keys = keys
+        self._status_settings = status_settings
+        self.status = self.start_status(port=0)
+
+    def start_status(self, *, port: int) -> StatusProcess:
+        self.status = StatusProcess(self.house, port=port or int(self._status_settings["port"]), **self._more())
+        return self.status
+
+    def _more(self) -> dict[str, Any]:
+        return {name: value for name, value in self._status_settings.items() if name != "port"}
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    directory = Path(tempfile.mkdtemp(prefix="siteferry-", dir="/tmp"))
+    directory.chmod(0o711)
+    (directory / "clones").mkdir()
+    gateway_port, status_port, key_file = free_port(), free_port(), directory / "vault.key"
+    caddy = Caddy(
+        directory / "caddy",
+        lambda server: edge_config(
+            port=server.port,
+            clones_dir=directory / "clones",
+            php_socket=directory / "php.sock",
+            gateway=f"127.0.0.1:{gateway_port}",
+            status=f"127.0.0.1:{status_port}",
+            storage=server.storage,
+        ),
+    )
+    try:
+        with nats_house() as house, running(caddy):
+            keys = KeyRing.load(key_file)
+            environment = {
+                **os.environ,
+                **house.environment(),
+                "SITEFERRY_GATEWAY_PORT": str(gateway_port),
+                "SITEFERRY_VAULT_KEY_FILE": str(key_file),
+                "SITEFERRY_EDGE_URL": caddy.url,
+            }
+            gateway = subprocess.Popen([sys.executable, "-m", "services.gateway"], cwd=ROOT, env=environment)
+            async with house.bus() as bus:
+                it = Stage(caddy.url, house, bus, keys, {"port": str(status_port), "edge_url": caddy.url})
+                try:
+                    await it.status.ready()
+                    await _answers(f"http://127.0.0.1:{gateway_port}/readyz")
+                    yield it
+                finally:
+                    it.status.close()
+                    gateway.terminate()
+                    gateway.wait(10)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def _answers(url: str) -> None:
+    async with httpx2.AsyncClient(timeout=2) as client:
+
+        async def ok() -> bool:
+            try:
+                return (await client.get(url)).status_code == 200
+            except httpx2.HTTPError:
+                return False
+
+        await eventually(ok, timeout=20, what=url)
