@@ -79,10 +79,6 @@ class Store:
         """Every message about a job, oldest first."""
         return await reader.read_all(self._bus.nc, streams.STREAMS[kind_of(job_id)], story(job_id))
 
-    async def secret_exists(self, job_id: str) -> bool:
-        """Whether the login of a job is still in the vault."""
-        return await self._value(streams.VAULT, job_id) is not None
-
     async def _messages(self, job_id: str, *, start: int) -> list[tuple[int, Message]]:
         stream = streams.STREAMS[kind_of(job_id)]
         stored = await reader.read_all(self._bus.nc, stream, story(job_id), start=start)

@@ -17,8 +17,8 @@ from typing import Any
 import httpx2
 
 from shared.settings import Settings
-from siteferry.embedded.servers.ports import free_port
 from siteferry.embedded.servers.nats import Nats
+from siteferry.embedded.servers.ports import free_port
 from siteferry.embedded.servers.process import ServerProcess, start
 
 
@@ -133,3 +133,19 @@ def end(popen: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         popen.kill()
         return popen.wait()
+
+
+@contextmanager
+def running_status(gateway: Gateway) -> Iterator[subprocess.Popen[bytes]]:
+    """A real status service beside a gateway: it projects the streams into the buckets."""
+    port = free_port()
+    environment = gateway.environment | {"SITEFERRY_STATUS_PORT": str(port)}
+    with open(gateway.directory / "status.log", "ab") as log:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "services.status"], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_ready(f"http://127.0.0.1:{port}", popen)
+        yield popen
+    finally:
+        end(popen)

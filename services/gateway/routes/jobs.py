@@ -21,6 +21,7 @@ from shared import streams
 from shared.events import Cancel, Message, Retry, fold
 from shared.jobs import Job, Status
 from shared.subjects import SCHEDULES, Kind, kind_of, parse
+from shared.vault import SecretGone
 
 router = APIRouter(tags=["jobs"])
 
@@ -203,14 +204,15 @@ async def retry_job(request: Request, job_id: JobId, idempotency_key: Idempotenc
 
 
 async def _require_secret(edge: Edge, job: Job) -> None:
-    if await edge.store.secret_exists(job.job_id):
-        return
-    raise Problem(
-        409,
-        "secret_gone",
-        "The login this job was given has been forgotten, so it can not run again.",
-        hint="Submit the clone again with the credentials.",
-    )
+    try:
+        await edge.vault.get(job.job_id)
+    except SecretGone as gone:
+        raise Problem(
+            409,
+            gone.code,
+            "The login this job was given has been forgotten, so it can not run again.",
+            hint=gone.hint,
+        ) from None
 
 
 async def _tell(edge: Edge, job: Job, message: Message, msg_id: str, traceparent: str) -> Job:
