@@ -167,6 +167,17 @@ class SourceFarm:
         if self._rules.pop(name, None) and self._running:
             self.caddy.reload()
 
+    def sweep(self, name: str) -> None:
+        """Remove what an interrupted build of a site left in a farm that is kept."""
+        shutil.rmtree(self.sites_dir / name, ignore_errors=True)
+        label = name.replace("-", "_")
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW DATABASES")
+            for (database,) in cursor.fetchall():
+                if database.rpartition("_")[0] == f"src_{label}":
+                    cursor.execute(f"DROP DATABASE `{database}`")
+                    cursor.execute(f"DROP USER IF EXISTS `{database}`@localhost")
+
     def _site(self, spec: SiteSpec) -> Site:
         database = f"src_{spec.name.replace('-', '_')}_{secrets.token_hex(3)}"
         return Site(self, spec, database=database, db_password=secrets.token_hex(12))
