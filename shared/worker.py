@@ -18,8 +18,9 @@ from nats.aio.subscription import Subscription
 
 from shared.bus import Bus
 from shared.engine.context import JobContext
+from shared.engine.held import Shop
 from shared.engine.lanes import Aging, Puller
-from shared.engine.run import JobRun, Shop
+from shared.engine.run import JobRun
 from shared.engine.settings import EngineSettings, Limits
 from shared.engine.steps import StepSpec, Workflow
 from shared.engine.token import Draining, StopToken

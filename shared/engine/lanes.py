@@ -89,7 +89,7 @@ class Puller:
         self._parked.clear()
         if self._subscription is not None:
             subscription, self._subscription = self._subscription, None
-            await subscription.unsubscribe()
+            await subscription.drain()  # type: ignore[no-untyped-call] # what is on its way still arrives
         for _, message in self.collect():
             await message.nak()
 

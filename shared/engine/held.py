@@ -1,0 +1,167 @@
+"""A job in the hands of this worker: its lease, its memory, and what may be said about it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.bus import Bus
+from shared.engine.attempt import Attempt
+from shared.engine.checkpoint import Checkpoint, CheckpointStore
+from shared.engine.context import JobContext
+from shared.engine.lease import Lease, leases
+from shared.engine.limits import Permits
+from shared.engine.settings import EngineSettings
+from shared.engine.steps import Workflow
+from shared.engine.token import StopToken
+from shared.errors import Cancelled, JobError, LeaseLost, Temporary
+from shared.events import CloneRequested, JobEvent, now
+from shared.jobs import ErrorInfo, Job
+from shared.log import get
+from shared.subjects import EventType, Kind, Lane
+from shared.vault import Vault
+
+log = get(__name__)
+
+HISTORY = 50
+"""Failed attempts remembered."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What all jobs of a worker share."""
+
+    bus: Bus
+    vault: Vault
+    workflow: Workflow
+    settings: EngineSettings
+    owner: str
+    alive: Callable[[], None]
+    """Called whenever a heartbeat got through."""
+
+
+class Unexpected(Temporary):
+    """Something unexpected went wrong."""
+
+    code = "internal_error"
+
+
+class Held:
+    """One job. Nothing here may be used before `lease` is taken; `command` and `known` are set right after."""
+
+    command: CloneRequested
+    known: Checkpoint
+
+    def __init__(self, shop: Shop, kind: Kind, lane: Lane, job_id: str) -> None:
+        self.shop = shop
+        self.job_id = job_id
+        self.about: dict[str, Any] = {"job_id": job_id, "kind": kind, "lane": lane}
+        """The fields every message about this job begins with."""
+        self.token = StopToken()
+        self.lease = Lease(leases(shop.bus), job_id, shop.owner, shop.settings.lease_ttl, self.token)
+        self.store = CheckpointStore(shop.bus, job_id, self.check_lease)
+        self.leased = False
+        self.known = Checkpoint()
+        self.attempt: Attempt | None = None
+        self._permits: Permits | None = None
+
+    @property
+    def settings(self) -> EngineSettings:
+        return self.shop.settings
+
+    @property
+    def permits(self) -> Permits:
+        """The job's permits; made when first asked for."""
+        if self._permits is None:
+            limits, ttl = self.settings.limits, self.settings.lease_ttl
+            self._permits = Permits(self.shop.bus, self.command, limits, ttl=ttl, since=self.known.since)
+        return self._permits
+
+    def check_lease(self) -> None:
+        """Raise LeaseLost when the job is not ours any more."""
+        if self.token.reason is LeaseLost:
+            raise LeaseLost
+
+    def stop(self, reason: type[JobError]) -> None:
+        """Make the job stop: it was cancelled, its lease is lost, or the worker drains."""
+        if reason is Cancelled and self.known.ending is not None:
+            return  # too late: it has ended, what is left is removal and telling
+        self.token.stop(reason)
+        if self.attempt is not None:
+            self.attempt.stop(reason)
+
+    def prepare(self) -> Attempt:
+        """The steps, ready to run or to be undone."""
+        shop = self.shop
+        context = JobContext(
+            command=self.command,
+            checkpoint=self.known,
+            store=self.store,
+            token=self.token,
+            bus=shop.bus,
+            vault=shop.vault,
+        )
+        self.attempt = Attempt(shop.workflow, context, self.known, shop.settings)
+        return self.attempt
+
+    async def take_over(self) -> None:
+        """From here on older workers can not write the checkpoint, and their events are not believed."""
+        known = self.known
+        known.fence = self.lease.fence = max(self.lease.fence, known.fence + 1)
+        self.lease.attempt = known.attempt
+        known.started_at = known.started_at or now()
+        await self.store.write(known)
+
+    async def renew(self) -> None:
+        """Keep lease and permits. Raises LeaseLost."""
+        if self.leased:
+            await self.lease.renew()
+            if self._permits is not None:
+                await self._permits.renew()
+
+    async def let_go(self) -> None:
+        """Release lease and permits, as far as they are still ours, so that nobody waits for them."""
+        if self._permits is not None:
+            await self._permits.release()
+        if self.leased:
+            self.leased = False
+            await self.lease.release()
+
+    async def publish(self, event: EventType, job: Job, *, msg_id: str) -> int:
+        """Store an event once, and return its sequence. Raises LeaseLost, or nats errors when NATS stays away."""
+        self.check_lease()
+        ack = await self.shop.bus.publish(JobEvent(**self.about, type=event, job=job), msg_id=msg_id)
+        return ack.seq
+
+    # --- errors, as they may be told
+
+    def remember(self, error: ErrorInfo) -> None:
+        """Add a failure to the job's history."""
+        failure = {
+            "attempt": self.known.attempt,
+            "step": self.attempt.failed_in if self.attempt else "",
+            "code": error.code,
+            "message": error.message,
+            "time": now().isoformat(timespec="seconds"),
+        }
+        self.known.history = [*self.known.history, failure][-HISTORY:]
+
+    def explain(self, error: JobError) -> ErrorInfo:
+        """The error for a person, without any secret of the job."""
+        details = json.loads(self._scrub(json.dumps(error.details, default=str)))
+        return ErrorInfo(code=error.code, message=self._scrub(error.message), hint=error.hint, details=details)
+
+    def unexpected(self, error: Exception) -> Temporary:
+        """An error nobody foresaw: told with an id under which the log has the traceback, not with its own text."""
+        incident = f"{int(time.time()):x}-{secrets.token_hex(3)}"
+        trace = self._scrub("".join(traceback.format_exception(error)))
+        log.error("unexpected error", job=self.job_id, incident=incident, exception=trace)
+        return Unexpected(hint=f"The log says more under {incident}.", incident=incident)
+
+    def _scrub(self, text: str) -> str:
+        return self.attempt.context.scrub(text) if self.attempt else text
