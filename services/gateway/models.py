@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from services.gateway import domain
 from shared.events import CloneOptions
@@ -16,13 +16,14 @@ TTL_DEFAULT, TTL_MIN, TTL_MAX = 1440, 5, domain.TTL_MAX_MINUTES
 EXAMPLE_ID = "clone-0k3v9x2m7c1p5t8w"
 
 TtlMinutes = Annotated[int, Field(ge=TTL_MIN, le=TTL_MAX, description="Minutes the clone lives.")]
-Name = Annotated[str, Field(min_length=1, max_length=120, description="A name for people.")]
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+Name = Annotated[Text, Field(min_length=1, max_length=120, description="A name for people.")]
 
 
 class Body(BaseModel):
     """Base of what clients send. Errors never show the input: it may hold a password."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class CloneRequest(Body):
@@ -43,8 +44,8 @@ class CloneRequest(Body):
         }
     )
 
-    source_url: str = Field(max_length=2048, description="Address of the WordPress site, with http:// or https://.")
-    username: str | None = Field(None, min_length=1, max_length=200, description="An administrator of the site.")
+    source_url: Text = Field(max_length=2048, description="Address of the WordPress site, with http:// or https://.")
+    username: Text | None = Field(None, min_length=1, max_length=200, description="An administrator of the site.")
     password: SecretStr | None = Field(
         None, min_length=1, max_length=4096, description="That administrator's password."
     )
@@ -60,12 +61,6 @@ class CloneRequest(Body):
     @classmethod
     def _site(cls, value: str) -> str:
         return domain.normalise_source(value)
-
-    @field_validator("password", mode="before")
-    @classmethod
-    def _as_typed(cls, value: Any) -> Any:
-        # a password may begin or end with a space: wrapped, it escapes str_strip_whitespace
-        return SecretStr(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one_way_in(self) -> CloneRequest:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, Response
 
 from services.gateway.docs_page import STYLE, render
+from services.gateway.models import CloneRequest
 
 router = APIRouter(include_in_schema=False)
 
@@ -42,7 +43,10 @@ def _complete(document: dict[str, Any], problem: type[BaseModel]) -> None:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas[problem.__name__] = problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    for model in (problem, CloneRequest):  # those no route declares
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
     components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
     # {}: on one's own machine no key is needed
     document["security"] = [{"apiKey": []}, {}]
