@@ -23,10 +23,10 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def problem(*statuses: int, also: Responses | None = None) -> Responses:
-    """OpenAPI entries of the problems a route may answer with, on top of 401 and 503; `also` has its other answers."""
+    """OpenAPI entries of the problems a route may answer with, on top of 401, 422 and 503; `also` has its other answers."""
     schema = {"$ref": f"#/components/schemas/{ProblemAnswer.__name__}"}
     known: Responses = {
         status: {"description": TEXT[status], "content": {CONTENT_TYPE: {"schema": schema}}}
-        for status in sorted({401, 503, *statuses})
+        for status in sorted({401, 422, 503, *statuses})
     }
     return {**(also or {}), **known}

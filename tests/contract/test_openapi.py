@@ -1,0 +1,118 @@
+"""The OpenAPI document: valid, complete, stable names, and examples the models really take."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.openapi.models import OpenAPI
+from pydantic import BaseModel
+
+from services.gateway import models
+from services.gateway.app import create_app
+from services.gateway.docs_page import render
+from services.gateway.settings import GatewaySettings
+from services.gateway.views import job_answer
+from shared.jobs import Job
+from shared.subjects import EventType
+from shared.vault import KeyRing
+from tests.contract.event_examples import JOB, examples
+
+OPERATIONS = {
+    "requestClone": ("post", "/clone"),
+    "listJobs": ("get", "/jobs"),
+    "getJob": ("get", "/jobs/{job_id}"),
+    "getJobStory": ("get", "/jobs/{job_id}/story"),
+    "cancelJob": ("post", "/jobs/{job_id}/cancel"),
+    "retryJob": ("post", "/jobs/{job_id}/retry"),
+    "listClones": ("get", "/clones"),
+    "getClone": ("get", "/clones/{clone_id}"),
+    "deleteClone": ("delete", "/clones/{clone_id}"),
+    "extendClone": ("patch", "/clones/{clone_id}"),
+    "listCloneMail": ("get", "/clones/{clone_id}/mail"),
+    "getCloneMail": ("get", "/clones/{clone_id}/mail/{mail_id}"),
+    "downloadConnector": ("get", "/connector.zip"),
+    "livez": ("get", "/livez"),
+    "readyz": ("get", "/readyz"),
+    "metrics": ("get", "/metrics"),
+}
+"""Generated clients are built on these names: never rename one."""
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return create_app(GatewaySettings()).openapi()
+
+
+def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    assert OpenAPI.model_validate(document).openapi.startswith("3.1")
+    json.dumps(document)
+
+
+def test_operations_keep_their_names(document: dict[str, Any]) -> None:
+    found = {
+        operation["operationId"]: (method, path)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+    assert found.items() >= OPERATIONS.items()
+    tags = {tag["name"] for tag in document["tags"]}
+    for item in document["paths"].values():
+        for operation in item.values():
+            assert set(operation["tags"]) <= tags
+            assert operation["summary"]
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    def references(node: object) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return own + [found for value in node.values() for found in references(value)]
+        return [found for item in node for found in references(item)] if isinstance(node, list) else []
+
+    wanted = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
+    assert wanted <= set(document["components"]["schemas"])
+
+
+def test_every_call_about_jobs_documents_its_problems(document: dict[str, Any]) -> None:
+    for name, (method, path) in OPERATIONS.items():
+        if path.startswith(("/clone", "/jobs")):
+            responses = document["paths"][path][method]["responses"]
+            assert {"401", "503"} <= set(responses), name
+            for status, response in responses.items():
+                if status[0] in "45":
+                    assert list(response["content"]) == ["application/problem+json"], (name, status)
+
+
+def test_examples_are_what_the_models_take(document: dict[str, Any]) -> None:
+    checked = 0
+    for name, schema in document["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            model: type[BaseModel] = getattr(models, name)
+            model.model_validate_json(json.dumps(example))
+            checked += 1
+    assert checked >= 5
+
+
+def test_answers_about_jobs_are_what_is_documented() -> None:
+    keys = KeyRing([b"k" * 32])
+    completed = examples()[EventType.COMPLETED].job.model_copy(deep=True)  # type: ignore[attr-defined]
+    assert isinstance(completed, Job)
+    assert completed.result
+    completed.result.sealed_password = keys.seal("geheim", purpose=JOB)
+    told = json.loads(job_answer(completed, None, keys).model_dump_json())
+    answer = models.JobAnswer.model_validate(told)
+    assert set(told) == set(models.JobAnswer.model_fields)
+    assert answer.result
+    assert answer.result.password == "geheim"
+    assert set(told["result"]) == set(models.Result.model_fields)
+
+
+def test_page_shows_every_operation_and_shape(document: dict[str, Any]) -> None:
+    page = render(document)
+    for name in OPERATIONS:
+        assert f'id="{name}"' in page
+    for name in document["components"]["schemas"]:
+        assert f'id="shape-{name}"' in page
+    assert "<script" not in page
