@@ -41,7 +41,7 @@ if (isset($_SERVER['REQUEST_METHOD']) && $_SERVER['REQUEST_METHOD'] === 'POST') 
 register_activation_hook(__FILE__, array('Siteferry\\Connector\\Key', 'ensure'));
 
 if (is_admin() || (defined('DOING_CRON') && DOING_CRON)) {
-	add_action('init', array('Siteferry\\Connector\\Removal', 'when_expired'));
+	add_action('shutdown', array('Siteferry\\Connector\\Removal', 'when_expired')); // last: the other hooks need their files
 	add_action('admin_menu', array('Siteferry\\Connector\\Admin', 'menu'));
 	add_action('admin_post_siteferry_key', array('Siteferry\\Connector\\Admin', 'regenerate'));
 }

@@ -73,8 +73,10 @@ final class Entry {
 			throw new Fault('no_key', 'The connector has no key yet: activate it once more.', 403);
 		}
 		if ($key['expires'] > 0 && $key['expires'] < time()) {
+			$fault = new Fault('expired', 'The connector has reached its end and removed itself.', 410);
+			class_exists(Reply::class); // both are needed after their files are gone
 			Removal::now();
-			throw new Fault('expired', 'The connector has reached its end and removed itself.', 410);
+			throw $fault;
 		}
 		return $key['key'];
 	}
@@ -101,6 +103,9 @@ final class Entry {
 		$error = error_get_last();
 		$fatal = E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR | E_PARSE;
 		if (self::$reply !== null && is_array($error) && ($error['type'] & $fatal)) {
+			if (!headers_sent()) {
+				http_response_code(200); // PHP has set 500, and some servers put a page of their own over that
+			}
 			self::$reply->fault('php_fatal', self::describe($error['message'], $error['file'], $error['line']));
 		}
 	}

@@ -13,7 +13,6 @@ defined('ABSPATH') || exit;
 final class Rows {
 
 	const BLOCK = 1048576;
-	const PAGE  = 10000;
 
 	/** @var array<int, array<string, mixed>> */
 	private $tables = array();
@@ -30,6 +29,9 @@ final class Rows {
 	/** @var int */
 	private $big_cell;
 
+	/** @var int bytes of a big cell fetched at once: the server reads the whole cell for every piece */
+	private $piece;
+
 	/** @var Connection */
 	private $db;
 
@@ -45,6 +47,9 @@ final class Rows {
 		$this->reply    = $reply;
 		$this->cursor   = isset($params['cursor']) ? (array) $params['cursor'] : null;
 		$this->big_cell = min(4 * 1048576, max(65536, isset($params['big_cell']) ? (int) $params['big_cell'] : 1048576));
+		$limit          = Site::ini_bytes('memory_limit');
+		$room           = $limit > 0 ? $limit - memory_get_usage(true) : 64 * 1048576;
+		$this->piece    = (int) max(262144, min(4 * 1048576, $room / 12));
 		foreach (isset($params['tables']) ? (array) $params['tables'] : array() as $table) {
 			if (!is_array($table) || !isset($table['name'])) {
 				throw new Fault('bad_params', 'Every table needs a name.');
@@ -222,10 +227,10 @@ final class Rows {
 				$this->piece($value === null ? '\\N' : $this->escaped($value), $i === $last ? "\n" : "\t", $i === $last);
 				continue;
 			}
-			for ($at = 1; $at <= $size; $at += $this->big_cell) {
-				$piece = $this->second->rows($query->cell_sql($row, $i, array($at, $this->big_cell)), false);
-				$ends  = $at + $this->big_cell > $size;
-				if (!$piece || strlen((string) $piece[0][0]) !== min($this->big_cell, $size - $at + 1)) {
+			for ($at = 1; $at <= $size; $at += $this->piece) {
+				$piece = $this->second->rows($query->cell_sql($row, $i, array($at, $this->piece)), false);
+				$ends  = $at + $this->piece > $size;
+				if (!$piece || strlen((string) $piece[0][0]) !== min($this->piece, $size - $at + 1)) {
 					throw new Fault('row_changed', 'A large row of ' . $query->name . ' changed while it was read.');
 				}
 				$this->piece($this->escaped((string) $piece[0][0]), $ends ? ($i === $last ? "\n" : "\t") : '', $ends && $i === $last);

@@ -55,10 +55,10 @@ final class Site {
 				'extensions'   => get_loaded_extensions(),
 			),
 			'limits'              => array(
-				'memory_limit'        => self::bytes('memory_limit'),
+				'memory_limit'        => self::ini_bytes('memory_limit'),
 				'max_execution_time'  => (int) ini_get('max_execution_time'),
-				'post_max_size'       => self::bytes('post_max_size'),
-				'upload_max_filesize' => self::bytes('upload_max_filesize'),
+				'post_max_size'       => self::ini_bytes('post_max_size'),
+				'upload_max_filesize' => self::ini_bytes('upload_max_filesize'),
 				'open_basedir'        => (string) ini_get('open_basedir'),
 				'can_set_time_limit'  => function_exists('set_time_limit'),
 			),
@@ -260,7 +260,7 @@ final class Site {
 	}
 
 	/** An ini size in bytes; -1 = unlimited. */
-	private static function bytes(string $name): int {
+	public static function ini_bytes(string $name): int {
 		$value = trim((string) ini_get($name));
 		$units = array('k' => 1024, 'm' => 1048576, 'g' => 1073741824);
 		$unit  = strtolower(substr($value, -1));
