@@ -22,6 +22,7 @@ from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
+SWEEP_SECONDS = 300
 SERVICES = ("gateway", "cloner", "restorer", "status")
 
 
@@ -79,9 +80,11 @@ async def _run(state: Path, options: Options) -> None:
         supervisor = Supervisor(house.stages(), log, backoff=Backoff())
         supervisor.on_change = lambda: house.write_run_file(supervisor.pids)
         async with stop_by_signals(supervisor):
+            sweeper = asyncio.create_task(house.sweep())
             try:
                 await supervisor.run(lambda: log.say(house.banner()))
             finally:
+                sweeper.cancel()
                 with suppress(FileNotFoundError):
                     (state / RUN).unlink()
         log.say("stopped; `siteferry up` continues where this ended")
@@ -165,6 +168,12 @@ class House:
             mariadb_socket=str(self.mariadb.socket),
             pids=pids,
         ).write(self.state)
+
+    async def sweep(self) -> None:
+        """From time to time remove what deleted clones leave in PHP's code cache."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.to_thread(self.php.forget_code, self.clones)
 
     def banner(self) -> str:
         """What people want to know once everything runs."""

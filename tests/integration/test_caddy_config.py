@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import os
 import shutil
 import socket
 import threading
@@ -44,8 +45,8 @@ GUARD = Path(__file__).parents[2] / "services" / "cloner" / "guard"
 class Edge:
     """The edge with two clones behind it; `run` executes PHP inside one of them."""
 
-    def __init__(self, home: Path, caddy: Caddy) -> None:
-        self.home, self.caddy = home, caddy
+    def __init__(self, home: Path, caddy: Caddy, php: PhpFpm) -> None:
+        self.home, self.caddy, self.php = home, caddy, php
         self.http = client()
 
     def get(self, host: str, path: str = "/", **more: Any) -> httpx2.Response:
@@ -82,7 +83,7 @@ def edge() -> Iterator[Edge]:
             ),
         )
         stack.enter_context(running(caddy))
-        edge = Edge(home, caddy)
+        edge = Edge(home, caddy, php)
         stack.callback(edge.http.close)
         yield edge
 
@@ -193,6 +194,28 @@ def test_paths_do_not_climb_out_of_the_clone(edge: Edge) -> None:
         assert b"SECRET" not in answer, path
 
 
+def cached(edge: Edge, script: Path) -> bool:
+    """Whether PHP keeps the compiled code of a script."""
+    return any(str(path).endswith(f"{script}.bin") for path in edge.php.code_cache.rglob("*.bin"))
+
+
+def test_the_code_of_deleted_clones_is_forgotten(edge: Edge) -> None:
+    gone = "clone-" + "4" * 16
+    make_clone(edge.home / "clones" / gone)
+    for clone in (gone, ONE):
+        os.utime(edge.home / "clones" / clone / "site" / "index.php", (1_700_000_000, 1_700_000_000))
+        assert edge.get(clone).status_code == 200
+        assert code_of(edge, clone)
+    shutil.rmtree(edge.home / "clones" / gone)
+    edge.php.forget_code(edge.home / "clones")
+    assert not code_of(edge, gone)
+    assert code_of(edge, ONE)
+
+
+def code_of(edge: Edge, clone: str) -> list[Path]:
+    return [path for path in edge.php.code_cache.rglob("*.bin") if clone in path.parts]
+
+
 READ_OTHER = "return @file_get_contents('{path}');"
 
 
@@ -200,11 +223,15 @@ def test_one_clone_can_not_read_another(edge: Edge) -> None:
     for clone, other in ((ONE, TWO), (TWO, ONE), (ONE, TWO)):  # there and back with the same worker
         theirs = edge.home / "clones" / other / "wp-config.php"
         own = edge.home / "clones" / clone / "wp-config.php"
-        # Once its owner has run it, it is in the shared opcode cache.
-        assert edge.run(other, f"include '{theirs}'; return SECRET_OF;") == other
+        # Run by its owner, so that its code is cached. PHP caches no file that is younger than two seconds.
+        os.utime(theirs, (1_700_000_000, 1_700_000_000))
+        assert edge.run(other, f"include_once '{theirs}'; return SECRET_OF;") == other
+        assert cached(edge, theirs), "this test would show nothing"
         assert edge.run(clone, f"return file_get_contents('{own}');").endswith(f"'{clone}';")
         assert edge.run(clone, READ_OTHER.format(path=theirs)) is False
-        assert edge.run(clone, f"return [@include '{theirs}', defined('SECRET_OF')];") == [False, False]
+        for how in ("include", "include_once", "require", "require_once"):
+            attempt = f"try {{ @{how} '{theirs}'; }} catch (Throwable $e) {{}} return defined('SECRET_OF');"
+            assert edge.run(clone, attempt) is False, how
         assert edge.run(clone, f"return @scandir('{edge.home}/clones/{other}');") is False
         assert edge.run(clone, READ_OTHER.format(path="/etc/passwd")) is False
 
@@ -237,7 +264,11 @@ def test_uploads_arrive_in_the_clones_own_directory(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["exec", "shell_exec", "system", "passthru", "proc_open", "popen", "fsockopen", "stream_socket_client"]
+    "function",
+    [
+        *("exec", "shell_exec", "system", "passthru", "proc_open", "popen", "dl", "symlink", "posix_kill"),
+        *("fsockopen", "stream_socket_client", "stream_socket_server", "socket_create", "ftp_connect"),
+    ],
 )
 def test_programs_and_sockets_are_out_of_reach(edge: Edge, function: str) -> None:
     assert edge.run(ONE, f"return function_exists('{function}');") is False
@@ -249,6 +280,23 @@ def test_no_way_around_the_settings(edge: Edge) -> None:
     assert edge.run(ONE, "return [ini_get('open_basedir')];") == [f"{edge.home}/clones/{ONE}/"]
     assert edge.run(ONE, "return @opcache_get_status();") is False
     assert edge.run(ONE, "return ini_get('allow_url_fopen');") == "0"
+
+
+def test_other_ways_to_read_files_end_at_the_same_wall(edge: Edge) -> None:
+    secret = edge.home / "clones" / TWO / "wp-config.php"
+    assert (
+        edge.run(ONE, "try { FFI::cdef('int getpid(void);'); return 'in'; } catch (Throwable $e) { return 'out'; }")
+        == "out"
+    )
+    curl = f"$c = curl_init('file://{secret}'); curl_setopt($c, CURLOPT_RETURNTRANSFER, true); return @curl_exec($c);"
+    assert edge.run(ONE, curl) is False
+    assert edge.run(ONE, f"return @copy('{secret}', __DIR__ . '/copy');") is False
+    assert edge.run(ONE, f"return count(glob('{secret.parent}/*') ?: []);") == 0
+    assert (
+        edge.run(ONE, f"try {{ new SplFileObject('{secret}'); return 'in'; }} catch (Throwable $e) {{ return 'out'; }}")
+        == "out"
+    )
+    assert edge.run(ONE, f"return @highlight_file('{secret}', true);") is False
 
 
 def test_curl_behind_wordpress_back_reaches_nothing(edge: Edge) -> None:
@@ -399,7 +447,7 @@ def farm_edge() -> Iterator[Edge]:
             lambda c: farm_config(port=c.port, sites_dir=home / "sites", php_socket=php.socket, sites=sites),
         )
         stack.enter_context(running(caddy))
-        edge = Edge(home, caddy)
+        edge = Edge(home, caddy, php)
         stack.callback(edge.http.close)
         yield edge
 

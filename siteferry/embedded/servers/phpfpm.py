@@ -7,6 +7,7 @@ PHP_ADMIN_VALUE, written by Caddy (`caddy_config`); what is the same for all is 
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,8 @@ BINARIES = ("php-fpm8.[0-9]*", "php-fpm7.4", "php-fpm")
 NO_PROGRAMS_NO_SOCKETS = (
     "exec,passthru,shell_exec,system,proc_open,popen,pcntl_exec,pcntl_fork,pcntl_alarm,pcntl_signal,pcntl_waitpid,"
     "fsockopen,pfsockopen,stream_socket_client,stream_socket_server,stream_socket_pair,socket_create,socket_connect,"
-    "socket_create_listen,dl,putenv,link,symlink"
+    "socket_create_listen,ftp_connect,ftp_ssl_connect,ldap_connect,imap_open,ssh2_connect,"
+    "dl,putenv,link,symlink,posix_kill,posix_setpgid,posix_setsid"
 )
 """Functions a clone has no business with. The clone's guard filters WordPress's own HTTP; this is the floor."""
 
@@ -121,6 +123,23 @@ class PhpFpm(Server):
         require_traversable(self.directory, self.site_account)
         prepare_socket_directory(self.socket)
         write_file(self.config_file, self._config(), mode=0o600)
+        shutil.rmtree(self.code_cache, ignore_errors=True)
+        make_directory(self.code_cache, mode=0o700, owner=self.site_account)
+
+    @property
+    def code_cache(self) -> Path:
+        """Compiled code of hardened sites, on disk and out of the sites' reach, made anew at every start.
+
+        PHP's shared-memory cache is no place for sites that must not see each other: `include` takes from it what
+        `open_basedir` forbids. From disk it takes only what it could open.
+        """
+        return self.directory / "opcache"
+
+    def forget_code(self, sites: Path) -> None:
+        """Remove the compiled code of sites below `sites` that exist no more."""
+        for folder in self.code_cache.glob(f"*/{str(sites).lstrip('/')}/*"):
+            if not (sites / folder.name).exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _config(self) -> str:
         values = {**COMMON_VALUES, **(HARDENED_VALUES if self.hardened else {}), **self.admin_values}
@@ -135,7 +154,8 @@ class PhpFpm(Server):
         )
 
     def argv(self) -> list[str]:
-        startup = [argument for name, value in STARTUP.items() for argument in ("-d", f"{name}={value}")]
+        cache = {"opcache.file_cache_only": "1", "opcache.file_cache": str(self.code_cache)} if self.hardened else {}
+        startup = [argument for name, value in {**STARTUP, **cache}.items() for argument in ("-d", f"{name}={value}")]
         program = find_binary(*BINARIES, hint=HINT)
         return [program, "--nodaemonize", "--force-stderr", "--fpm-config", str(self.config_file), *startup]
 
