@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from .mapping import BaseUrl, PathMapping, Route, UrlMapping, clean_paths, routes
 from .report import Kind, Reason
@@ -264,22 +265,16 @@ class Matcher:
         """Whether anything of ours can be in lower-cased text."""
         return any(anchor.needle in lowered for anchor in self.anchors)
 
-    def candidates(self, lowered: bytes, offset: int = 0, start: int = 0, end: int | None = None) -> list[Candidate]:
-        """Candidates that begin in lowered[start:end], in order, their positions moved by `offset`."""
-        stop = len(lowered) if end is None else end
+    def candidates(self, lowered: bytes, offset: int = 0) -> list[Candidate]:
+        """Candidates in lower-cased text, in order, their positions moved by `offset`."""
         found: list[Candidate] = []
         used = 0
         for anchor in self.anchors:
-            if anchor.needle not in lowered:
-                continue
-            used += 1
-            found += [
-                (match.start() + offset, anchor)
-                for match in anchor.pattern.finditer(lowered, start)
-                if match.start() < stop
-            ]
+            if anchor.needle in lowered:
+                found += [(match.start() + offset, anchor) for match in anchor.pattern.finditer(lowered)]
+                used += 1
         if used > 1:
-            found.sort(key=lambda candidate: candidate[0])
+            found.sort(key=itemgetter(0))
         return found
 
 
@@ -299,33 +294,36 @@ class Cursor:
     def __init__(self, matcher: Matcher, data: bytes) -> None:
         self._matcher = matcher
         self._data = data
-        self._blocks = self._read()
-        self._found: list[Candidate] = []
         self._index = 0
-        self._next_block()
+        self._read_to = BLOCK
+        if len(data) <= BLOCK:
+            self._found = matcher.candidates(data.lower())
+        else:
+            self._found = self._block(0)
+            self._more()
 
-    def _read(self) -> Iterator[list[Candidate]]:
-        overlap = self._matcher.overlap
-        for begin in range(0, len(self._data), BLOCK):
-            before = min(begin, overlap)
-            lowered = self._data[begin - before : begin + BLOCK + overlap].lower()
-            found = self._matcher.candidates(lowered, begin - before, before, before + BLOCK)
-            if found:
-                yield found
+    def _block(self, begin: int) -> list[Candidate]:
+        """The candidates that begin in one block; its neighbours are searched along, for what stands around them."""
+        first = max(0, begin - self._matcher.overlap)
+        lowered = self._data[first : begin + BLOCK + self._matcher.overlap].lower()
+        end = begin + BLOCK
+        return [found for found in self._matcher.candidates(lowered, first) if begin <= found[0] < end]
 
-    def _next_block(self) -> None:
-        self._found, self._index = next(self._blocks, []), 0
+    def _more(self) -> None:
+        while self._index == len(self._found) and self._read_to < len(self._data):
+            self._found, self._index = self._block(self._read_to), 0
+            self._read_to += BLOCK
 
     def peek(self) -> int:
         """Position of the next candidate; the length of the data and more when there is none."""
-        return self._found[self._index][0] if self._found else len(self._data) + 1
+        return self._found[self._index][0] if self._index < len(self._found) else len(self._data) + 1
 
     def take(self) -> Candidate:
         """The next candidate; call only after `peek` found one."""
         candidate = self._found[self._index]
         self._index += 1
         if self._index == len(self._found):
-            self._next_block()
+            self._more()
         return candidate
 
     def seek(self, position: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -93,7 +93,7 @@ class RewriteReport:
         """The counts of one column, to be added to."""
         return self.columns.setdefault((table, name), ColumnReport())
 
-    def note(self, place: Place, kinds: Iterable[str], left: Iterable[str], *, changed: bool) -> None:
+    def note(self, place: Place, kinds: Mapping[str, int], left: Iterable[str], *, changed: bool) -> None:
         """Counts one value that held a candidate."""
         counts = self.column(place.table, place.column)
         counts.matched += 1

@@ -13,15 +13,14 @@ from .mapping import PathMapping, UrlMapping
 from .matcher import Candidate, Cursor, Matcher
 from .report import Place, RewriteReport, Tally
 from .spelling import RAW_LIMIT, TSV_LIMIT
-from .tsv import escape, unescape
+from .tsv import Fields, escape, unescape
 from .value import ValueRewriter
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 21
 _HEAD = re.compile(rb'(?:[ \x0b\t\r\n\0]|\\[tnr0])*+(?:s:[0-9]{1,10}:"|a:[0-9]{1,10}:\{|[OCE]:[0-9]{1,10}:")')
 _SERIALIZED_HEADS = frozenset(b"saOCE \x0b\\\r\0")
 _FRAGMENT_NEEDLES = tuple(b":" + b"\\" * (2 * depth) + b'"' for depth in (1, 3, 7, 15, 31))
 _ROW_KEY = re.compile(rb"([0-9A-Za-z_-]{1,64})\t")
-_LARGE = 1 << 22
 
 
 class Mode(StrEnum):
@@ -85,15 +84,7 @@ class Rewriter:
         `columns` are kept.
         """
         self.report.rows[table] += chunk.count(b"\n")
-        out: list[bytes] = []
-        start = 0
-        while start < len(chunk):
-            stop = len(chunk)
-            if stop - start > _BLOCK:
-                stop = chunk.rfind(b"\n", start, start + _BLOCK) + 1 or chunk.find(b"\n", start + _BLOCK) + 1 or stop
-            block = chunk if stop - start == len(chunk) else chunk[start:stop]
-            out.append(_Block(self, block, columns, table).run())
-            start = stop
+        out = [_Block(self, block, columns, table).run() for block in _blocks(chunk)]
         return out[0] if len(out) == 1 else b"".join(out)
 
     def leftovers(self, value: bytes) -> list[Leftover]:
@@ -105,18 +96,42 @@ class Rewriter:
     ) -> dict[tuple[str, str], int]:
         """Leftovers in rows, per (table, column), in REWRITE columns only; columns without any are not listed."""
         counts: dict[tuple[str, str], int] = {}
-        for line in chunk.split(b"\n"):
-            if not line or not self._may_leave(line):
-                continue
-            for cell, column in zip(line.split(b"\t"), columns, strict=False):
-                if column.mode is Mode.REWRITE and cell != b"\\N":
-                    found = len(scan(self._raw, unescape(cell)))
+        for block in _blocks(chunk):
+            fields, done = Fields(block), -1
+            for at in self._suspects(block):
+                if at >= fields.end:
+                    fields.move(at)
+                if fields.start == done or fields.index >= len(columns):
+                    continue
+                done, column = fields.start, columns[fields.index]
+                if column.mode is Mode.REWRITE:
+                    found = len(scan(self._raw, unescape(block[fields.start : fields.end])))
                     if found:
                         counts[table, column.name] = counts.get((table, column.name), 0) + found
         return counts
 
-    def _may_leave(self, data: bytes) -> bool:
-        return self.may_match(data) or any(needle in data for needle in self._raw.base64_needles)
+    def _suspects(self, block: bytes) -> list[int]:
+        """Positions, in order, at which a leftover may begin or lie."""
+        found = [at for at, _ in self._escaped.candidates(block.lower())]
+        for needle in self._raw.base64_needles:
+            at = block.find(needle)
+            while at >= 0:
+                found.append(at)
+                at = block.find(needle, at + len(needle))
+        found.sort()
+        return found
+
+
+def _blocks(chunk: bytes) -> Iterator[bytes]:
+    """The chunk in pieces of whole lines, small enough for everything found in one to be held at a time."""
+    if len(chunk) <= _BLOCK:
+        yield chunk
+        return
+    start = 0
+    while start < len(chunk):
+        stop = chunk.rfind(b"\n", start, start + _BLOCK) + 1 or chunk.find(b"\n", start + _BLOCK) + 1 or len(chunk)
+        yield chunk[start:stop]
+        start = stop
 
 
 class _Block:
@@ -133,64 +148,57 @@ class _Block:
 
     def _candidates(self) -> Iterator[Candidate]:
         matcher = self._owner._escaped
-        if len(self._data) <= _LARGE:
-            lowered = self._data.lower()
-            yield from matcher.candidates(lowered)
+        if len(self._data) <= 2 * _BLOCK:
+            yield from matcher.candidates(self._data.lower())
             return
         cursor = Cursor(matcher, self._data)
         while cursor.peek() < len(self._data):
             yield cursor.take()
 
     def run(self) -> bytes:
-        data, width = self._data, len(self._columns)
-        keep = [column.mode is not Mode.REWRITE for column in self._columns]
+        fields = Fields(self._data)
         tallies = [Tally() for _ in self._columns]
-        tally = Tally()
-        index = line_start = line_end = cell_start = cell_end = 0
         skip = True
         for at, anchor in self._candidates():
-            if at >= cell_end:
-                if at >= line_end:
-                    line_start = data.rfind(b"\n", line_end, at) + 1 or line_end
-                    line_end = data.find(b"\n", at)
-                    line_end = len(data) if line_end < 0 else line_end
-                    cell_start = line_start
-                cell_start = data.rfind(b"\t", cell_start, at) + 1 or cell_start
-                index = data.count(b"\t", line_start, cell_start)
-                cell_end = data.find(b"\t", at, line_end)
-                cell_end = line_end if cell_end < 0 else cell_end
-                skip = index >= width or keep[index]
-                if not skip:
-                    tally = tallies[index]
-                    if self._is_special(cell_start, cell_end):
-                        self._special(cell_start, cell_end, line_start, index)
-                        skip = True
+            if at >= fields.end:
+                fields.move(at)
+                skip = self._passes(fields)
             if skip:
                 continue
-            found = anchor.locate(data, at, cell_start, cell_end)
+            found = anchor.locate(self._data, at, fields.start, fields.end)
             if found is None or found[0] < self._copied:
                 continue
             start, end, replacement, label = found
-            tally.seen(cell_start, label, changed=replacement is not None)
+            tallies[fields.index].seen(fields.start, label, changed=replacement is not None)
             if replacement is None:
-                self._owner.report.sample(self._place(index, line_start), label)
+                self._owner.report.sample(self._place(fields), label)
             else:
-                self._replace(start, end, replacement)
+                self._out += (self._view[self._copied : start], replacement)
+                self._copied = end
         for column, tally in zip(self._columns, tallies, strict=True):
             if tally.matched:
                 self._owner.report.add(self._table, column.name, tally)
         if not self._copied:
-            return data
+            return self._data
         self._out.append(self._view[self._copied :])
         return b"".join(self._out)
 
-    def _replace(self, start: int, end: int, replacement: bytes) -> None:
-        self._out += (self._view[self._copied : start], replacement)
-        self._copied = end
+    def _passes(self, fields: Fields) -> bool:
+        """Whether a field needs nothing more: kept as it is, or already rewritten as a value of its own."""
+        if fields.index >= len(self._columns) or self._columns[fields.index].mode is not Mode.REWRITE:
+            return True
+        if not self._is_special(fields.start, fields.end):
+            return False
+        value = unescape(self._data[fields.start : fields.end])
+        result = self._owner.rewrite(value, self._place(fields))
+        if result is not value:
+            self._out += (self._view[self._copied : fields.start], escape(result))
+            self._copied = fields.end
+        return True
 
-    def _place(self, index: int, line_start: int) -> Place:
-        first = _ROW_KEY.match(self._data, line_start)
-        return Place(self._table, self._columns[index].name, first[1].decode() if first else "")
+    def _place(self, fields: Fields) -> Place:
+        first = _ROW_KEY.match(self._data, fields.line_start)
+        return Place(self._table, self._columns[fields.index].name, first[1].decode() if first else "")
 
     def _is_special(self, start: int, end: int) -> bool:
         """Whether a field must be unescaped before it can be read: serialized PHP, or a block in base64."""
@@ -202,9 +210,3 @@ class _Block:
         if data.find(b"%", start, end) >= 0 and holds_fragments(data, start, end):
             return True
         return any(data.find(needle, start, end) >= 0 for needle in _FRAGMENT_NEEDLES)
-
-    def _special(self, start: int, end: int, line_start: int, index: int) -> None:
-        value = unescape(self._data[start:end])
-        result = self._owner.rewrite(value, self._place(index, line_start))
-        if result is not value:
-            self._replace(start, end, escape(result))

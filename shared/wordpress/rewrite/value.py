@@ -42,7 +42,7 @@ class ValueRewriter:
         self._copied = 0
         self._escaped: bool | None = None
         self._grown = 0
-        self.kinds: list[str] = []
+        self.kinds: dict[str, int] = {}
         self.left: list[str] = []
 
     def run(self) -> bytes:
@@ -69,6 +69,9 @@ class ValueRewriter:
         self._out[written_at : written_at + end - start] = digits
         self._grown += len(digits) - (end - start)
 
+    def _count(self, kind: str, number: int = 1) -> None:
+        self.kinds[kind] = self.kinds.get(kind, 0) + number
+
     # -- content of any kind -------------------------------------------------------------------------------------
 
     def content(self, start: int, end: int) -> None:
@@ -91,17 +94,17 @@ class ValueRewriter:
             self.left.append(reason)
 
     def _serialized(self, start: int, end: int) -> None:
-        mark = (len(self._out), self._copied, self._grown, len(self.kinds))
+        mark = (len(self._out), self._copied, self._grown, dict(self.kinds))
         self._depth += 1
         try:
             php.walk(self._data, start, end, self)
         except php.Unreadable:
-            length, self._copied, self._grown, kinds = mark
-            del self._out[length:], self.kinds[kinds:]
+            length, self._copied, self._grown, self.kinds = mark
+            del self._out[length:]
             self._cursor_left(end)
         else:
-            if len(self.kinds) > mark[3] and self._depth == 1:
-                self.kinds.append(Kind.SERIALIZED)
+            if self.kinds != mark[3] and self._depth == 1:
+                self._count(Kind.SERIALIZED)
             self._leave(end, Reason.TRAILING)
         finally:
             self._depth -= 1
@@ -169,13 +172,14 @@ class ValueRewriter:
                 self.left.append(found[3])
             elif found[0] >= self._copied:
                 self._replace(found[0], found[1], found[2])
-                self.kinds.append(found[3])
+                self._count(found[3])
 
     def _inner(self, data: bytes) -> bytes:
         """Rewrites a decoded buffer one level deeper and takes over what was noted there."""
         inner = ValueRewriter(self._matcher, data, self._depth + 1)
         result = inner.run()
-        self.kinds += inner.kinds
+        for kind, number in inner.kinds.items():
+            self._count(kind, number)
         self.left += inner.left
         return result
 
@@ -210,7 +214,7 @@ class ValueRewriter:
         changed = self._inner(decoded)
         if changed is not decoded:
             self._replace(match.start(2), match.end(2), base64.b64encode(changed).replace(b"/", slash))
-            self.kinds.append(Kind.BASE64)
+            self._count(Kind.BASE64)
 
 
 class _Silent:
