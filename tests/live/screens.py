@@ -1,4 +1,4 @@
-"""`python -m tests.live.screens DIRECTORY`: pictures of every page of the dashboard, light and dark, desktop and phone."""
+"""`python -m tests.live.screens DIRECTORY`: pictures of every page, light and dark, desktop and phone."""
 
 from __future__ import annotations
 

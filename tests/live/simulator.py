@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.status.projection import Projection, State
 from shared.bus import Bus
 from shared.events import CloneRequested, Extended, JobEvent, now
 from shared.ids import new_id
@@ -60,6 +61,12 @@ class Simulated:
         )
         await self.bus.publish(command, msg_id=f"{self.job_id}:requested")
         self.job = command.job()
+        return self
+
+    async def adopt(self) -> Simulated:
+        """Play a job that somebody else submitted."""
+        self.job = State().after(await Projection(self.bus).behind(self.job_id, 0)).job
+        assert self.job is not None
         return self
 
     async def emit(self, event: EventType, **update: Any) -> None:

@@ -53,14 +53,14 @@ export function site(url) {
 }
 
 /**
- * How much of a step is done, in its own unit.
- * @param {{done: number, total: number | null, unit: string | null}} step
+ * How much of a step is done, in its own unit; nothing before it begins, no total when it is over.
+ * @param {{state: string, done: number, total: number | null, unit: string | null}} step
  */
-export function amount({ done, total, unit }) {
-  if (!unit || (!done && !total)) return "";
+export function amount({ state, done, total, unit }) {
+  if (!unit || state === "pending" || (!done && !total)) return "";
   const say = unit === "bytes" ? size : number;
   const noun = unit === "bytes" ? "" : ` ${unit}`;
-  return total ? `${say(Math.min(done, total))} of ${say(total)}${noun}` : `${say(done)}${noun}`;
+  return total && state !== "done" ? `${say(Math.min(done, total))} of ${say(total)}${noun}` : `${say(done)}${noun}`;
 }
 
 /** What a job's state is called, and which colour and icon it has. */

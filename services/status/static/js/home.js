@@ -74,7 +74,7 @@ export function CloneForm() {
 
   return html`<section class="card" aria-labelledby="form-title">
     <h2 id="form-title">Clone a site</h2>
-    <p class="lead">A working, isolated copy with its own address. Your site is only read.</p>
+    <p class="lead">A working, isolated copy with its own address, safe to break.</p>
     <form onSubmit=${submit} novalidate>
       <${Field} name="source_url" label="Site address" error=${errors.source_url}>
         <input ...${input("source_url", { type: "url", inputmode: "url", placeholder: "https://example.com", autocomplete: "url", required: true, spellcheck: false })} />
@@ -87,9 +87,9 @@ export function CloneForm() {
           <input ...${input("password", { type: "password", autocomplete: "off", required: true })} />
         <//>
       </div>
-      <p class="hint">Used once to sign in to the site, kept encrypted, and forgotten when the job ends.</p>
+      <p class="hint">Used to sign in to the site and forgotten when the job ends. A small connector plugin is installed there and removed again.</p>
       <div class="pair">
-        <${Field} name="ttl_minutes" label="Keep the clone for">
+        <${Field} name="ttl_minutes" label="Keep it for">
           <select ...${input("ttl_minutes")}>${LIFETIMES.map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select>
         <//>
         <${Field} name="priority" label="Priority">
@@ -168,7 +168,7 @@ export function JobList() {
     <div class="head"><h2 id="jobs-title">Jobs</h2><${Freshness} /></div>
     ${all === null ? html`<${Skeleton} />` : all.length === 0 ? html`<div class="empty">
       <svg viewBox="0 0 120 60" aria-hidden="true"><path d="M8 46q8 6 16 0t16 0 16 0 16 0 16 0 16 0" /><path d="M28 36h64l-9 9H38z" class="hull" /><path d="M44 34V22h22v12zM70 34V14h7v20z" class="deck" /></svg>
-      <h3>No jobs yet</h3><p>Clone your first site with the form: it takes a minute, and nothing on the site changes.</p></div>`
+      <h3>No jobs yet</h3><p>Clone your first site with the form. Its content is only read, and most sites take a minute or two.</p></div>`
     : html`<div class="tools">
         <div class="chips" role="group" aria-label="Filter by state">${FILTERS.map(([name, text, test]) => html`
           <button type="button" aria-pressed=${filter === name} onClick=${() => setFilter(name)}>${text} <span>${all.filter(test).length}</span></button>`)}</div>

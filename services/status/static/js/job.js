@@ -81,7 +81,7 @@ function Progress({ job }) {
   const value = job.status === "pending" ? null : job.progress;
   const { tone } = stateOf(job);
   return html`<div class="overall">
-    <div class="row between"><p class="message">${job.message}</p><p class="percent">${value === null ? "" : `${Math.floor(job.progress)} %`}</p></div>
+    <div class="row between"><p class="message">${job.status === "failed" ? "Stopped" : job.message}</p><p class="percent">${value === null ? "" : `${Math.floor(job.progress)} %`}</p></div>
     <${Bar} value=${value} tone=${tone} label="Progress of the job" text=${value === null ? "waiting" : `${where}${Math.round(job.progress)} percent`} />
   </div>`;
 }
@@ -89,7 +89,7 @@ function Progress({ job }) {
 function Log({ job, log }) {
   const list = useRef(null);
   const bottom = useRef(true);
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState(matchMedia("(min-width: 60rem)").matches);
   useEffect(() => setOpen((was) => was || job.status === "failed"), [job.status]);
   useEffect(() => {
     if (bottom.current && list.current) list.current.scrollTop = list.current.scrollHeight;
@@ -97,10 +97,10 @@ function Log({ job, log }) {
   const scrolled = ({ target }) => (bottom.current = target.scrollHeight - target.scrollTop - target.clientHeight < 24);
   return html`<details class="card log" open=${open} onToggle=${(event) => setOpen(event.target.open)}>
     <summary><h2>Event log</h2><span class="count">${number(log.length)}</span></summary>
-    <ol ref=${list} role="log" aria-live="off" aria-label="Events" tabindex="0" onScroll=${scrolled}>
+    <div class="lines" ref=${list} role="log" aria-live="off" aria-label="Events" tabindex="0" onScroll=${scrolled}><ol>
       ${log.map((line) => html`<li key=${line.seq} class=${line.type}><time datetime=${line.time}>${clock(line.time)}</time>
         <span class="kind">${line.type.replace("_", " ")}</span><span>${line.message}${line.attempt > 1 && line.type === "started" ? ` (attempt ${line.attempt})` : ""}</span></li>`)}
-    </ol>
+    </ol></div>
     <div class="row wrap">
       <${Copy} label="Copy the command that replays this job" text=${`nats stream view CLONES --subject 'clone.*.*.${job.job_id}'`}>nats replay command<//>
       <a class="button quiet" href=${`/jobs/${job.job_id}/story`} target="_blank" rel="noopener">Raw story<${Icon} name="open" /></a>
