@@ -1,0 +1,68 @@
+"""What is pushed looks like what REST answers, so that a page may take either."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from services.gateway import views
+from services.status.live import shape
+from services.status.projection import State
+from shared.events import now
+from shared.jobs import Clone, CloneResult, Job, Status, Step
+from shared.vault import KeyRing
+
+KEYS = KeyRing([b"k" * 32])
+SEALED = KEYS.seal("correct-horse", purpose="clone-0k3v9x2m7c1p5t8w")
+LATER = now() + timedelta(hours=3)
+JOB = Job(
+    job_id="clone-0k3v9x2m7c1p5t8w",
+    type="clone",
+    status=Status.COMPLETED,
+    progress=99.96,
+    steps=[Step(name="files", title="Copy files")],
+    created_at=now(),
+    updated_at=now(),
+    result=CloneResult(
+        clone_id="clone-0k3v9x2m7c1p5t8w",
+        clone_url="http://c/",
+        admin_url="http://c/wp-admin/",
+        username="u",
+        sealed_password=SEALED,
+        expires_at=now(),
+    ),
+)
+CLONE = Clone(
+    clone_id=JOB.job_id,
+    source_url="https://s/",
+    clone_url="http://c/",
+    admin_url="http://c/wp-admin/",
+    username="u",
+    sealed_password=SEALED,
+    created_at=now(),
+    expires_at=LATER,
+)
+
+
+def within(smaller: dict[str, Any], larger: dict[str, Any]) -> None:
+    """Assert that everything in one is in the other."""
+    assert {name: larger.get(name, "absent") for name in smaller} == smaller
+
+
+def test_a_pushed_job_has_all_that_rest_answers_but_the_password() -> None:
+    answer = views.job_answer(JOB, CLONE, KEYS).model_dump(mode="json")
+    pushed = shape.job_detail(State(JOB, CLONE))
+    result = answer.pop("result")
+    assert result.pop("password") == "correct-horse"
+    within(answer, pushed)
+    within(result, pushed["result"])
+
+
+def test_pushed_summaries_have_all_that_rest_lists() -> None:
+    within(views.job_summary(JOB).model_dump(mode="json"), shape.job_summary(JOB))
+    within(views.clone_summary(CLONE).model_dump(mode="json"), shape.clone_summary(CLONE))
+
+
+def test_nothing_pushed_holds_a_sealed_secret() -> None:
+    for pushed in (shape.job_detail(State(JOB, CLONE)), shape.job_summary(JOB), shape.clone_summary(CLONE)):
+        assert SEALED not in str(pushed)
