@@ -6,7 +6,7 @@ import asyncio
 import random
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,7 +18,7 @@ from shared.jobs import Status
 from shared.subjects import LANES, TERMINAL, EventType
 from shared.worker import Limits
 from tests.engine.lab import Lab, lab
-from tests.engine.light import Plan
+from tests.engine.light import Entry, Plan
 from tests.live.stack import eventually
 
 JOBS = 100
@@ -112,6 +112,9 @@ async def _all_ended(engine: Lab, jobs: list[str]) -> bool:
 async def _check(engine: Lab, jobs: list[str], made: list[Plan], unwanted: set[str]) -> None:
     stories = await engine.all_told()
     outcomes: Counter[Status] = Counter()
+    ledger: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in engine.ledger.entries():
+        ledger[entry.job].append(entry)
     for job, plan in zip(jobs, made, strict=True):
         events = [message for _, message in stories[job] if isinstance(message, JobEvent)]
         ends = [event for event in events if event.type in TERMINAL]
@@ -121,7 +124,7 @@ async def _check(engine: Lab, jobs: list[str], made: list[Plan], unwanted: set[s
         outcomes[status] += 1
         expected = {Status.FAILED if plan.hopeless else Status.COMPLETED}
         assert status in (expected | {Status.CANCELLED} if job in unwanted else expected)
-        _check_effects(engine, job, plan, status)
+        _check_effects(ledger[job], engine.ledger.things(job), job, plan, status)
         if job not in unwanted:
             assert ends[0].job.attempt == 1 + sum(_hits(plan).values()), "a crash used up a try"
     assert outcomes[Status.FAILED] >= 8
@@ -138,13 +141,13 @@ def _hits(plan: Plan) -> dict[str, int]:
     return {step: times for step, times in plan.fail.items() if not plan.hopeless or step < plan.hopeless}
 
 
-def _check_effects(engine: Lab, job: str, plan: Plan, status: Status) -> None:
-    made = engine.ledger.did(job, "make")
+def _check_effects(entries: list[Entry], things: set[str], job: str, plan: Plan, status: Status) -> None:
+    made = [entry.step for entry in entries if entry.what == "make"]
     assert len(made) == len(set(made)), f"{job}: a thing was made twice"
     if status is Status.COMPLETED:
-        assert engine.ledger.things(job) == {f"{job}.s{n}" for n in (1, 2, 3)}
-        assert engine.ledger.did(job, "undo") == []
+        assert things == {f"{job}.s{n}" for n in (1, 2, 3)}
+        assert [entry for entry in entries if entry.what == "undo"] == []
     else:
-        assert engine.ledger.things(job) == set(), f"{job} left something behind"
-    fences = [entry.fence for entry in engine.ledger.entries(job)]
+        assert things == set(), f"{job} left something behind"
+    fences = [entry.fence for entry in entries]
     assert fences == sorted(fences), f"{job}: an older worker acted after a newer one"

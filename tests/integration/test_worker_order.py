@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from shared import streams
+from shared.engine.depth import Depth, depth
 from shared.engine.records import Records
 from shared.events import JobEvent, Retry
 from shared.jobs import Job, Phase, Status
@@ -62,6 +63,17 @@ async def test_high_first_then_normal_then_low(engine: Lab) -> None:
     async with engine.worker(slots=1, settings=fast(aging=100)):
         await all_ended(engine, low)
     assert entered(engine) == [*high, *normal, *low]
+
+
+async def test_depth_tells_what_waits_and_what_runs(engine: Lab) -> None:
+    jobs = [await engine.submit(Plan(steps=1, ticks=0, hold="s1")) for _ in range(3)]
+    jobs.append(await engine.submit(QUICK, lane=Lane.LOW))
+    assert await depth(engine.bus, "clone") == {Lane.HIGH: Depth(0, 0), Lane.NORMAL: Depth(3, 0), Lane.LOW: Depth(1, 0)}
+    async with engine.worker(slots=2):
+        await eventually(lambda: len(entered(engine)) == 1, what="a running job")
+        assert (await depth(engine.bus, "clone"))[Lane.NORMAL] == Depth(2, 1)
+        (engine.things / "go").touch()
+        await all_ended(engine, jobs)
 
 
 async def test_a_low_job_is_not_passed_over_for_ever(engine: Lab) -> None:
