@@ -7,7 +7,7 @@ defined('ABSPATH') || exit;
  * `files.count` and `files.stream`: the same walk, once to know what is coming, once to send it.
  *
  * The cursor is `{root, path_b64, offset, size, mtime}`: everything up to and including the path is done, or, when
- * `offset` is not null, the file is sent up to that byte.
+ * `offset` is not null, the file is sent up to that byte. `past` (for a directory that can not be read): what is in it is done too.
  */
 final class Files {
 
@@ -78,17 +78,19 @@ final class Files {
 	/** @return \Generator<int, array<string, mixed>> */
 	private function walk(): \Generator {
 		$after   = $this->cursor === null ? null : self::path_of($this->cursor);
+		$past    = !empty($this->cursor['past']);
 		$waiting = $this->cursor !== null;
 		foreach ($this->roots as $id => $root) {
 			if ($waiting && $id !== $this->cursor['root']) {
 				continue;
 			}
 			$waiting = false;
-			foreach ((new Walker($root, $this->skips))->entries($after) as $entry) {
+			foreach ((new Walker($root, $this->skips))->entries($after, $past) as $entry) {
 				$entry['root'] = $id;
 				yield $entry;
 			}
 			$after = null;
+			$past  = false;
 		}
 		if ($waiting) {
 			throw new Fault('bad_cursor', 'The cursor names a directory that is not part of this request.');
@@ -219,7 +221,8 @@ final class Files {
 	 * @return array<string, mixed>
 	 */
 	private function after(array $entry): array {
-		return self::head($entry) + array('offset' => null);
+		$past = isset($entry['kind']) && $entry['kind'] === 'problem';
+		return self::head($entry) + array('offset' => null) + ($past ? array('past' => true) : array());
 	}
 
 	/**

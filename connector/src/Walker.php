@@ -51,8 +51,8 @@ final class Walker {
 	}
 
 	/** @return \Generator<int, array<string, mixed>> */
-	public function entries(?string $after): \Generator {
-		$stack = $this->resume($after);
+	public function entries(?string $after, bool $past = false): \Generator {
+		$stack = $this->resume($after, $past);
 		while ($stack) {
 			$frame = array_pop($stack);
 			$name  = $this->next($frame);
@@ -75,11 +75,11 @@ final class Walker {
 	}
 
 	/**
-	 * The open directories of a walk that has just passed $after.
+	 * The open directories of a walk that has just passed $after; with $past also all that is in it.
 	 *
 	 * @return array<int, array<string, mixed>>
 	 */
-	private function resume(?string $after): array {
+	private function resume(?string $after, bool $past): array {
 		if ($after === null || $after === '') {
 			return array($this->frame('', $this->root, $this->real, '', false));
 		}
@@ -98,7 +98,9 @@ final class Walker {
 			$full = $entry['full'];
 			$real = $entry['real'];
 		}
-		$stack[] = $this->frame($path, $full, $real, '', false);
+		if (!$past) {
+			$stack[] = $this->frame($path, $full, $real, '', false);
+		}
 		return $stack;
 	}
 

@@ -65,6 +65,15 @@ def test_a_second_install_with_a_longer_prefix_is_foreign(make_site: MakeSite) -
     assert not {table["name"] for table in facts["tables"]} & set(names)
 
 
+def test_one_site_of_a_network_says_that_it_is_one(make_site: MakeSite) -> None:
+    site = make_site("network", multisite=True)
+    with connected(site) as connection:
+        facts = connection.client.call("inspect")
+    assert facts["multisite"] is True
+    assert facts["multisite_facts"]["main_site"] is True
+    assert facts["multisite_facts"]["sites"] >= 1
+
+
 def test_a_request_works_once(source: Connected) -> None:
     url = endpoints(source.site.home, source.site.siteurl)[0]
     request = protocol.sign("hello", {}, KEY, now=time.time())
@@ -114,7 +123,9 @@ def test_an_unknown_operation_is_a_typed_refusal(source: Connected) -> None:
 def test_chatty_plugins_do_not_disturb(make_site: MakeSite) -> None:
     """A BOM, a notice and a shutdown message around the answer; a maintenance screen behind it."""
     site = make_site("chatty")
-    site.mu_plugin("chatty", "\ufeff<?php echo 'Notice: SF'; add_action('shutdown', function () { echo '<!-- bye -->'; });")
+    site.mu_plugin(
+        "chatty", "\ufeff<?php echo 'Notice: SF'; add_action('shutdown', function () { echo '<!-- bye -->'; });"
+    )
     site.mu_plugin("closed", "<?php add_action('init', function () { wp_die('closed', '', 503); });")
     with connected_by_hand(site) as client:
         assert client.call("hello")["home"] == site.home
@@ -212,7 +223,7 @@ def _pairing_key(page: str) -> str:
     return found.group(1)
 
 
-class connected_by_hand:  # noqa: N801 - reads as what it does
+class connected_by_hand:
     """Like `connected`, for sites that would not let its own removal through."""
 
     def __init__(self, site: object) -> None:
@@ -245,7 +256,9 @@ class connected_by_hand:  # noqa: N801 - reads as what it does
         (200, "", "SFR1 and then rubbish", TruncatedResponse),
     ],
 )
-def test_what_other_answers_mean(farm: SourceFarm, status: int, headers: str, body: str, error: type[Exception]) -> None:
+def test_what_other_answers_mean(
+    farm: SourceFarm, status: int, headers: str, body: str, error: type[Exception]
+) -> None:
     code = "<?php "
     if headers:
         code += f"header({headers!r}); "

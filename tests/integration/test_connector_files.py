@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from shared.wordpress.connector.errors import ConnectorRefused
 from shared.wordpress.connector.protocol import FileCursor, Frame
 from shared.wordpress.connector.skips import file_reason, file_rule_params
 from tests.integration.connected import Connected, connected
@@ -122,9 +123,7 @@ def test_resuming_after_every_entry_gives_identical_bytes(source: Connected) -> 
     top = source.site.uploads / "odd"
     source.site.write(os.path.relpath(top / "big.bin", source.site.docroot), os.urandom(3_500_000))
     others = [
-        {"id": "rest", "base": "root", "glob": name}
-        for name in os.listdir(source.site.docroot)
-        if name != "wp-content"
+        {"id": "rest", "base": "root", "glob": name} for name in os.listdir(source.site.docroot) if name != "wp-content"
     ]
     others += [{"id": "rest", "base": "content", "glob": name} for name in ("plugins", "themes")]
     whole = Tree.of(source.drain("files.stream", {"skip": others}))
@@ -173,6 +172,9 @@ def test_links_unreadable_and_special_files(source: Connected) -> None:
     skipped = [path for kind, path in clutter.items() if kind not in ("pipe", "htaccess")]
     assert not [path for path in skipped if path in tree.files]
     assert clutter["htaccess"] in tree.files
+    uploads = [{"id": "rest", "base": "root", "glob": name} for name in ("wp-admin", "wp-includes")]
+    pieces = Tree.of(source.drain("files.stream", {"skip": SKIP + uploads, "max_bytes": 1}))
+    assert pieces.warnings == tree.warnings
     count = source.client.call("files.count", {"skip": SKIP})
     assert {base64.b64decode(item["path_b64"]): item["reason"] for item in count["problems"]} == tree.warnings
 
@@ -213,8 +215,6 @@ def test_another_wordpress_in_a_directory_is_left_out(source: Connected) -> None
 
 
 def test_a_cursor_can_not_lead_outside(source: Connected) -> None:
-    from shared.wordpress.connector.errors import ConnectorRefused
-
     for path in (b"../../../etc/passwd", b"wp-content/../../x", b"/etc/passwd", b"a\0b"):
         cursor = {"root": "abspath", "path_b64": base64.b64encode(path).decode(), "offset": 0, "size": 1, "mtime": 1}
         with pytest.raises(ConnectorRefused) as caught:

@@ -1,1 +1,1 @@
-"""The Siteferry connector: the protocol it speaks, a client for it, its archive, and what stays behind on the source."""
+"""The Siteferry connector: its protocol, a client, its archive, and what stays behind on the source."""

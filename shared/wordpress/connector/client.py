@@ -39,9 +39,20 @@ HEADERS: Final = {
 }
 
 CHALLENGE_MARKS: Final = (
-    "/cdn-cgi/challenge-platform", "cf-browser-verification", "cf_chl_", "Just a moment...", "sgcaptcha", "Sucuri WebSite Firewall",
-    "_Incapsula_Resource", "Imunify360", "bot protection", "g-recaptcha", "h-captcha", "ddos-guard", "One moment, please...",
-)  # fmt: skip
+    "/cdn-cgi/challenge-platform",
+    "cf-browser-verification",
+    "cf_chl_",
+    "Just a moment...",
+    "sgcaptcha",
+    "Sucuri WebSite Firewall",
+    "_Incapsula_Resource",
+    "Imunify360",
+    "bot protection",
+    "g-recaptcha",
+    "h-captcha",
+    "ddos-guard",
+    "One moment, please...",
+)
 CHALLENGE_HEADERS: Final = {"cf-mitigated": "challenge", "sg-captcha": "challenge", "x-sucuri-block": ""}
 
 REFUSALS: Final = frozenset(

@@ -1,21 +1,22 @@
 """The connector's protocol, version 1, without any I/O.
 
-Request body: `SF1.<HMAC-SHA256 hex of the payload text>.<payload>`; the payload is base64 of the raw-deflated JSON envelope
-`{version, op, params, expires, nonce}`. Each nonce is good for one request, within five minutes.
+Request body: `SF1.<HMAC-SHA256 hex of the payload text>.<payload>`; the payload is base64 of the raw-deflated JSON
+envelope `{version, op, params, expires, nonce}`. Each nonce is good for one request, within five minutes.
 
-Answer: `SFR1`, then frames: type (1 ASCII byte), flags (1 byte), length (u32 BE), CRC-32 of the payload as sent (u32 BE),
-payload. The first frame is `H` (JSON with the request's nonce), the last but one `E` (JSON: `cursor`, `done`, statistics)
-or `X` (JSON: `code`, `message`), the last `S`: HMAC-SHA256 hex over the nonce and all frame headers before it.
+Answer: `SFR1`, then frames: type (1 ASCII byte), flags (1 byte), length (u32 BE), CRC-32 of the payload as sent
+(u32 BE), payload. The first frame is `H` (JSON with the request's nonce), the last but one `E` (JSON: `cursor`, `done`,
+statistics) or `X` (JSON: `code`, `message`), the last `S`: HMAC-SHA256 hex over the nonce and all frame headers before.
 
     J  JSON      the result of a small operation (db.count and files.count too)
     D  JSON      directory {root, path_b64, mode, mtime}
     F  JSON      a file begins {root, path_b64, size, mtime, mode, offset}
     B  bytes     the next bytes of that file, at most 1 MiB
-    C  JSON      the file ends {size, changed}; a file cut by the budget has no C: it goes on at its offset in the next answer
+    C  JSON      the file ends {size, changed}; a file cut by the budget has none and goes on in the next answer
     L  JSON      symlink {root, path_b64, target_b64}, the target relative and inside the root
     W  JSON      what could not be sent: {root, path_b64, reason} or {table, reason}
     T  JSON      the rows that follow belong to {table, columns, resumed}
-    R  bytes     rows in LOAD DATA's default format; whole rows, unless `continues`: then the row goes on in the next R
+    R  bytes     rows in LOAD DATA's default format; whole rows, about 1 MiB; with `continues` (pieces of a
+                 large row, at most 8 MiB) the row goes on in the next R
     K  JSON      a cursor {table, key, offset, table_done?}: every row before it has been sent
 
 Reading rows: BIT comes as an unsigned number; FLOAT and DOUBLE with all digits; TIMESTAMP in UTC (load with
@@ -262,6 +263,7 @@ class FileCursor:
             self._file = None
         elif frame.type in "DLW":
             meta = frame.json()
-            self.cursor = {"root": meta["root"], "path_b64": meta["path_b64"], "offset": None}
+            past = {"past": True} if frame.type == "W" else {}
+            self.cursor = {"root": meta["root"], "path_b64": meta["path_b64"], "offset": None, **past}
         elif frame.type == "E":
             self.cursor = frame.json()["cursor"]
