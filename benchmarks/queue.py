@@ -235,8 +235,11 @@ class Theirs:
         return time.perf_counter() - begun
 
     def submit(self) -> dict[str, Any]:
-        """As many threads as we have coroutines; they share one interpreter, as a web application's would."""
-        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        """The better of one thread and as many threads as we have coroutines."""
+        return max((self._submit(threads) for threads in (1, IN_FLIGHT)), key=lambda found: found["rate"])
+
+    def _submit(self, threads: int) -> dict[str, Any]:
+        with ThreadPoolExecutor(threads) as pool:
             begun = time.perf_counter()
             took = list(pool.map(lambda _: self._send(self._directory / "unused"), range(SUBMISSIONS)))
             rate = round(SUBMISSIONS / (time.perf_counter() - begun))

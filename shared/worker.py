@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from nats.aio.msg import Msg
@@ -48,6 +49,8 @@ log = get(__name__)
 CANCEL = "cancel"
 CANCELS = 4
 """Cancels of jobs that do not run, carried out at the same time, beside the slots."""
+THREADS = 3
+"""Threads a job may use at the same time through `JobContext.blocking`."""
 
 
 class Worker:
@@ -68,7 +71,8 @@ class Worker:
         self._slots = slots
         self._bus = bus
         self._alive_at = time.monotonic()
-        self._shop = Shop(bus, vault, workflow, self.settings, bus.source, self._alive)
+        self._threads = ThreadPoolExecutor(THREADS * (slots + CANCELS), thread_name_prefix="step")
+        self._shop = Shop(bus, vault, workflow, self.settings, bus.source, self._alive, self._threads)
         durables = {lane.value: work_consumer(self._kind, lane) for lane in Lane}
         durables[CANCEL] = cancel_consumer(self._kind)
         self._puller = Puller(bus, STREAMS[self._kind], durables, park=self.settings.park)
@@ -185,6 +189,7 @@ class Worker:
         if self._runs:
             log.info("handing back", jobs=len(self._runs))
             await asyncio.wait(set(self._runs), timeout=2 * self.settings.stop_grace)
+        self._threads.shutdown(wait=False)
         with suppress(Exception):
             await self._bus.nc.flush(timeout=2)
 

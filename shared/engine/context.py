@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import json
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from shared.bus import Bus
@@ -35,6 +38,7 @@ class JobContext:
         token: StopToken,
         bus: Bus,
         vault: Vault,
+        threads: Executor | None = None,
     ) -> None:
         self.command = command
         self.bus = bus
@@ -44,6 +48,7 @@ class JobContext:
         self._checkpoint = checkpoint
         self._store = store
         self._loop = asyncio.get_running_loop()
+        self._threads = threads
         self._secrets: set[str] = set()
         self.current: Step | None = None
         """The running step; owned by the engine."""
@@ -111,7 +116,8 @@ class JobContext:
 
     async def blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code in a thread, and never leave it behind: a cancelled task waits until it has ended."""
-        running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        work = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+        running: asyncio.Future[T] = self._loop.run_in_executor(self._threads, work)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -7,6 +7,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,8 @@ class Shop:
     owner: str
     alive: Callable[[], None]
     """Called whenever a heartbeat got through."""
+    threads: Executor
+    """For blocking work of steps: sized by the slots, where asyncio's own is sized by the processors."""
 
 
 class Unexpected(Temporary):
@@ -105,6 +108,7 @@ class Held:
             token=self.token,
             bus=shop.bus,
             vault=shop.vault,
+            threads=shop.threads,
         )
         self.attempt = Attempt(shop.workflow, context, self.known, shop.settings)
         return self.attempt

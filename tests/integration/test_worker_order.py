@@ -98,6 +98,14 @@ async def test_a_high_job_finds_a_slot_kept_for_it(engine: Lab) -> None:
     assert most_at_once(engine.ledger.entries(), set(held)) == 2
 
 
+async def test_blocking_steps_of_all_slots_run_at_once_whatever_the_processors(engine: Lab) -> None:
+    async with engine.worker(slots=12):
+        held = [await engine.submit(Plan(steps=1, ticks=0, hold="s1")) for _ in range(11)]
+        await eventually(lambda: set(entered(engine)) == set(held), what="eleven blocked threads")
+        (engine.things / "go").touch()
+        await all_ended(engine, held)
+
+
 async def test_a_high_job_behind_300_normal_ones_waits_only_for_a_free_slot(engine: Lab) -> None:
     normal = [await engine.submit(Plan(steps=1, ticks=1, pause=0.005)) for _ in range(300)]
     waits = []
