@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click.exceptions import Abort, ClickException
 from rich.text import Text
 
 from siteferry import __version__
@@ -120,10 +119,11 @@ def run(arguments: list[str] | None = None) -> int:
         if error.hint:
             render.say(error.hint)
         return error.code
-    except ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        show = getattr(error, "show", None)  # usage errors know how to show themselves
+        show() if show else render.say(error.format_message())
         return Exit.USAGE
-    except (Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:  # the reader of our pipe has seen enough
         sys.stderr.close()

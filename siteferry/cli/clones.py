@@ -13,7 +13,7 @@ from siteferry.cli.client import Api, CliError, Exit
 from siteferry.cli.context import api_of, parse_ttl
 from siteferry.cli.jobs import JsonFlag
 
-CloneArgument = Annotated[str, typer.Argument(help="Id of the clone.", show_default=False)]
+CloneArgument = Annotated[str, typer.Argument(metavar="CLONE", help="Id of the clone.", show_default=False)]
 DELETE_TIMEOUT = 120.0
 
 

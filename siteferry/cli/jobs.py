@@ -16,7 +16,7 @@ from siteferry.embedded.instance import running_instance
 from siteferry.embedded.up import default_state_dir
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-JobArgument = Annotated[str, typer.Argument(help="Id of the job.", show_default=False)]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.", show_default=False)]
 
 
 def jobs(

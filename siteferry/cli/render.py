@@ -90,9 +90,9 @@ def ago(text: str | None) -> str:
 
 
 def bar(percent: float, width: int = BAR_WIDTH) -> Text:
-    """A progress bar of text, so that it also works in a pipe."""
+    """A progress bar of text, which also reads without colours."""
     full = round(width * min(100.0, max(0.0, percent)) / 100)
-    return Text("━" * full, style="cyan") + Text("━" * (width - full), style="dim")
+    return Text("━" * full, style="cyan") + Text("─" * (width - full), style="dim")
 
 
 def job_block(job: Json, *, note: str = "") -> Text:
