@@ -121,11 +121,14 @@ def instance_id() -> str:
 async def connect(settings: Settings, *, service: str, **options: Any) -> AsyncIterator[Bus]:
     """A connected bus that reconnects for ever; closed without waiting for parked pulls on exit."""
 
+    closing = False
+
     async def on_error(error: Exception) -> None:
         log.debug("nats", error=repr(error))
 
     async def on_disconnect() -> None:
-        log.warning("connection to NATS lost, reconnecting")
+        if not closing:
+            log.warning("connection to NATS lost, reconnecting")
 
     async def on_reconnect() -> None:
         log.info("connection to NATS is back")
@@ -149,6 +152,7 @@ async def connect(settings: Settings, *, service: str, **options: Any) -> AsyncI
     try:
         yield Bus(nc, source=f"siteferry/{service}/{instance_id()}")
     finally:
+        closing = True
         try:
             await asyncio.wait_for(nc.flush(), 2)
         except (TimeoutError, NatsError):

@@ -19,6 +19,7 @@ require_once ABSPATH . 'wp-admin/includes/user.php';
 
 wp_cache_flush();
 forget_connector();
+remove_action('user_register', 'wp_maybe_update_user_counts'); // the copied count stays what the source had
 $user = get_user_by('login', $wanted['username']);
 $fields = array(
     'user_login' => $wanted['username'],

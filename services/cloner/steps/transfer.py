@@ -116,6 +116,9 @@ def pull_database(run: CloneRun, progress: Any) -> None:
             loader.create(tables[0])  # half-loaded rows of an engine that can not roll back
         _stream_tables(run, loader, tables, cursor, on_rows)
         _make_views(run, loader)
+        if loader.gone:
+            text = "Tables that vanished from the source while it was copied"
+            run.context.note(Note(code="tables_gone", message=text, count=len(loader.gone), samples=loader.gone[:20]))
         progress(loader.rows)
         run.state["rewritten"] = rewriting.counts()
         _note_left_alone(run, run.rewriter.report)

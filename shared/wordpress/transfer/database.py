@@ -32,6 +32,7 @@ F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, Linux
 SESSION = (
     "SET NAMES binary",
     "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'",
+    "SET SESSION time_zone='+00:00'",  # TIMESTAMP values travel in UTC
     "SET SESSION foreign_key_checks=0",
     "SET SESSION unique_checks=0",
     "SET SESSION innodb_lock_wait_timeout=20",
@@ -105,7 +106,8 @@ class Loader:
         self._uncommitted = 0
         self._partial: list[bytes] = []
         self.rows = 0
-        self.bytes = 0
+        self.gone: list[str] = []
+        """Tables that had vanished from the source when their turn came."""
 
     def open(self) -> dict[str, Any] | None:
         """Connect, make the cursor table, and return where an earlier attempt ended (None at the start).
@@ -149,6 +151,8 @@ class Loader:
                     self._begin_table(self.tables[frame.json()["table"]])
                 elif frame.type == "K":
                     self._cursor(frame.json())
+                elif frame.type == "W":
+                    self.gone.append(frame.json()["table"])
                 elif frame.type == "E":
                     end = frame.json()
             if end:
@@ -191,7 +195,6 @@ class Loader:
             self._load = _Load(self._live(), self._table)
         self._load.write(rewritten, count)
         self.rows += count
-        self.bytes += len(rows)
         self._uncommitted += len(rows)
 
     def _cursor(self, cursor: dict[str, Any]) -> None:

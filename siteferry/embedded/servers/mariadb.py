@@ -127,6 +127,8 @@ class MariaDB(Server):
         make_directory(fresh, mode=0o700, owner=self.account)
         account = self.account or pwd.getpwuid(os.geteuid()).pw_name
         command = [find_binary("mariadb-install-db", hint=HINT), "--no-defaults", f"--datadir={fresh}"]
+        # The installer's temporary tables have fixed names: in /tmp two installations at once delete each other's.
+        command += [f"--tmpdir={fresh}"]
         command += [
             "--skip-test-db",
             "--skip-name-resolve",
