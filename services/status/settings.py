@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from shared.settings import Settings
@@ -16,6 +18,9 @@ class StatusSettings(Settings):
     """Port to listen on; 0: a free one, which the log tells."""
     allowed_origins: str = ""
     """Comma-separated origins besides that of `edge_url` whose pages may open a WebSocket, such as `https://a.example`."""
+    api_keys_file: Path | None = None
+    """Set when calls need an API key (see the gateway). Live connections can not show one yet, so none is served then:
+    nobody sees a job without a key, and clients poll."""
     max_connections: int = Field(5000, ge=1)
     """Live connections (WebSocket and SSE) one process accepts; more are asked to come back later."""
 

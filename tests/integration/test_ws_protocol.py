@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
+import httpx2
 import pytest
 import websockets
 
@@ -228,6 +229,19 @@ async def test_the_edge_s_own_pages_are_welcome(status: StatusProcess) -> None:
     for origin in (EDGE, "http://127.0.0.1:8080"):
         async with live(status.ws_url, origin=origin):
             pass
+
+
+async def test_where_keys_are_needed_nobody_sees_a_job_without_one(house: NatsHouse, bus: Bus) -> None:
+    job = await Simulated(bus).submit()
+    async with status_process(house, api_keys_file="/nowhere/keys") as guarded:
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with live(guarded.ws_url):
+                pass
+        assert refused.value.response.status_code == 401
+        async with httpx2.AsyncClient(base_url=guarded.url) as client:
+            for accept in ("text/event-stream", "application/json"):
+                answer = await client.get(f"/jobs/{job.job_id}/events", headers={"Accept": accept})
+                assert answer.status_code == 401
 
 
 async def test_a_client_that_says_nothing_is_sent_away(status: StatusProcess) -> None:

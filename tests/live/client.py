@@ -10,6 +10,7 @@ from typing import Any
 
 import websockets
 from websockets.asyncio.client import ClientConnection
+from websockets.typing import Origin
 
 Frame = dict[str, Any]
 
@@ -41,7 +42,9 @@ class Live:
 
 @asynccontextmanager
 async def live(url: str, *, hello: bool = True, origin: str | None = None, **options: Any) -> AsyncIterator[Live]:
-    async with websockets.connect(url, origin=origin, compression=None, **options) as socket:
+    async with websockets.connect(
+        url, origin=Origin(origin) if origin else None, compression=None, **options
+    ) as socket:
         client = Live(socket)
         if hello:
             await client.say(type="hello", v=1)

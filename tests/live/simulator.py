@@ -73,7 +73,7 @@ class Simulated:
         """Publish the job's state after an update."""
         assert self.job is not None
         self.job = self.job.model_copy(update={"updated_at": now(), **update}, deep=True)
-        await self.bus.publish(JobEvent(type=event, job_id=self.job_id, lane=self.lane, job=self.job))  # type: ignore[arg-type]
+        await self.bus.publish(JobEvent(type=event, job_id=self.job_id, lane=self.lane, job=self.job))
 
     async def start(self, *, attempt: int = 1) -> None:
         steps = [Step(name=name, title=title, unit=unit, total=total) for name, title, unit, total, _ in STEPS]  # type: ignore[arg-type]

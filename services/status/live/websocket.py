@@ -57,6 +57,8 @@ def refuse(service: Service, origin: str | None) -> Response | None:
     """
     if origin is not None and origin.lower() not in service.settings.origins:
         return Response("This origin may not connect.\n", 403)
+    if service.settings.api_keys_file is not None:
+        return Response("Live connections do not take API keys yet. Poll GET /jobs/{id} instead.\n", 401)
     if service.stop.is_set() or service.hub is None or not service.hub.started():
         return Response("Not ready yet.\n", 503, headers={"Retry-After": "1"})
     if len(service.live) >= service.settings.max_connections:
