@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from services.gateway import problems
 from services.gateway.edge import Edge
+from services.gateway.express import Express
 from services.gateway.guard import Guard
 from services.gateway.models import ProblemAnswer
 from services.gateway.problems import UNAVAILABLE, Problem
@@ -84,6 +85,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app.router.routes.extend(module.router.routes)
     _answer_with_problems(app)
     docs.install_openapi(app, ProblemAnswer)
+    app.add_middleware(Express)
     app.add_middleware(Guard, settings=settings)
     return app
 

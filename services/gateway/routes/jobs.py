@@ -83,14 +83,17 @@ def read_cursor(cursor: str | None) -> str | None:
     responses=problem(404, also={304: {"description": "Nothing new since the ETag sent in If-None-Match"}}),
 )
 async def get_job(
-    job_id: JobId,
     request: Request,
+    job_id: JobId,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Where the job stands; with its result when completed, its error when failed."""
     edge, principal = enter(request)
     job = await owned_job(edge, principal, job_id)
     return _answer(job, await answer_for(edge, job), if_none_match=if_none_match)
+
+
+ROUTE = router.routes[-1]
 
 
 def _answer(job: Job, body: bytes, *, status: int = 200, if_none_match: str | None = None) -> Response:

@@ -23,7 +23,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def problem(*statuses: int, also: Responses | None = None) -> Responses:
-    """OpenAPI entries of the problems a route may answer with, on top of 401, 422 and 503; `also` has its other answers."""
+    """OpenAPI entries of the problems a route may answer with, on top of 401, 422 and 503; `also` has others."""
     schema = {"$ref": f"#/components/schemas/{ProblemAnswer.__name__}"}
     known: Responses = {
         status: {"description": TEXT[status], "content": {CONTENT_TYPE: {"schema": schema}}}

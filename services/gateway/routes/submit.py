@@ -21,6 +21,7 @@ from shared.subjects import Lane
 
 router = APIRouter(tags=["clone"])
 
+PATH = "/clone"
 IDEMPOTENCY = "The same key and body get the same answer for a day, however often they are sent."
 IdempotencyKey = Annotated[str | None, Header(description=IDEMPOTENCY)]
 ACCEPTED_HEADERS = {
@@ -45,7 +46,7 @@ BODY = {
 
 
 @router.post(
-    "/clone",
+    PATH,
     operation_id="requestClone",
     summary="Clone a site",
     openapi_extra=BODY,
@@ -86,6 +87,9 @@ async def request_clone(request: Request) -> Response:
     )
     response.headers.update(limit)
     return response
+
+
+ROUTE = router.routes[-1]
 
 
 def _parse(body: bytes) -> CloneRequest:
