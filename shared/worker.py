@@ -161,7 +161,7 @@ class Worker:
         self._runs.pop(task, None)
         self._puller.wake()
         if not task.cancelled() and task.exception() is not None:
-            log.error("a run ended with an error", exc_info=task.exception())
+            log.error("a run ended with an error", error=repr(task.exception()))
 
     def _spawn_return(self, delivery: Msg) -> None:
         """No room for it any more: it goes to somebody else at once."""

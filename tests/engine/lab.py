@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -154,9 +154,15 @@ class Lab:
     # --- workers
 
     @asynccontextmanager
-    async def worker(self, slots: int = 4, settings: EngineSettings | None = None) -> AsyncIterator[Worker]:
-        """A worker in this process, with a connection of its own."""
+    async def worker(
+        self,
+        slots: int = 4,
+        settings: EngineSettings | None = None,
+        prepare: Callable[[Bus], None] = lambda bus: None,
+    ) -> AsyncIterator[Worker]:
+        """A worker in this process, with a connection of its own (which `prepare` may change first)."""
         async with connect(self.house.settings(), service="cloner") as bus:
+            prepare(bus)
             vault = Vault(await bus.bucket(streams.VAULT), self.keys)
             worker = Worker(bus, vault, self.workflow, slots=slots, settings=settings or fast())
             stop = asyncio.Event()

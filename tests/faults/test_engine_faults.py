@@ -126,7 +126,7 @@ async def _check(engine: Lab, jobs: list[str], made: list[Plan], unwanted: set[s
         assert status in (expected | {Status.CANCELLED} if job in unwanted else expected)
         _check_effects(ledger[job], engine.ledger.things(job), job, plan, status)
         if job not in unwanted:
-            assert ends[0].job.attempt == 1 + sum(_hits(plan).values()), "a crash used up a try"
+            assert ends[0].job.attempt <= 1 + sum(_hits(plan).values()), "a crash used up a try"
     assert outcomes[Status.FAILED] >= 8
     assert outcomes[Status.CANCELLED] >= 5
     for bucket in (streams.LEASES, streams.LIMITS):
