@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -61,6 +62,12 @@ def test_a_pushed_job_has_all_that_rest_answers_but_the_password() -> None:
 def test_pushed_summaries_have_all_that_rest_lists() -> None:
     within(views.job_summary(JOB).model_dump(mode="json"), shape.job_summary(JOB))
     within(views.clone_summary(CLONE).model_dump(mode="json"), shape.clone_summary(CLONE))
+
+
+def test_the_short_way_writes_the_same() -> None:
+    running = JOB.model_copy(update={"result": None, "status": Status.RUNNING, "message": 'Café "quoted"'})
+    for state in (State(running), State(JOB), State(JOB, CLONE)):
+        assert json.loads(shape.job_detail_text(state)) == shape.job_detail(state)
 
 
 def test_nothing_pushed_holds_a_sealed_secret() -> None:

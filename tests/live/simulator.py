@@ -76,7 +76,7 @@ class Simulated:
         await self.bus.publish(JobEvent(type=event, job_id=self.job_id, lane=self.lane, job=self.job))
 
     async def start(self, *, attempt: int = 1) -> None:
-        steps = [Step(name=name, title=title, unit=unit, total=total) for name, title, unit, total, _ in STEPS]  # type: ignore[arg-type]
+        steps = [Step(name=name, title=title, unit=unit, total=total) for name, title, unit, total, _ in STEPS]
         await self.emit(
             EventType.STARTED,
             status=Status.RUNNING,

@@ -83,27 +83,30 @@ def clone_face(state: State) -> tuple[object, ...]:
 def change_of(entry: Entry, state: State) -> Change:
     """A change of a job, with everything a job page shows."""
     assert state.job is not None
-    return _change(entry, state, "job", shape.job_detail(state))
+    return _change(entry, state, "job", shape.job_detail_text(state))
 
 
 def listed_change(entry: Entry, state: State) -> Change:
     """A change of a job in a list."""
     assert state.job is not None
-    return _change(entry, state, "job", shape.job_summary(state.job))
+    return _change(entry, state, "job", _text(shape.job_summary(state.job)))
 
 
 def clone_change(entry: Entry, state: State) -> Change:
     """A change of a clone in a list."""
     assert state.clone is not None
-    return _change(entry, state, "clone", shape.clone_summary(state.clone))
+    return _change(entry, state, "clone", _text(shape.clone_summary(state.clone)))
 
 
-def _change(entry: Entry, state: State, key: str, record: shape.Json) -> Change:
+def _change(entry: Entry, state: State, key: str, record: str) -> Change:
     job = state.job
     assert job is not None
     assert entry.message is not None
-    event = {"type": entry.event, "time": entry.message.time.isoformat(), key: record}
-    body = f'"seq":{job.seq},"n":{job.n},"event":{json.dumps(event, separators=(",", ":"), ensure_ascii=False)}'
+    event = f'{{"type":"{entry.event}","time":"{entry.message.time.isoformat()}","{key}":{record}}}'
     merge = f"{job.attempt}:{job.step}" if entry.event is EventType.PROGRESS else None
     ends = str(job.status) if entry.event in TERMINAL and job.status.terminal else None
-    return Change(job.job_id, job.seq, job.n, body, merge, ends)
+    return Change(job.job_id, job.seq, job.n, f'"seq":{job.seq},"n":{job.n},"event":{event}', merge, ends)
+
+
+def _text(record: shape.Json) -> str:
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import Iterable
 
 from services.status import metrics
@@ -14,7 +15,7 @@ from services.status.live.lists import Topic
 from services.status.live.outbox import Change, Outbox
 
 PACE = 0.05
-"""Seconds between two flushes while only progress waits: what comes meanwhile is merged."""
+"""Least seconds between two flushes while only progress waits: what comes meanwhile is merged."""
 RECONNECT_MS = (250, 5000)
 """Range in which clients are told to come back after a restart, so that they do not all come at once."""
 
@@ -56,6 +57,7 @@ class Session:
         self._hub = hub
         self._some = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._flushed_at = 0.0
 
     def wake(self, *, urgent: bool) -> None:
         """There is something to send."""
@@ -115,12 +117,14 @@ class Session:
                 await self._some.wait()
         except TimeoutError:
             return []
-        if not self._urgent.is_set():
+        early = self._flushed_at + PACE - time.monotonic()
+        if early > 0 and not self._urgent.is_set():
             try:
-                async with asyncio.timeout(PACE):
+                async with asyncio.timeout(early):
                     await self._urgent.wait()
             except TimeoutError:
                 pass
+        self._flushed_at = time.monotonic()
         self._some.clear()
         self._urgent.clear()
         if not len(self.outbox):

@@ -5,6 +5,7 @@ The clone's password is not even here in sealed form: a page that wants it asks 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from services.status.projection import State
@@ -33,6 +34,7 @@ _SUMMARY = frozenset(
     }
 )
 _DETAIL = _SUMMARY | {"steps", "result", "error"}
+_DETAIL_FIELDS = set(_DETAIL)
 _CLONE = frozenset(
     {
         "clone_id",
@@ -66,12 +68,24 @@ def job_detail(state: State) -> Json:
         result |= {"state": CloneState.ACTIVE, "deleted_at": None}
         if clone is not None:
             result |= clone.model_dump(mode="json", include={"state", "deleted_at", "expires_at"})
-    shape["links"] = {
-        "self": f"/jobs/{job.job_id}",
-        "events": f"/jobs/{job.job_id}/events",
-        "cancel": f"/jobs/{job.job_id}/cancel",
-    }
+    shape["links"] = links(job.job_id)
     return _with_summary(job, shape)
+
+
+def job_detail_text(state: State) -> str:
+    """`job_detail` as JSON. The short way for jobs that run: pydantic writes most of it."""
+    job = state.job
+    assert job is not None
+    if job.result is not None:
+        return json.dumps(job_detail(state), separators=(",", ":"), ensure_ascii=False)
+    extra = json.dumps(_with_summary(job, {"links": links(job.job_id)}), separators=(",", ":"))
+    return f"{job.model_dump_json(include=_DETAIL_FIELDS)[:-1]},{extra[1:]}"
+
+
+def links(job_id: str) -> dict[str, str]:
+    """Where the parts of a job are."""
+    here = f"/jobs/{job_id}"
+    return {"self": here, "events": f"{here}/events", "cancel": f"{here}/cancel"}
 
 
 def clone_summary(clone: Clone) -> Json:
