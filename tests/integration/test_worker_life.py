@@ -154,13 +154,13 @@ async def test_an_unforeseen_error_tells_nothing_of_its_text(engine: Lab) -> Non
 
 
 async def test_a_crashed_worker_uses_no_try_and_its_job_resumes_where_it_was(engine: Lab) -> None:
-    first = engine.spawn()
+    workers = {process.pid: process for process in (engine.spawn(), engine.spawn())}
     job_id = await engine.submit(Plan(steps=3, ticks=40, pause=0.02, fail={"s3": 1}))
     await eventually(lambda: "s2" in engine.ledger.did(job_id, "tick5"), what="the middle of s2")
-    first.kill()
-    first.wait()
+    doomed = workers[engine.ledger.entries(job_id)[0].pid]
+    doomed.kill()
+    doomed.wait()
     died = engine.ledger.entries(job_id)[-1].time
-    engine.spawn()
     job = await engine.ended(job_id, attempt=2)
     assert (job.status, job.attempt) == (Status.COMPLETED, 2)
     assert engine.ledger.did(job_id, "enter") == ["s1", "s2", "s2", "s3", "s3"]
