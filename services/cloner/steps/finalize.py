@@ -7,7 +7,7 @@ from typing import Any
 
 from services.cloner.run import CloneRun
 from shared.wordpress.transfer.database import CURSOR_TABLE
-from shared.wordpress.transfer.ddl import quote
+from shared.wordpress.transfer.ddl import parametrised
 from shared.wordpress.transfer.errors import target_errors
 
 PASSWORD_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789-_.~"
@@ -51,7 +51,7 @@ def _free_username(connection: Any, prefix: str) -> str:
     with connection.cursor() as cursor:
         for number in range(1, 1000):
             name = USERNAME if number == 1 else f"{USERNAME}{number}"
-            cursor.execute(f"SELECT 1 FROM {quote(prefix + 'users')} WHERE user_login=%s", (name,))
+            cursor.execute(f"SELECT 1 FROM {parametrised(prefix + 'users')} WHERE user_login=%s", (name,))
             if cursor.fetchone() is None:
                 return name
     return f"{USERNAME}-{secrets.token_hex(4)}"

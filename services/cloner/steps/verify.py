@@ -17,7 +17,7 @@ from shared.wordpress.http import map_transport_errors, site_client
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.signin import sign_in
 from shared.wordpress.transfer.database import Table
-from shared.wordpress.transfer.ddl import quote
+from shared.wordpress.transfer.ddl import parametrised, quote
 from shared.wordpress.transfer.errors import target_errors
 
 SAMPLE_PAGES = 10
@@ -81,9 +81,9 @@ def _suspects(run: CloneRun, connection: Any, table: Table) -> Iterator[tuple[st
         if not column.rewrite:
             continue
         # Converted, because a column in utf16 holds the address in bytes the rewriter could not know.
-        text = f"CONVERT({quote(column.name)} USING utf8mb4)"
+        text = f"CONVERT({parametrised(column.name)} USING utf8mb4)"
         tests = [f"LOCATE(%s, LOWER({text}))"] * len(plain) + [f"LOCATE(%s, {text})"] * len(encoded)
-        query = f"SELECT {text} FROM {quote(table.name)} WHERE {' OR '.join(tests)}"
+        query = f"SELECT {text} FROM {parametrised(table.name)} WHERE {' OR '.join(tests)}"
         with connection.cursor(SSCursor) as cursor:
             cursor.execute(query, (*plain, *encoded))
             while rows := cursor.fetchmany(BATCH_ROWS):
@@ -96,7 +96,7 @@ def _sample_paths(run: CloneRun, connection: Any) -> list[str]:
     prefix = run.plan.config.prefix
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT ID, post_type FROM {quote(prefix + 'posts')} WHERE post_status='publish'"
+            f"SELECT ID, post_type FROM {parametrised(prefix + 'posts')} WHERE post_status='publish'"
             " AND post_type IN ('post','page') AND post_password='' ORDER BY ID DESC LIMIT %s",
             (SAMPLE_PAGES,),
         )

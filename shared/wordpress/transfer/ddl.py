@@ -65,6 +65,11 @@ def quote(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def parametrised(name: str) -> str:
+    """`quote` for a statement that also takes parameters, where PyMySQL reads a percent sign as its own."""
+    return quote(name).replace("%", "%%")
+
+
 def transactional(engine: str | None) -> bool:
     """Whether rows of this engine are rolled back when a load is cut short."""
     return (engine or "").lower() in {"innodb", "rocksdb", "tokudb"}

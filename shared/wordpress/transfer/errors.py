@@ -69,6 +69,6 @@ def _database_error(error: pymysql.MySQLError, what: str) -> Permanent | Tempora
     text = str(error.args[1] if len(error.args) > 1 else error)
     if code in DISK_FULL_CODES and (code != 1030 or " 28" in text):
         return TargetDiskFull(f"The disk of the clone server is full ({what}: {text}).")
-    if code in LOST_CODES or code == 0:
+    if code in LOST_CODES or (code == 0 and isinstance(error, pymysql.OperationalError | pymysql.InterfaceError)):
         return TargetDatabaseDown(f"The clone's database server went away ({what}: {text or type(error).__name__}).")
     return TargetRefused(f"The clone's database refused {what}: {text}", database_code=code)

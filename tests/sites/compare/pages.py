@@ -64,7 +64,8 @@ def _without_directory(body: str, source: Site) -> str:
     """A page of a site below /blog as it would be at its origin, in every spelling of its address."""
     for spell in (str, lambda url: url.replace("/", "\\/"), lambda url: quote(url, safe=""), _lower_quoted):
         body = body.replace(spell(source.home), spell(source.origin))
-    return body
+    below = source.home.removeprefix(source.origin)
+    return re.sub(f"(?<=[\"']){re.escape(below)}(?=/)", "", body) if below else body
 
 
 def _lower_quoted(url: str) -> str:

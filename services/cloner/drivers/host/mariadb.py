@@ -68,6 +68,7 @@ class CloneDatabases:
         """A connection with a clone's rights; every value comes and goes as bytes."""
         return pymysql.connect(
             unix_socket=str(self.socket),
+            ssl_disabled=True,  # PyMySQL would read the system's certificates first, 70 ms each time
             user=name,
             password=password,
             database=name,
@@ -85,6 +86,7 @@ class CloneDatabases:
     def _admin(self) -> Iterator[Any]:
         connection = pymysql.connect(
             unix_socket=str(self.socket),
+            ssl_disabled=True,
             user=self._admin_user,
             password=self._admin_password_file.read_text().strip(),
             connect_timeout=CONNECT_SECONDS,
