@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -30,8 +31,12 @@ class Unreadable(ValueError):
     """A stored message that is not what its subject promises."""
 
 
+@lru_cache(maxsize=256)
 def entry_of(subject: str, seq: int, payload: bytes) -> Entry:
-    """Decode one stored message. Raises Unreadable."""
+    """Decode one stored message. Raises Unreadable.
+
+    Remembered for a moment, because the projector and the live hub of a process read the same messages.
+    """
     try:
         kind, event, _lane, job_id = parse(subject)
         if kind_of(job_id) != kind:
