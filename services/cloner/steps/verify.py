@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -15,13 +16,14 @@ from shared.errors import JobError
 from shared.jobs import Note
 from shared.wordpress.http import map_transport_errors, site_client
 from shared.wordpress.probe import SiteAddress, find_site
+from shared.wordpress.rewrite import Leftover
 from shared.wordpress.signin import sign_in
-from shared.wordpress.transfer.database import Table
+from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import parametrised, quote
 from shared.wordpress.transfer.errors import target_errors
 
 SAMPLE_PAGES = 10
-MAX_LEFTOVERS = 50
+MAX_SAMPLES = 20
 BATCH_ROWS = 500
 
 
@@ -59,36 +61,52 @@ def _compare_rows(run: CloneRun, connection: Any) -> None:
 
 def _scan_leftovers(run: CloneRun, connection: Any) -> None:
     run.context.report(message="Looking for the source's address")
-    found: list[str] = []
-    count = 0
+    text = _Findings("leftovers", "Places that still name the source's address")
+    binary = _Findings("binary_names_source", "Binary values that name the source's address, never rewritten")
     for table in run.plan.tables:
-        for where, value in _suspects(run, connection, table):
-            leftovers = run.rewriter.leftovers(value)
-            count += len(leftovers)
-            if leftovers and len(found) < MAX_LEFTOVERS:
-                found.append(f"{where}: {leftovers[0]}")
-        run.token.check()
-    run.state["leftovers"] = count
-    if count:
-        text = "Places that still name the source's address; see the samples"
-        run.context.note(Note(code="leftovers", message=text, count=count, samples=found[:20]))
+        for column in table.columns:
+            findings = text if column.rewrite else binary
+            if column.rewrite or column.type_class == "blob":
+                for value in _suspects(run, connection, table, column):
+                    findings.add(f"{table.name}.{column.name}", run.rewriter.leftovers(value))
+            run.token.check()
+    run.state["leftovers"] = text.count
+    for findings in (text, binary):
+        if findings.count:
+            run.context.note(findings.note())
 
 
-def _suspects(run: CloneRun, connection: Any, table: Table) -> Iterator[tuple[str, bytes]]:
+@dataclass
+class _Findings:
+    """Occurrences of the source's address, counted, some of them named."""
+
+    code: str
+    message: str
+    count: int = 0
+    samples: list[str] = field(default_factory=list)
+
+    def add(self, where: str, leftovers: list[Leftover]) -> None:
+        self.count += len(leftovers)
+        if leftovers and len(self.samples) < MAX_SAMPLES:
+            self.samples.append(f"{where}: {leftovers[0].text[:120].decode('utf-8', 'backslashreplace')}")
+
+    def note(self) -> Note:
+        return Note(code=self.code, message=self.message, count=self.count, samples=self.samples)
+
+
+def _suspects(run: CloneRun, connection: Any, table: Table, column: Column) -> Iterator[bytes]:
     """Values that hold one of the source's host names in any spelling; the database reads, we look closer."""
     plain, encoded = run.rewriter.needles, run.rewriter.base64_needles
-    for column in table.columns:
-        if not column.rewrite:
-            continue
-        # Converted, because a column in utf16 holds the address in bytes the rewriter could not know.
-        text = f"CONVERT({parametrised(column.name)} USING utf8mb4)"
-        tests = [f"LOCATE(%s, LOWER({text}))"] * len(plain) + [f"LOCATE(%s, {text})"] * len(encoded)
-        query = f"SELECT {text} FROM {parametrised(table.name)} WHERE {' OR '.join(tests)}"
-        with connection.cursor(SSCursor) as cursor:
-            cursor.execute(query, (*plain, *encoded))
-            while rows := cursor.fetchmany(BATCH_ROWS):
-                for (value,) in rows:
-                    yield f"{table.name}.{column.name}", bytes(value)
+    # Converted, because a column in utf16 holds the address in bytes the rewriter could not know.
+    charset = "utf8mb4" if column.rewrite else "latin1"
+    text = f"CONVERT({parametrised(column.name)} USING {charset})"
+    tests = [f"LOCATE(%s, LOWER({text}))"] * len(plain) + [f"LOCATE(%s, {text})"] * len(encoded)
+    query = f"SELECT {text} FROM {parametrised(table.name)} WHERE {' OR '.join(tests)}"
+    with connection.cursor(SSCursor) as cursor:
+        cursor.execute(query, (*plain, *encoded))
+        while rows := cursor.fetchmany(BATCH_ROWS):
+            for (value,) in rows:
+                yield bytes(value)
 
 
 def _sample_paths(run: CloneRun, connection: Any) -> list[str]:
