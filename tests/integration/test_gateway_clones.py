@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx2
 import pytest
@@ -167,7 +168,7 @@ async def test_clones_are_listed_without_passwords(gateway: Gateway) -> None:
             first = (await Simulated(bus, keys=keys).play()).job_id
             second = (await Simulated(bus, keys=keys, name="Second").play()).job_id
 
-            def listed(**query: object) -> list[str]:
+            def listed(**query: Any) -> list[str]:
                 return [clone["clone_id"] for clone in api.get("/clones", params=query).json()["clones"]]
 
             await eventually(lambda: set(listed()) == {first, second}, what="the projection")

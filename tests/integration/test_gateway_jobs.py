@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -217,7 +218,7 @@ async def test_jobs_are_listed_newest_first_filtered_and_in_pages(projected: Gat
             worker.job = Job.model_validate(api.get(f"/jobs/{ids[3]}").json())
             await worker.start()
 
-            def listed(**query: object) -> list[str]:
+            def listed(**query: Any) -> list[str]:
                 return [job["job_id"] for job in api.get("/jobs", params=query).json()["jobs"]]
 
             await eventually(lambda: listed(status="running") == [ids[3]], what="the projection")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -180,3 +182,15 @@ async def test_request_that_died_on_the_way_is_taken_over_under_its_id(gateway: 
         assert (again.status_code, again.json()["job_id"]) == (202, first)
         info = await bus.js.stream_info("CLONES", subjects_filter=f"clone.requested.*.{first}")
         assert sum((info.state.subjects or {}).values()) == 1
+
+
+def test_connector_for_installing_by_hand_is_a_small_zip_without_a_key(api: httpx2.Client) -> None:
+    answer = api.get("/connector.zip")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    assert "siteferry-connector.zip" in answer.headers["content-disposition"]
+    assert len(answer.content) < 100_000
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+    assert any(name.endswith(".php") for name in names)
+    assert not any(name.endswith("/key.php") for name in names)
