@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     """File with the token of the NATS connection; a file, so that no process list or log shows it."""
     replicas: int = Field(1, ge=1, le=5)
     """Replicas of streams and buckets: 1 on one machine, 3 in a cluster."""
+    ack_wait: float = Field(30.0, ge=1)
+    """Seconds after which a silent worker's job goes to another one; the same for every service of an installation."""
     vault_key_file: Path = Path("vault.key")
     """File with one base64 key of 32 bytes a line; the first seals, all open. Made when absent."""
     edge_url: str = "http://localhost:8080"

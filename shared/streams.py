@@ -140,7 +140,7 @@ def consumer_configs(kind: Kind, *, replicas: int, ack_wait: float = ACK_WAIT) -
 async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
     """Create or update every stream, consumer and bucket. Idempotent; any service may call it at start.
 
-    `ack_wait` is for tests: it must be the workers' `EngineSettings.ack_wait`.
+    `ack_wait` must be the workers' `EngineSettings.ack_wait`, and the same whoever calls.
     Raises nats errors when JetStream is not available.
     """
     for kind in KINDS:
@@ -151,11 +151,11 @@ async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = 
         await _ensure_bucket(js, bucket, replicas)
 
 
-async def install_when_ready(js: JetStreamContext, *, replicas: int = 1) -> None:
+async def install_when_ready(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
     """`install`, however long JetStream needs to be there."""
     while True:
         try:
-            await install(js, replicas=replicas)
+            await install(js, replicas=replicas, ack_wait=ack_wait)
         except (NatsError, APIError, TimeoutError) as error:
             log.warning("JetStream is not ready, trying again", error=repr(error))
             await asyncio.sleep(1)

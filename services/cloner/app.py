@@ -40,9 +40,10 @@ async def run(settings: ClonerSettings) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     driver, keys = make_driver(settings), KeyRing.load(settings.vault_key_file)
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
-        await streams.install_when_ready(bus.js, replicas=settings.replicas)
+        await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
         vault = Vault(await bus.bucket(streams.VAULT), keys)
-        worker = Worker(bus, vault, CloneWorkflow(driver, settings, keys), slots=settings.cloner_slots)
+        workflow = CloneWorkflow(driver, settings, keys)
+        worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine())
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop)
             group.create_task(eternal("health", health, stop), name="health")

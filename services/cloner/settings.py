@@ -10,6 +10,7 @@ from pydantic import Field
 
 from shared.settings import Settings
 from shared.wordpress.transfer.files import Owner
+from shared.worker import EngineSettings, Limits
 
 
 class ClonerSettings(Settings):
@@ -24,10 +25,20 @@ class ClonerSettings(Settings):
     php_cli: str = "php"
     cloner_slots: int = Field(4, ge=1, le=64)
     """Jobs one cloner works on at the same time."""
+    max_jobs: int | None = Field(None, ge=1)
+    """Clone jobs at the same time over all cloners."""
+    max_jobs_per_tenant: int | None = Field(None, ge=1)
+    max_jobs_per_source: int | None = Field(4, ge=1)
+    """Jobs that read from one source host at the same time: production sites are not ours to overload."""
     connector_hours: int = Field(12, ge=1, le=168)
     """After this the connector on a source refuses and removes itself, whatever became of the job."""
     cloner_health_port: int = 0
     """Loopback port of /livez, /readyz and /metrics; 0: none."""
+
+    def engine(self) -> EngineSettings:
+        """How the engine runs here."""
+        limits = Limits(total=self.max_jobs, per_tenant=self.max_jobs_per_tenant, per_source=self.max_jobs_per_source)
+        return EngineSettings(ack_wait=self.ack_wait, heartbeat=self.ack_wait / 3, limits=limits)
 
     def owner(self) -> Owner | None:
         """Owner of the clones' files. Raises KeyError when `php_user` names no account."""

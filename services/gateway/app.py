@@ -44,7 +44,7 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
         bus.js = bus.nc.jetstream(timeout=settings.store_timeout)
         while True:
             try:
-                await streams.install(bus.js, replicas=settings.replicas)
+                await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
                 app.state.edge = Edge(settings, bus, Vault(await bus.bucket(streams.VAULT), keys))
                 log.info("ready", port=settings.gateway_port)
                 await asyncio.Event().wait()

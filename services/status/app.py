@@ -7,8 +7,6 @@ import socket
 
 import uvicorn
 from fastapi import FastAPI
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
 
 from services.status import dashboard, health
 from services.status.live import sse, websocket
@@ -17,7 +15,7 @@ from services.status.projector import Projector
 from services.status.service import Service
 from services.status.settings import StatusSettings
 from shared import log, streams
-from shared.bus import Bus, connect
+from shared.bus import connect
 from shared.lifecycle import eternal, stop_on_signals
 from shared.subjects import KINDS
 
@@ -39,22 +37,11 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-async def install(bus: Bus, *, replicas: int) -> None:
-    """Make sure streams, consumers and buckets exist, however long JetStream needs to be there."""
-    while True:
-        try:
-            await streams.install(bus.js, replicas=replicas)
-        except (NatsError, APIError, TimeoutError) as error:
-            logger.warning("JetStream is not ready, trying again", error=repr(error))
-            await asyncio.sleep(1)
-        else:
-            return
-
-
 async def work(service: Service) -> None:
     """Everything that needs NATS, until cancelled."""
     async with connect(service.settings, service="status") as bus:
-        await install(bus, replicas=service.settings.replicas)
+        settings = service.settings
+        await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
         service.projectors = [Projector(bus, kind) for kind in KINDS]
         hub = Hub(bus)
         service.bus, service.hub = bus, hub
