@@ -112,8 +112,9 @@ def pull_database(run: CloneRun, progress: Any) -> None:
                 loader.create(table)
             loader.commit_position(None)
         tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
-        if position and tables and cursor is None and not transactional(tables[0].engine):
-            loader.create(tables[0])  # half-loaded rows of an engine that can not roll back
+        for table in tables if position else ():
+            if not transactional(table.engine):
+                loader.create(table)  # what it holds was not rolled back with the position
         _stream_tables(run, loader, tables, cursor, on_rows)
         _make_views(run, loader)
         if loader.gone:
