@@ -28,7 +28,7 @@ SCRATCH = "floor"
 def run(scale: float = 1.0, rounds: int = ROUNDS) -> dict[str, Any]:
     """Figures of one run; times are medians in seconds, `ratio_to_floor` is clone / floor."""
     with SourceFarm() as farm, product() as siteferry:
-        site = build(farm, scale=scale)
+        site = build(farm, scale=scale).site
         floors, clones = [], []
         for _ in range(rounds):
             floors.append(floor(site, siteferry))
