@@ -86,7 +86,7 @@ class TlsError(Permanent):
     """The site's TLS certificate is not valid."""
 
     code = "tls_error"
-    hint = "Renew or correct the certificate. For a test site you may switch certificate checks off for this job."
+    hint = "Renew or correct the certificate; a browser shows what is wrong with it."
 
 
 class SiteError(Permanent):
@@ -113,7 +113,7 @@ class BasicAuthRequired(SiteError):
     """The web server asks for a user name and password of its own (HTTP basic authentication)."""
 
     code = "basic_auth_required"
-    hint = "Pass these credentials too, as basic_auth: they differ from the WordPress account."
+    hint = "Let this server's address in without that password, or lift the protection for the time of the job."
 
 
 class HostChallenge(SiteError):
@@ -182,7 +182,7 @@ class LoginHidden(SignInError):
     """The login page is not where WordPress puts it."""
 
     code = "login_hidden"
-    hint = f"Give the address of the login page (login_url). {PAIRING_HINT}"
+    hint = PAIRING_HINT
 
 
 class SsoOnly(SignInError):

@@ -88,7 +88,7 @@ def normalise(typed: str) -> list[str]:
     if "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]:
         raise InvalidAddress(
             "The address contains a user name or password.",
-            hint="Leave them out of the address and pass them as basic_auth.",
+            hint="Leave them out of the address.",
         )
     try:
         url = httpx2.URL(f"{scheme or 'https'}://{rest}")

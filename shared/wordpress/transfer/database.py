@@ -48,6 +48,7 @@ class Column:
     type_class: str
     """How the connector sends it: int, decimal, double, date, bit, json, geometry, blob, text."""
     rewrite: bool
+    charset: str | None = None
 
 
 @dataclass(frozen=True)

@@ -106,12 +106,12 @@ class FileSink:
         relative = self._relative(meta)
         target = self._place(relative)
         offset = int(meta.get("offset", 0))
-        if offset == 0 and os.path.lexists(target):
-            os.unlink(target)  # a link or a read-only file of an earlier attempt must not be written through
-        self._file = open(target, "r+b" if offset else "wb", buffering=0)
         if offset:
+            self._file = open(target, "r+b", buffering=0)
             self._file.truncate(offset)
             self._file.seek(offset)
+        else:
+            self._file = _create(target)
         self._meta, self._path = meta, target
 
     def _end(self, meta: dict[str, Any]) -> None:
@@ -178,6 +178,15 @@ class FileSink:
             if self._owner:
                 os.chown(directory, self._owner.uid, self._owner.gid)
         self._safe_parents.add(parent)
+
+
+def _create(target: bytes) -> BinaryIO:
+    """A new file. What an earlier attempt left goes first: a link or a read-only file must not be written through."""
+    try:
+        return open(target, "xb", buffering=0)
+    except FileExistsError:
+        os.unlink(target)
+        return open(target, "xb", buffering=0)
 
 
 def _within(path: bytes, base: bytes) -> bool:
