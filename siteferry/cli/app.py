@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from siteferry import __version__
-from siteferry.cli import clone, clones, jobs, render
+from siteferry.cli import clone, clones, jobs, operate, render
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common
 from siteferry.embedded.up import default_state_dir
@@ -70,7 +70,7 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Say what this machine lacks, and the command that brings it. Exit code 1 when something is missing."""
+    """Say what this machine lacks and how to get it. Exit code 1 when something is missing."""
     from siteferry.doctor import checks
 
     found = checks(context.obj.state)
@@ -102,6 +102,7 @@ app.command()(jobs.cancel)
 app.command()(jobs.retry)
 app.command()(clones.mail)
 app.command()(jobs.replay)
+app.command()(operate.rebuild_projection)
 app.command()(clone.connector)
 
 

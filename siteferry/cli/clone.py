@@ -18,10 +18,12 @@ from siteferry.cli.watch import watch
 def clone(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="Address of the WordPress site.", show_default=False)],
-    username: Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the site.")] = None,
+    username: Annotated[
+        str | None, typer.Option("--username", "-u", help="Account of an administrator of the site.")
+    ] = None,
     password: Annotated[
         str | None,
-        typer.Option(help="His password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
+        typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
     ] = None,
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
     pairing_key_stdin: Annotated[
@@ -32,7 +34,7 @@ def clone(
     ttl: Annotated[str | None, typer.Option(help="How long the clone lives: 90m, 12h, 7d.  [default: 24h]")] = None,
     priority: Annotated[str | None, typer.Option(help="high, normal or low.")] = None,
     exclude_table: Annotated[
-        list[str] | None, typer.Option(help="Table to leave out, with or without prefix; * matches. Repeatable.")
+        list[str] | None, typer.Option(help="Table to leave out, with or without prefix. Repeatable.")
     ] = None,
     exclude_path: Annotated[
         list[str] | None, typer.Option(help="Path below the site's root to leave out. Repeatable.")
@@ -108,7 +110,7 @@ def connector(
         "siteferry-connector.zip"
     ),
 ) -> None:
-    """Get the connector plugin, for sites nobody else can sign in to (two-factor, captcha, single sign-on).
+    """Get the connector plugin, to install by hand. For sites with two-factor login, captcha or single sign-on.
 
     \b
     siteferry connector --output connector.zip

@@ -113,7 +113,7 @@ def retry(
     follow_it: Annotated[bool, typer.Option("--watch", "-w", help="Stay and show how it goes.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run a failed or cancelled job again, with the login it was given."""
+    """Run a failed job again. It uses the login it was given, which is kept for a day."""
     api = api_of(context)
     found = api.post(f"/jobs/{job_id}/retry")
     if follow_it:
@@ -124,7 +124,7 @@ def retry(
 
 
 def replay(context: typer.Context, job_id: JobArgument, as_json: JsonFlag = False) -> None:
-    """Print everything the stream holds about a job, and the `nats` commands that show the same."""
+    """Print what the stream holds about a job. And the `nats` commands that show the same."""
     story = api_of(context).get(f"/jobs/{job_id}/story")
     if as_json:
         return render.print_json(story)
@@ -153,10 +153,10 @@ def nats_commands(stream: str, job_id: str, common: Common) -> list[str]:
         raise CliError(f"{job_id} is not a job id.", code=Exit.USAGE)
     subject = f"{job_id.partition('-')[0]}.*.*.{job_id}"
     instance = running_instance(common.state or default_state_dir())
-    server = f"--server {instance.nats_url} --token \"$(cat '{instance.nats_token_file}')\" " if instance else ""
+    server = f"NATS_URL={instance.nats_url} NATS_USER=\"$(cat '{instance.nats_token_file}')\" " if instance else ""
     return [
         "",
         "The same with the nats command line:",
-        f"  nats {server}stream view {stream} --subject '{subject}'",
-        f"  nats {server}sub --stream {stream} --all '{subject}'",
+        f"  {server}nats stream view {stream} --subject '{subject}'",
+        f"  {server}nats sub --stream {stream} --all '{subject}'",
     ]

@@ -20,6 +20,12 @@ COLOURS = {"completed": "green", "failed": "red", "cancelled": "yellow", "runnin
 STEP_MARKS = {"done": "✓", "running": "▸", "failed": "✗", "skipped": "-", "pending": "·"}
 STEP_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "skipped": "dim", "pending": "dim"}
 
+ASK_ANEW = frozenset(
+    {"wrong_password", "unknown_user", "bad_pairing_key", "invalid_address", "host_not_found", "secret_gone"}
+)
+"""Errors a retry can not mend: it would use the same address and login again."""
+NOTE_SAMPLES = 5
+
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False, soft_wrap=True)
 
@@ -137,7 +143,9 @@ def result(job: Json) -> None:
         err.print(Text(f"Failed: {error.get('message') or 'the job failed'}", style="red"), soft_wrap=True)
         if error.get("hint"):
             say(f"Hint: {error['hint']}")
-        say(f"Code: {error.get('code', 'unknown')}. Try again with: siteferry retry {job['job_id']}")
+        code = error.get("code", "unknown")
+        again = "" if code in ASK_ANEW else f" Once it is put right: siteferry retry {job['job_id']}"
+        say(f"Code: {code}.{again}")
     elif job["status"] == "cancelled":
         say("Cancelled; everything half made was removed.")
 
@@ -153,7 +161,12 @@ def _clone(clone: Json) -> None:
     for name, value in rows:
         out.print(Text(f"{name:<9} {value}"))
     for note in clone.get("notes") or []:
-        out.print(Text(f"Note      {note['message']}"))
+        samples, count = note.get("samples") or [], note.get("count") or 0
+        out.print(Text(f"Note      {note['message']}" + (f" ({count:,})" if count else "")))
+        for sample in samples[:NOTE_SAMPLES]:
+            out.print(Text(f"          {sample}", style="dim"))
+        if count > min(len(samples), NOTE_SAMPLES) and samples:
+            out.print(Text(f"          and {count - min(len(samples), NOTE_SAMPLES):,} more", style="dim"))
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:

@@ -148,6 +148,8 @@ class LineView:
         self._said[job["job_id"]] = key
         title = next((step["title"] for step in job["steps"] if step["name"] == job["step"]), "")
         words = title if job["status"] == "running" and title and not job["phase"] else job["message"]
+        if job["status"] == "failed":
+            words = ""  # the result says it whole
         render.say(f"{job['job_id']}  {job['progress']:5.1f}%  {render.state_word(job)}  {words}".rstrip())
 
     def lost(self) -> None:

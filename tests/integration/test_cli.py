@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from nats.js.errors import KeyNotFoundError
 
+from shared import streams
 from shared.bus import Bus, connect
 from shared.events import Expired, now
 from shared.jobs import Job, Status
@@ -57,19 +59,21 @@ def environment(url: str) -> dict[str, str]:
     return kept | {"SITEFERRY_URL": url, "SITEFERRY_STATE": "/nonexistent/siteferry", "NO_COLOR": "1", "COLUMNS": "120"}
 
 
-async def siteferry(gateway: Gateway | str, *arguments: str, stdin: str = "") -> Said:
+async def siteferry(
+    gateway: Gateway | str, *arguments: str, stdin: str = "", settings: dict[str, str] | None = None
+) -> Said:
     """Run a command to its end, without a terminal."""
     url = gateway if isinstance(gateway, str) else gateway.url
-    process = await begin(url, *arguments)
+    process = await begin(url, *arguments, settings=settings)
     out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
     return Said(process.returncode or 0, out.decode(), err.decode())
 
 
-async def begin(url: str, *arguments: str) -> asyncio.subprocess.Process:
+async def begin(url: str, *arguments: str, settings: dict[str, str] | None = None) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         SITEFERRY,
         *arguments,
-        env=environment(url),
+        env=environment(url) | (settings or {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -364,3 +368,33 @@ def test_help_shows_examples() -> None:
             assert words in said.stdout
         version = subprocess.run([SITEFERRY, "version"], env=shown, capture_output=True, text=True, check=True)
         assert version.stdout.strip() == "0.1.0"
+
+
+async def test_rebuild_projection_mends_what_is_wrong(gateway: Gateway, bus: Bus) -> None:
+    job_id = await submit(gateway)
+    bucket = await bus.bucket(streams.JOBS)
+
+    async def projected() -> bytes | None:
+        try:
+            return (await bucket.get(job_id)).value
+        except KeyNotFoundError:
+            return None
+
+    right = await eventually(projected, what="the job in the projection")
+    await bucket.put(job_id, b"not a job")
+    command = ("rebuild-projection", "--json")
+    reach = {
+        "SITEFERRY_NATS_URL": gateway.nats.url,
+        "SITEFERRY_NATS_TOKEN_FILE": str(gateway.nats.token_file),
+    }
+    said = await siteferry(gateway, *command, settings=reach)
+    assert said.code == 0, said.err
+    report = json.loads(said.out)
+    assert report["changed"] >= 1
+    assert await projected() == right
+    assert json.loads((await siteferry(gateway, *command, settings=reach)).out) == report | {"changed": 0}
+
+    nowhere = {"SITEFERRY_NATS_URL": f"nats://127.0.0.1:{free_port()}"}
+    said = await siteferry(gateway, *command, settings=nowhere)
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith("siteferry: NATS does not answer at nats://127.0.0.1:")

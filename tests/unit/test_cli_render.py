@@ -82,3 +82,34 @@ def test_markup_of_others_is_shown_as_it_is() -> None:
     shown = render.job_block(job, note="reconnecting…").plain
     for part in ("[red]x[/red]", "[bold]wp_posts[/bold]", "Copy [i]files[/i]", "attempt 2", "reconnecting…", "12.0%"):
         assert part in shown
+
+
+@pytest.mark.parametrize(("code", "retry"), [("wrong_password", False), ("source_unreachable", True)])
+def test_retry_is_offered_where_it_can_help(code: str, retry: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"code": code, "message": "It did not work.", "hint": "Do this."}
+    render.result({"job_id": "clone-0k3v9x2m7c1p5t8w", "status": "failed", "error": error})
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Failed: It did not work.\nHint: Do this.\n" in said.err
+    assert ("siteferry retry clone-0k3v9x2m7c1p5t8w" in said.err) is retry
+
+
+def test_notes_show_how_many_and_some_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    clone = {
+        "clone_url": "http://c.localhost/",
+        "admin_url": "http://c.localhost/wp-admin/",
+        "username": "siteferry",
+        "password": "x",
+        "expires_at": None,
+        "notes": [
+            {"code": "files_skipped", "message": "Files that stay", "count": 7, "samples": list("abcdefg")},
+            {"code": "rest_unavailable", "message": "REST is off", "count": None, "samples": []},
+        ],
+    }
+    render.result({"job_id": "clone-0k3v9x2m7c1p5t8w", "status": "completed", "result": clone})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-8:] == [
+        "Note      Files that stay (7)",
+        *(f"          {x}" for x in "abcde"),
+        "          and 2 more",
+    ] + ["Note      REST is off"]
