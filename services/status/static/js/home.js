@@ -87,7 +87,7 @@ export function CloneForm() {
           <input ...${input("password", { type: "password", autocomplete: "off", required: true })} />
         <//>
       </div>
-      <p class="hint">Used to sign in to the site and forgotten when the job ends. A small connector plugin is installed there and removed again.</p>
+      <p class="hint">Used to sign in to the site; forgotten when the clone is made, a day later if that fails. A small connector plugin is installed there and removed again.</p>
       <div class="pair">
         <${Field} name="ttl_minutes" label="Keep it for">
           <select ...${input("ttl_minutes")}>${LIFETIMES.map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select>
