@@ -18,9 +18,7 @@ from siteferry.cli.watch import watch
 def clone(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="Address of the WordPress site.", show_default=False)],
-    username: Annotated[
-        str | None, typer.Option("--username", "-u", help="Account of an administrator of the site.")
-    ] = None,
+    username: Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the site.")] = None,
     password: Annotated[
         str | None,
         typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),

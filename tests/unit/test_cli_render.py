@@ -108,8 +108,5 @@ def test_notes_show_how_many_and_some_of_them(capsys: pytest.CaptureFixture[str]
     }
     render.result({"job_id": "clone-0k3v9x2m7c1p5t8w", "status": "completed", "result": clone})
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-8:] == [
-        "Note      Files that stay (7)",
-        *(f"          {x}" for x in "abcde"),
-        "          and 2 more",
-    ] + ["Note      REST is off"]
+    shown = [f"          {sample}" for sample in "abcde"]
+    assert lines[-8:] == ["Note      Files that stay (7)", *shown, "          and 2 more", "Note      REST is off"]
