@@ -21,7 +21,7 @@ demo: install ## clone a demo site before your eyes (ONCE=1: end when the clone 
 test: dev ## all tests, on real servers (ARGS='-k words' for some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-bench: install ## measure (BENCH=name; without a name: say which there are)
+bench: install ## measure, each result one line of JSON (BENCH=name for one)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 lint: dev ## style, types, import rules, PHP and shell syntax
