@@ -1,0 +1,49 @@
+"""docs/operations.md lists every setting of every service, with its true default, and none that does not exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.cloner.settings import ClonerSettings
+from services.gateway.settings import GatewaySettings
+from services.status.settings import StatusSettings
+from shared.settings import Settings
+
+DOC = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+ROW = re.compile(r"^\| `SITEFERRY_([A-Z_]+)` \| ([^|]*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
+ROWS = {name.lower(): (who.strip(), default.strip()) for name, who, default in ROW.findall(DOC)}
+SERVICES = {"gateway": GatewaySettings, "cloner": ClonerSettings, "status": StatusSettings}
+CLIENT = {"state", "url", "api_key"}
+"""Variables of the command line, which are no service's settings."""
+FIELDS = sorted({name for service in SERVICES.values() for name in service.model_fields})
+
+
+def readers(name: str) -> str:
+    """Who reads a setting, as the table says it."""
+    if name in Settings.model_fields:
+        return "all"
+    return ", ".join(who for who, service in SERVICES.items() if name in service.model_fields)
+
+
+def defaults(name: str) -> set[str]:
+    found = set()
+    for service in SERVICES.values():
+        if field := service.model_fields.get(name):
+            value = field.default
+            found.add({None: "none", "": "empty", True: "`true`", False: "`false`"}.get(value, f"`{value}`"))
+    return found
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_setting_is_documented(name: str) -> None:
+    assert name in ROWS, f"SITEFERRY_{name.upper()} has no row in docs/operations.md"
+    who, default = ROWS[name]
+    assert who == readers(name)
+    assert {default} == defaults(name)
+
+
+def test_nothing_else_is_documented() -> None:
+    assert set(ROWS) - set(FIELDS) == CLIENT
