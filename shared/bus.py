@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import nats
 from nats.aio.client import Client
@@ -34,6 +34,12 @@ PUBLISH_TRIES = 6
 PUBLISH_TIMEOUT = 2.0
 """Seconds one try waits; six tries outlast a leader election."""
 AMBIGUOUS = (asyncio.TimeoutError, NoStreamResponseError, NoRespondersError, ServiceUnavailableError)
+
+
+class Publish(Protocol):
+    """Stores one message and returns its acknowledgement, like `JetStreamContext.publish`."""
+
+    async def __call__(self, subject: str, payload: bytes, *, timeout: float, headers: dict[str, str]) -> PubAck: ...
 
 
 class Bus:
@@ -59,14 +65,16 @@ class Bus:
         msg_id: str | None = None,
         headers: dict[str, str] | None = None,
         tries: int = PUBLISH_TRIES,
+        via: Publish | None = None,
     ) -> PubAck:
         """Store an event or command on its stream and return the acknowledgement with its sequence.
 
-        `msg_id` makes it once-only within the duplicate window. Raises nats errors when the stream stays unreachable.
+        `msg_id` makes it once-only within the duplicate window; `via` stores it together with others. Raises nats
+        errors when the stream stays unreachable.
         """
         event = EventType(message.type)  # type: ignore[attr-defined]
         where = subject(message.kind, event, message.lane, message.job_id)
-        return await self._store(where, message, event, msg_id, headers or {}, tries)
+        return await self._store(where, message, event, msg_id, headers or {}, tries, via or self.js.publish)
 
     async def schedule(self, message: Message, *, slot: EventType, at: datetime, msg_id: str | None = None) -> PubAck:
         """Have the server publish `message` at a time (ADR-51). `slot` is the schedule's subject token.
@@ -78,7 +86,7 @@ class Bus:
         target = subject(message.kind, event, message.lane, message.job_id)
         headers = {"Nats-Schedule": f"@at {when}", "Nats-Schedule-Target": target}
         where = subject(message.kind, slot, message.lane, message.job_id)
-        return await self._store(where, message, event, msg_id, headers, PUBLISH_TRIES)
+        return await self._store(where, message, event, msg_id, headers, PUBLISH_TRIES, self.js.publish)
 
     async def unschedule(self, message: Message, *, slot: EventType) -> None:
         """Drop a schedule that has not fired. Nothing happens when there is none."""
@@ -86,7 +94,14 @@ class Bus:
         await self.js.purge_stream(streams.STREAMS[message.kind], subject=where)
 
     async def _store(
-        self, where: str, message: Message, event: EventType, msg_id: str | None, headers: dict[str, str], tries: int
+        self,
+        where: str,
+        message: Message,
+        event: EventType,
+        msg_id: str | None,
+        headers: dict[str, str],
+        tries: int,
+        publish: Publish,
     ) -> PubAck:
         event_id = msg_id or secrets.token_hex(10)
         all_headers = {
@@ -103,7 +118,7 @@ class Bus:
         for attempt in range(1, tries + 1):
             try:
                 # nats-py writes into the headers it is given
-                return await self.js.publish(where, payload, timeout=PUBLISH_TIMEOUT, headers=dict(all_headers))
+                return await publish(where, payload, timeout=PUBLISH_TIMEOUT, headers=dict(all_headers))
             except AMBIGUOUS as error:
                 if attempt == tries:
                     raise

@@ -69,6 +69,8 @@ BUCKETS: dict[str, KeyValueConfig] = {
     IDEMPOTENCY: KeyValueConfig(bucket=IDEMPOTENCY, history=1, ttl=24 * 3600),
     LIMITS: KeyValueConfig(bucket=LIMITS, history=1),
 }
+ATOMIC = frozenset({VAULT})
+"""Buckets whose entries may be put in atomic batches."""
 PROJECTOR = "projector"
 
 
@@ -171,7 +173,12 @@ async def _upsert_stream(js: JetStreamContext, config: StreamConfig) -> None:
 
 
 async def _ensure_bucket(js: JetStreamContext, config: KeyValueConfig, replicas: int) -> None:
+    stream = f"KV_{config.bucket}"
     try:
-        await js.stream_info(f"KV_{config.bucket}")
+        await js.stream_info(stream)
     except NotFoundError:
         await js.create_key_value(config, replicas=replicas)
+    if config.bucket in ATOMIC:  # nats-py's KeyValueConfig knows nothing of it
+        kept = (await js.stream_info(stream)).config
+        if not kept.allow_atomic:
+            await js.update_stream(kept, allow_atomic=True)

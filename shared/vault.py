@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from shared.errors import Permanent
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+
+Put = Callable[[str, bytes], Awaitable[object]]
+"""Stores the value of a key."""
 
 
 class SecretGone(Permanent):
@@ -76,13 +80,15 @@ class KeyRing:
 class Vault:
     """Sealed secrets in the `vault` bucket."""
 
-    def __init__(self, bucket: KeyValue, keys: KeyRing) -> None:
+    def __init__(self, bucket: KeyValue, keys: KeyRing, *, put: Put | None = None) -> None:
+        """`put` stores an entry of the bucket in another way than alone."""
         self._bucket = bucket
+        self._put: Put = put or bucket.put
         self.keys = keys
 
     async def put(self, reference: str, secret: dict[str, Any]) -> str:
         """Store a secret under a reference (the job id) and return the reference."""
-        await self._bucket.put(reference, self.keys.seal(json.dumps(secret), purpose=reference).encode())
+        await self._put(reference, self.keys.seal(json.dumps(secret), purpose=reference).encode())
         return reference
 
     async def get(self, reference: str) -> dict[str, Any]:

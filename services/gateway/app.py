@@ -26,7 +26,7 @@ from services.gateway.settings import GatewaySettings
 from shared import log as logging
 from shared import streams
 from shared.bus import connect
-from shared.vault import KeyRing, Vault
+from shared.vault import KeyRing
 
 log = logging.get(__name__)
 
@@ -45,7 +45,7 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
         while True:
             try:
                 await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
-                app.state.edge = Edge(settings, bus, Vault(await bus.bucket(streams.VAULT), keys))
+                app.state.edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys)
                 log.info("ready", port=settings.gateway_port)
                 await asyncio.Event().wait()
             except UNAVAILABLE as error:

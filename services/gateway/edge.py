@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path, Request
+from nats.js.kv import KeyValue
 
 from services.gateway import problems, views
 from services.gateway.access import Principal
+from services.gateway.group import Group
 from services.gateway.idempotency import Idempotency
 from services.gateway.limits import RateLimit
 from services.gateway.listing import Index
@@ -23,16 +25,21 @@ from shared.vault import KeyRing, Vault
 class Edge:
     """The gateway's view of the bus."""
 
-    def __init__(self, settings: GatewaySettings, bus: Bus, vault: Vault) -> None:
+    def __init__(self, settings: GatewaySettings, bus: Bus, vault: KeyValue, keys: KeyRing) -> None:
         self.settings = settings
         self.bus = bus
-        self.vault = vault
-        self.keys: KeyRing = vault.keys
+        self.keys = keys
+        self.commands = Group(bus.js, timeout=settings.store_timeout)
+        self.vault = Vault(vault, keys, put=self._put_secret)
+        self._secrets = Group(bus.js, timeout=settings.store_timeout)
         self.store = Store(bus, timeout=settings.store_timeout)
         self.jobs = Index(bus, streams.JOBS, _without_details)
         self.clones = Index(bus, streams.CLONES, Clone.model_validate_json)
         self.idempotency = Idempotency(bus, self.keys)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
+
+    async def _put_secret(self, reference: str, sealed: bytes) -> None:
+        await self._secrets.publish(f"$KV.{streams.VAULT}.{reference}", sealed)
 
 
 def _without_details(value: bytes) -> Job:

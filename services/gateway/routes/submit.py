@@ -115,7 +115,13 @@ async def _accept(
         options=wish.options,
     )
     await edge.vault.put(job_id, wish.credentials())
-    await edge.bus.publish(command, msg_id=f"{job_id}:requested", headers={"traceparent": traceparent}, tries=1)
+    await edge.bus.publish(
+        command,
+        msg_id=f"{job_id}:requested",
+        headers={"traceparent": traceparent},
+        tries=1,
+        via=edge.commands.publish,
+    )
     metrics.SUBMITTED.labels("clone", lane).inc()
     accepted = Accepted(job_id=job_id, status=Status.PENDING, status_url=f"/jobs/{job_id}", links=views.links(job_id))
     return Response(
