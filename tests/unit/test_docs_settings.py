@@ -29,12 +29,15 @@ def readers(name: str) -> str:
 
 
 def defaults(name: str) -> set[str]:
-    found = set()
-    for service in SERVICES.values():
-        if field := service.model_fields.get(name):
-            value = field.default
-            found.add({None: "none", "": "empty", True: "`true`", False: "`false`"}.get(value, f"`{value}`"))
-    return found
+    return {
+        written(service.model_fields[name].default) for service in SERVICES.values() if name in service.model_fields
+    }
+
+
+def written(default: object) -> str:
+    if default is None or default == "":
+        return "none" if default is None else "empty"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
 @pytest.mark.parametrize("name", FIELDS)
