@@ -53,6 +53,8 @@ CHECKPOINTS = "checkpoints"
 """Bucket: job id -> how far the job is; written only by the holder of the lease."""
 VAULT = "vault"
 """Bucket: reference -> sealed secret. Entries expire by themselves."""
+CONNECTORS = "connectors"
+"""Bucket: source -> the connector on it: its sealed key and the jobs that use it."""
 IDEMPOTENCY = "idempotency"
 """Bucket: Idempotency-Key digest -> the answer it got. Entries expire by themselves."""
 LIMITS = "limits"
@@ -66,6 +68,7 @@ BUCKETS: dict[str, KeyValueConfig] = {
     LEASES: KeyValueConfig(bucket=LEASES, history=1),
     CHECKPOINTS: KeyValueConfig(bucket=CHECKPOINTS, history=1, ttl=14 * 86_400),
     VAULT: KeyValueConfig(bucket=VAULT, history=1, ttl=7 * 86_400),
+    CONNECTORS: KeyValueConfig(bucket=CONNECTORS, history=1, ttl=14 * 86_400),
     IDEMPOTENCY: KeyValueConfig(bucket=IDEMPOTENCY, history=1, ttl=24 * 3600),
     LIMITS: KeyValueConfig(bucket=LIMITS, history=1),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from services.cloner.connectors import Connectors
 from services.cloner.drivers.host import HostDriver
 from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.drivers.port import Provisioner
@@ -46,7 +47,9 @@ async def run(settings: ClonerSettings) -> None:
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
         await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
         vault = Vault(await bus.bucket(streams.VAULT), keys)
-        workflow = CloneWorkflow(driver, settings, keys)
+        lifetime = settings.connector_hours * 3600
+        connectors = Connectors(await bus.bucket(streams.CONNECTORS), keys, lifetime=lifetime)
+        workflow = CloneWorkflow(driver, settings, keys, connectors)
         worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine())
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop)

@@ -102,6 +102,7 @@ class CloneRun:
 
     def remember_key(self, key: bytes) -> None:
         """Keep the connector's key in the job's state, sealed."""
+        self.__dict__.pop("connector", None)
         self.state["connector_key"] = self._keys.seal(base64.b64encode(key).decode(), purpose=self.job_id)
 
     def seal(self, text: str) -> str:

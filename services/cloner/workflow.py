@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.cloner.connectors import Connectors
 from services.cloner.drivers.port import Provisioner
 from services.cloner.run import CloneRun
 from services.cloner.settings import ClonerSettings
@@ -17,6 +18,7 @@ from shared.jobs import CloneResult
 from shared.log import get
 from shared.subjects import EventType, Kind
 from shared.vault import KeyRing
+from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
 from shared.worker import JobContext, StepSpec
 
 log = get(__name__)
@@ -29,8 +31,9 @@ class CloneWorkflow:
 
     kind: Kind = "clone"
 
-    def __init__(self, driver: Provisioner, settings: ClonerSettings, keys: KeyRing) -> None:
+    def __init__(self, driver: Provisioner, settings: ClonerSettings, keys: KeyRing, connectors: Connectors) -> None:
         self._driver = driver
+        self._connectors = connectors
         self._settings = settings
         self._keys = keys
         self._runs: dict[int, CloneRun] = {}
@@ -103,14 +106,44 @@ class CloneWorkflow:
         await context.blocking(entry.sign_in, self._run(context), await context.secret())
 
     async def _install(self, context: JobContext) -> None:
-        await context.blocking(entry.install, self._run(context), await context.secret())
+        run, secret = self._run(context), await context.secret()
+        if not run.state.get("paired"):
+            await self._join(run, secret)
+        try:
+            await context.blocking(entry.greet, run)
+        except (ConnectorGone, ConnectorRefused):
+            if run.state.get("paired"):
+                raise
+            # Somebody took it off the source behind our back: install it once more.
+            await self._join(run, secret, broken=True)
+            await context.blocking(entry.greet, run)
+
+    async def _join(self, run: CloneRun, secret: dict[str, Any], *, broken: bool = False) -> None:
+        context, source = run.context, run.site.home
+
+        async def waiting() -> None:
+            context.report(message="Waiting for the connector another job is installing")
+            context.token.check()
+
+        seat = await self._connectors.join(source, context.job_id, broken=broken, waiting=waiting)
+        run.remember_key(seat.key)
+        await context.checkpoint()
+        if seat.must_install:
+            await context.blocking(entry.install, run, secret, seat.expires_at)
+            await self._connectors.installed(source, context.job_id)
 
     async def _remove_connector(self, context: JobContext) -> None:
+        run = self._run(context)
+        if run.state.get("paired") or "site" not in run.state:
+            return
+        if not await self._connectors.leave(run.site.home, context.job_id):
+            return  # others still use it, or there never was one
         try:
             secret: dict[str, Any] | None = await context.secret()
         except JobError:
             secret = None  # expired: the connector can still remove itself
-        await context.blocking(entry.remove, self._run(context), secret)
+        await context.blocking(entry.remove, run, secret)
+        await self._connectors.forget(run.site.home, context.job_id)
 
     async def _provision(self, context: JobContext) -> None:
         context.report(message="Making database, user and directory")

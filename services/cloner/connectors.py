@@ -1,0 +1,168 @@
+"""One connector on a source, however many jobs read from it at the same time.
+
+A source has room for one connector with one key. The first job installs it, later ones join, the last one removes it;
+who is in is kept in the bucket `connectors`, changed by compare-and-set only. While one job installs or removes, the
+others wait for it; if it dies meanwhile, the next one takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KeyValue
+from pydantic import BaseModel, Field
+
+from shared.errors import Temporary
+from shared.vault import KeyRing
+
+BUSY_SECONDS = 90.0
+"""After this a job that installs or removes is taken for dead."""
+WAIT_SECONDS = 180.0
+POLL_SECONDS = 0.3
+KEY_BYTES = 32
+MARGIN_SECONDS = 3600
+"""A connector that ends sooner than this is not joined any more."""
+
+
+class ConnectorBusy(Temporary):
+    """Another job is installing or removing the connector on this source."""
+
+    code = "connector_busy"
+
+
+class Entry(BaseModel):
+    """One source's connector: its sealed key, who uses it, who is changing it right now."""
+
+    sealed_key: str
+    expires_at: int
+    jobs: list[str] = Field(default_factory=list)
+    installed: bool = False
+    busy: str | None = None
+    busy_since: float = 0.0
+
+    def free_for(self, job_id: str, now: float) -> bool:
+        """Whether this job may change the entry."""
+        return self.busy in {None, job_id} or now - self.busy_since > BUSY_SECONDS
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What a job that joined needs to know."""
+
+    key: bytes
+    expires_at: int
+    must_install: bool
+
+
+class Connectors:
+    """Who uses the connector of which source."""
+
+    def __init__(self, bucket: KeyValue, keys: KeyRing, *, lifetime: float) -> None:
+        self._bucket = bucket
+        self._keys = keys
+        self._lifetime = lifetime
+
+    async def join(
+        self, source: str, job_id: str, *, broken: bool = False, waiting: Callable[[], Awaitable[None]] | None = None
+    ) -> Seat:
+        """Take a seat; `must_install` says that this job is the one to install, and to call `installed` afterwards.
+
+        `broken`: the connector that should be there does not answer. `waiting` is awaited between looks and raises to
+        stop. Idempotent. Raises ConnectorBusy when another job is busy for too long.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            entry, revision = await self._read(source)
+            now = time.time()
+            if entry is None or entry.expires_at < now + (MARGIN_SECONDS if not entry.jobs else 0):
+                entry = self._fresh(now)
+            if entry.installed and entry.busy is None and not broken:
+                if await self._write(source, self._with(entry, job_id), revision):
+                    return self._seat(entry, must_install=False)
+            elif entry.free_for(job_id, now):
+                entry = self._with(entry, job_id).model_copy(
+                    update={"busy": job_id, "busy_since": now, "installed": False}
+                )
+                if await self._write(source, entry, revision):
+                    return self._seat(entry, must_install=True)
+            if waiting is not None:
+                await waiting()
+            await asyncio.sleep(POLL_SECONDS)
+        raise ConnectorBusy
+
+    async def installed(self, source: str, job_id: str) -> None:
+        """This job has installed the connector; the others may use it."""
+        await self._change(source, lambda entry: {"installed": True, "busy": None} if entry.busy == job_id else {})
+
+    async def leave(self, source: str, job_id: str) -> bool:
+        """Give the seat back. True: it was the last one; this job removes the connector and then calls `forget`.
+
+        Idempotent, also for a job that never had a seat.
+        """
+        last = False
+
+        def without(entry: Entry) -> dict[str, object]:
+            nonlocal last
+            jobs = [job for job in entry.jobs if job != job_id]
+            mine = entry.busy == job_id
+            last = not jobs and (job_id in entry.jobs or mine)
+            if last:
+                return {"jobs": [], "busy": job_id, "busy_since": time.time(), "installed": False}
+            return {"jobs": jobs, **({"busy": None} if mine else {})}
+
+        await self._change(source, without)
+        return last
+
+    async def forget(self, source: str, job_id: str) -> None:
+        """The connector is gone from the source."""
+        entry, revision = await self._read(source)
+        if entry is not None and entry.busy == job_id and not entry.jobs:
+            try:
+                await self._bucket.delete(_name(source), last=revision)
+            except BadRequestError:
+                return  # somebody took over; the entry is theirs
+
+    async def _change(self, source: str, update: Callable[[Entry], dict[str, object]]) -> None:
+        while True:
+            entry, revision = await self._read(source)
+            if entry is None:
+                return
+            changed = entry.model_copy(update=update(entry))
+            if changed == entry or await self._write(source, changed, revision):
+                return
+
+    async def _read(self, source: str) -> tuple[Entry | None, int]:
+        try:
+            found = await self._bucket.get(_name(source))
+        except KeyNotFoundError as error:
+            return None, (error.entry.revision or 0) if error.entry is not None else 0
+        return Entry.model_validate_json(found.value or b"{}"), found.revision or 0
+
+    async def _write(self, source: str, entry: Entry, revision: int) -> bool:
+        try:
+            await self._bucket.update(_name(source), entry.model_dump_json().encode(), last=revision)
+        except KeyWrongLastSequenceError:
+            return False
+        return True
+
+    def _fresh(self, now: float) -> Entry:
+        key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+        return Entry(sealed_key=self._keys.seal(key, purpose="connector"), expires_at=int(now + self._lifetime))
+
+    def _with(self, entry: Entry, job_id: str) -> Entry:
+        return entry.model_copy(update={"jobs": [*(job for job in entry.jobs if job != job_id), job_id]})
+
+    def _seat(self, entry: Entry, *, must_install: bool) -> Seat:
+        key = base64.b64decode(self._keys.open(entry.sealed_key, purpose="connector"))
+        return Seat(key=key, expires_at=entry.expires_at, must_install=must_install)
+
+
+def _name(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:32]
