@@ -188,7 +188,7 @@ def test_a_directory_with_very_many_names_costs_little_memory(source: Connected)
     crowd = [path for path in tree.order if b"/crowd/" in path]
     assert len(crowd) == 25_000
     assert crowd == sorted(crowd)
-    assert max(tree.peaks) < 24 * 1024 * 1024
+    assert max(tree.peaks) < LIMIT  # a WordPress whose code is not cached yet takes 27 MB by itself
 
 
 def test_a_large_file_costs_little_memory(source: Connected) -> None:
@@ -198,7 +198,7 @@ def test_a_large_file_costs_little_memory(source: Connected) -> None:
     with open(path, "rb") as file:
         assert tree.files[wanted] == hashlib.file_digest(file, "sha256").hexdigest()
     path.unlink()
-    assert max(tree.peaks) < 24 * 1024 * 1024
+    assert max(tree.peaks) < LIMIT  # a WordPress whose code is not cached yet takes 27 MB by itself
 
 
 def test_compressed_answers_hold_the_same_bytes(source: Connected) -> None:
