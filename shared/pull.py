@@ -12,7 +12,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from nats.aio.client import Client
@@ -79,11 +79,15 @@ async def request(nc: Client, subject: str, body: dict[str, Any]) -> AsyncIterat
 
 
 class Feed:
-    """An endless pull from one durable consumer, through server restarts and leader elections."""
+    """An endless pull from one consumer, through server restarts and leader elections.
 
-    def __init__(self, nc: Client, stream: str, durable: str, *, batch: int = BATCH) -> None:
+    `give_up` is for consumers that die with the server: a pull that gets lost or refused raises Silence then.
+    """
+
+    def __init__(self, nc: Client, stream: str, durable: str, *, batch: int = BATCH, give_up: bool = False) -> None:
         self._nc = nc
         self._batch = batch
+        self._give_up = give_up
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
         self.name = f"{stream}/{durable}"
         self.heard_at = 0.0
@@ -93,18 +97,21 @@ class Feed:
         """Whether the consumer gave a sign of life in the last seconds."""
         return time.monotonic() - self.heard_at < within
 
-    async def batches(self) -> AsyncIterator[list[Msg]]:
-        """Messages as they come, together what came together. Never ends; raises only when the client is closed."""
+    async def batches(self) -> AsyncGenerator[list[Msg], None]:
+        """Messages as they come, together what came together. Never ends; raises Silence only with `give_up`."""
         while True:
             try:
-                async for msgs in self._pull():
-                    yield msgs
+                async with aclosing(self._pull()) as pull:
+                    async for msgs in pull:
+                        yield msgs
             except Silence:
+                if self._give_up:
+                    raise
                 log.debug("pull lost, asking again", consumer=self.name)
             if not self._nc.is_connected:
                 await asyncio.sleep(PAUSE)
 
-    async def _pull(self) -> AsyncIterator[list[Msg]]:
+    async def _pull(self) -> AsyncGenerator[list[Msg], None]:
         body = {"batch": self._batch, "expires": int(EXPIRES * 1e9), "idle_heartbeat": int(BEAT * 1e9)}
         async with request(self._nc, self._subject, body) as inbox:
             left = self._batch
@@ -120,6 +127,8 @@ class Feed:
                 ended = codes - {"100"}
                 if ended:
                     if ended - {"408"}:
+                        if self._give_up:
+                            raise Silence
                         log.debug("pull ended by the server", consumer=self.name, status=sorted(ended))
                         await asyncio.sleep(PAUSE)
                     return

@@ -16,11 +16,11 @@ from nats.aio.msg import Msg
 
 from services.status import metrics
 from services.status.projection import Conflict, Projection, State
-from services.status.pull import Feed
 from services.status.story import Entry, Unreadable, entry_of
 from shared import streams
 from shared.bus import Bus
 from shared.log import get
+from shared.pull import Feed
 from shared.subjects import Kind
 
 log = get(__name__)

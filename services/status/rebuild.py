@@ -12,9 +12,9 @@ from datetime import datetime
 from nats.js.errors import BadRequestError, NoKeysError, NotFoundError
 
 from services.status.projection import Conflict, Projection, State
-from services.status.pull import direct
 from shared import streams
 from shared.bus import Bus
+from shared.pull import direct
 from shared.subjects import KINDS, Kind, kind_of, parse, stream_subjects
 
 PARALLEL = 16

@@ -10,8 +10,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from services.status.pull import direct
 from shared.events import Message, decode
+from shared.pull import direct
 from shared.streams import STREAMS
 from shared.subjects import EventType, Kind, kind_of, parse, story
 

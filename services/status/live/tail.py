@@ -17,11 +17,11 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 
-from services.status.pull import PAUSE, Feed
 from services.status.story import Entry, Unreadable, entry_of
 from shared import streams
 from shared.bus import Bus
 from shared.log import get
+from shared.pull import PAUSE, Feed
 from shared.subjects import Kind
 
 log = get(__name__)
