@@ -51,9 +51,9 @@ class Copy:
         name = database_name(self.result["clone_id"])
         return Tables(lambda: connect(self.siteferry, name), name, self.site.prefix)
 
-    def different_rows(self, **more: Any) -> list[str]:
+    def different_rows(self, *, options: frozenset[str] = frozenset(), **more: Any) -> list[str]:
         users = frozenset({self.result["username"]})
-        known = Exclusions(options=TRANSIENTS, users=users, **more)
+        known = Exclusions(options=TRANSIENTS | options, users=users, **more)
         return compare_tables(Tables.of(self.site), self.tables, self.mapping, known)
 
     def different_files(self, *skip: str) -> list[str]:
