@@ -169,8 +169,11 @@ def test_unreadable_files_links_odd_names_and_clutter(siteferry: Product, make_s
 
 def test_what_is_left_out_as_asked_is_told(siteferry: Product, make_site: MakeSite) -> None:
     site = make_site("left-out")
+    stylesheet = files.stylesheet_with_urls(site)
     options = {"exclude_tables": ["comments"], "exclude_paths": ["wp-content/themes/twentytwenty*"]}
     made = copy(siteferry, site, options=options)
     assert f"{site.prefix}comments" not in made.tables.names()
     assert made.notes()["tables_excluded"]["samples"] == [f"{site.prefix}comments"]
     assert made.different_rows(tables=frozenset({"comments"})) == []
+    told = made.notes()["stylesheets_name_source"]["samples"]
+    assert [sample for sample in told if stylesheet.name in sample]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from shared.wordpress.transfer.errors import target_errors
 
 SAMPLE_PAGES = 10
 LOGIN_GUARDS = (TwoFactorRequired, CaptchaRequired, LoginHidden, SsoOnly)
+MAX_STYLESHEET = 4 * 1024 * 1024
 MAX_SAMPLES = 20
 BATCH_ROWS = 500
 WIDE_CHARSETS = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
@@ -41,6 +43,7 @@ def verify(run: CloneRun) -> None:
             paths = _sample_paths(run, connection)
         finally:
             connection.close()
+    _scan_stylesheets(run)
     _visit(run, paths)
 
 
@@ -78,6 +81,24 @@ def _scan_leftovers(run: CloneRun, connection: Any) -> None:
     for findings in (text, binary):
         if findings.count:
             run.context.note(findings.note())
+
+
+def _scan_stylesheets(run: CloneRun) -> None:
+    """Page builders write absolute addresses into CSS below uploads. Files are copied as they are; so it is told."""
+    uploads = os.path.join(os.fsencode(run.target.document_root), run.plan.content, b"uploads")
+    found = _Findings(
+        "stylesheets_name_source", "Stylesheets in uploads that name the source's address; regenerate them"
+    )
+    for folder, _, names in os.walk(uploads):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name.endswith(b".css") and os.path.isfile(path) and os.path.getsize(path) <= MAX_STYLESHEET:
+                where = os.path.relpath(path, uploads).decode("utf-8", "backslashreplace")
+                with open(path, "rb") as file:
+                    found.add(where, run.rewriter.leftovers(file.read()))
+        run.token.check()
+    if found.count:
+        run.context.note(found.note())
 
 
 @dataclass
