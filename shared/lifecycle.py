@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -43,22 +43,3 @@ async def eternal(name: str, work: Coroutine[Any, Any, None], stop: asyncio.Even
     await work
     if not stop.is_set():
         raise RuntimeError(f"{name} ended by itself")
-
-
-async def until_healthy(
-    check: Callable[[], Awaitable[object]], *, timeout: float, every: float = 0.1, what: str = "it"
-) -> None:
-    """Call `check` until it does not raise. Raises TimeoutError naming the last problem."""
-    last: Exception | None = None
-    try:
-        async with asyncio.timeout(timeout):
-            while True:
-                try:
-                    await check()
-                except Exception as error:
-                    last = error
-                    await asyncio.sleep(every)
-                else:
-                    return
-    except TimeoutError as error:
-        raise TimeoutError(f"{what} was not ready within {timeout:g} s: {last}") from error

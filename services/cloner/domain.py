@@ -128,17 +128,6 @@ def check_space(needed: int, free: int) -> None:
         raise NotEnoughSpace(text, needed_bytes=needed, free_bytes=free)
 
 
-def verify_paths(permalinks: Iterable[str], home: str) -> list[str]:
-    """Paths (with query) of the source's pages, to be fetched from the clone."""
-    base = urlsplit(home).path.rstrip("/")
-    paths = []
-    for link in permalinks:
-        parts = urlsplit(link)
-        path = parts.path.removeprefix(base) or "/"
-        paths.append(f"{path}?{parts.query}" if parts.query else path)
-    return list(dict.fromkeys(paths))
-
-
 def _places(facts: Mapping[str, Any]) -> tuple[str, str, str]:
     """WordPress, content and mu-plugins directories relative to the clone's document root."""
     roots = {root["id"]: root for root in facts["roots"]}

@@ -11,7 +11,6 @@ from typing import Any
 import httpx2
 from pymysql.cursors import SSCursor
 
-from services.cloner.domain import verify_paths
 from services.cloner.errors import CloneUnhealthy
 from services.cloner.run import CloneRun
 from shared.errors import JobError
@@ -151,8 +150,7 @@ def _sample_paths(run: CloneRun, connection: Any) -> list[str]:
             (SAMPLE_PAGES,),
         )
         rows = cursor.fetchall()
-    links = [f"/?{'page_id' if kind == b'page' else 'p'}={int(post)}" for post, kind in rows]
-    return verify_paths(links, "")
+    return [f"/?{'page_id' if kind == b'page' else 'p'}={int(post)}" for post, kind in rows]
 
 
 def _visit(run: CloneRun, paths: list[str]) -> None:
