@@ -192,7 +192,6 @@ def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOpt
     columns = tuple(
         Column(
             name=column["name"],
-            data_type=column["data_type"],
             type_class=column["type_class"],
             charset=column["charset"],
             rewrite=column["type_class"] in TEXT and not (name == f"{prefix}posts" and column["name"] == "guid"),

@@ -44,7 +44,6 @@ class Column:
     """A column as it is loaded."""
 
     name: str
-    data_type: str
     type_class: str
     """How the connector sends it: int, decimal, double, date, bit, json, geometry, blob, text."""
     rewrite: bool
@@ -68,7 +67,7 @@ class Table:
         """LOAD DATA for this table; BIT columns arrive as numbers and go through a variable."""
         fields, assign = [], []
         for index, column in enumerate(self.columns):
-            if column.data_type == "bit":
+            if column.type_class == "bit":
                 fields.append(f"@b{index}")
                 assign.append(f"{quote(column.name)}=CAST(@b{index} AS UNSIGNED)")
             else:
