@@ -11,10 +11,14 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared.bus import Bus
+from shared.engine.metrics import QueueGauges
 
-def health_app(problems: Callable[[], list[str]]) -> FastAPI:
+
+def health_app(problems: Callable[[], list[str]], bus: Bus) -> FastAPI:
     """The three routes. `problems` says, in words, why the service can not work right now; empty when it can."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    queue = QueueGauges()
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:
@@ -28,18 +32,19 @@ def health_app(problems: Callable[[], list[str]]) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
+        await queue.refresh(bus)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
 
 
-async def serve_health(port: int, problems: Callable[[], list[str]], stop: asyncio.Event) -> None:
+async def serve_health(port: int, problems: Callable[[], list[str]], stop: asyncio.Event, bus: Bus) -> None:
     """Answer on a loopback port until `stop`; 0: no health port is wanted. Raises OSError when it is taken."""
     if port == 0:
         await stop.wait()
         return
     config = uvicorn.Config(
-        health_app(problems), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        health_app(problems, bus), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", port))

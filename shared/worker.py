@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from shared.bus import Bus
+from shared.engine import metrics
 from shared.engine.context import JobContext
 from shared.engine.held import Shop
 from shared.engine.lanes import Aging, Puller
@@ -79,6 +80,8 @@ class Worker:
         self._aging = Aging(self.settings.aging)
         self._runs: dict[asyncio.Task[None], tuple[str, JobRun]] = {}
         self._returning: set[asyncio.Task[None]] = set()
+        metrics.SLOTS.labels(self._kind).set(slots)
+        metrics.RUNNING.labels(self._kind).set(0)
 
     @property
     def healthy(self) -> bool:
@@ -156,9 +159,11 @@ class Worker:
         task.add_done_callback(self._ended)
         if source != CANCEL:
             self._aging.picked(Lane(source))
+        metrics.RUNNING.labels(self._kind).set(len(self.running))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._runs.pop(task, None)
+        metrics.RUNNING.labels(self._kind).set(len(self.running))
         self._puller.wake()
         if not task.cancelled() and task.exception() is not None:
             log.error("a run ended with an error", error=repr(task.exception()))

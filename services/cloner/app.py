@@ -52,7 +52,7 @@ async def run(settings: ClonerSettings) -> None:
         workflow = CloneWorkflow(driver, settings, keys, connectors)
         worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine())
         async with asyncio.TaskGroup() as group:
-            health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop)
+            health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop, bus)
             group.create_task(eternal("health", health, stop), name="health")
             helpers = [
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),

@@ -7,6 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import Scope
 
+from shared.engine.metrics import QueueGauges
+
 REGISTRY = CollectorRegistry()
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -18,6 +20,8 @@ SECONDS = Histogram(
 )
 SUBMITTED = Counter("siteferry_gateway_jobs_submitted_total", "Jobs accepted.", ["kind", "lane"], registry=REGISTRY)
 CONNECTED = Gauge("siteferry_gateway_nats_connected", "Whether NATS is connected.", registry=REGISTRY)
+
+QUEUE = QueueGauges(REGISTRY)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 

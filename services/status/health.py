@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services.status import metrics
 from services.status.service import Service
 
 router = APIRouter()
@@ -28,6 +29,8 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/metrics")
-async def metrics() -> Response:
-    """Prometheus metrics of this process."""
+async def get_metrics(request: Request) -> Response:
+    """Prometheus metrics: of this process, and of the queue and the projection."""
+    service: Service = request.app.state.service
+    await metrics.refresh(service.bus)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

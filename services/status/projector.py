@@ -73,7 +73,6 @@ class Projector:
             else:
                 stories[ring.entry.job_id].append(ring)
         await asyncio.gather(*(self._story(job_id, rings) for job_id, rings in stories.items()))
-        metrics.PENDING.labels(self.kind).set(msgs[-1].metadata.num_pending)
 
     def _watch_for_holes(self, msgs: list[Msg]) -> None:
         """Forget what we know when another replica was given messages in between, or some never reached us."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from shared.engine import metrics
 from shared.engine.checkpoint import Ending
 from shared.engine.held import Held
 from shared.engine.records import Conflict, Records
@@ -55,7 +56,9 @@ async def conclude(held: Held) -> None:
     await held.shop.bus.unschedule(Retry(**held.about, attempt=0), slot=EventType.SCHEDULE_RETRY)
     if known.ticket:
         await held.permits.leave_line()
-    log.info(f"job {ending.event}", job=held.job_id, attempt=known.attempt)
+    metrics.ENDED.labels(held.about["kind"], ending.event).inc()
+    why = {"code": ending.error.code, "message": ending.error.message} if ending.error else {}
+    log.info(f"job {ending.event}", job=held.job_id, attempt=known.attempt, **why)
 
 
 async def _remove(held: Held) -> None:

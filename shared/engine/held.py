@@ -22,7 +22,7 @@ from shared.engine.steps import Workflow
 from shared.engine.token import StopToken
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
 from shared.events import CloneRequested, JobEvent, now
-from shared.jobs import ErrorInfo, Job
+from shared.jobs import ErrorInfo, Job, StepState
 from shared.log import get
 from shared.subjects import EventType, Kind, Lane
 from shared.vault import Vault
@@ -146,9 +146,10 @@ class Held:
 
     def remember(self, error: ErrorInfo) -> None:
         """Add a failure to the job's history."""
+        running = next((step.name for step in self.known.steps if step.state is StepState.RUNNING), "")
         failure = {
             "attempt": self.known.attempt,
-            "step": self.attempt.failed_in if self.attempt else "",
+            "step": self.attempt.failed_in if self.attempt else running,
             "code": error.code,
             "message": error.message,
             "time": now().isoformat(timespec="seconds"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from shared.engine import metrics
 from shared.engine.checkpoint import Parked, parked_job
 from shared.engine.ending import end
 from shared.engine.held import Held
@@ -28,6 +29,7 @@ async def again_or_fail(held: Held, error: Temporary) -> None:
         await end(held, EventType.FAILED, error=info)
         return
     held.remember(info)
+    metrics.RETRIES.labels(held.about["kind"], info.code).inc()
     delay = backoff(tries, base=settings.retry_base, cap=settings.retry_cap, retry_after=error.retry_after)
     known.attempt, known.ticket, known.crashes = known.attempt + 1, 0, 0
     known.parked = Parked(
@@ -45,6 +47,7 @@ async def wait(held: Held, full: Full) -> None:
     known, settings = held.known, held.settings
     delay = wait_delay(full.place, step=settings.wait_step, least=settings.wait_min, most=settings.wait_max)
     await held.permits.stand_in_line(full, delay)
+    metrics.WAITS.labels(held.about["kind"]).inc()
     told, known.waiting_for = known.waiting_for, full.scope.why
     known.ticket, known.crashes = known.ticket + 1, 0
     known.parked = Parked(event=EventType.WAITING, at=now() + timedelta(seconds=delay), message=full.scope.why)

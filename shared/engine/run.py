@@ -12,7 +12,7 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from shared.engine import parking
+from shared.engine import metrics, parking
 from shared.engine.checkpoint import Checkpoint, Ending, Verdict, judge
 from shared.engine.ending import conclude, end
 from shared.engine.held import Held, Shop
@@ -49,6 +49,7 @@ class JobRun:
         try:
             await self._handle()
         except LeaseLost:
+            metrics.LEASES_LOST.labels(self._held.about["kind"]).inc()
             log.warning("another worker has the job", job=self.job_id)
             with suppress(Exception):
                 await self._held.let_go()
@@ -147,6 +148,8 @@ class JobRun:
         elif known.parked is not None and isinstance(message, Retry) and message.manual:
             known.ticket += 1  # what was scheduled becomes an echo
         known.parked = None
+        if known.crashes:
+            metrics.TAKEOVERS.labels(held.about["kind"]).inc()
         known.crashes += 1
         known.ending = known.ending or await self._foregone()
         await held.take_over()
@@ -165,6 +168,7 @@ class JobRun:
             message=f"The worker died {known.crashes - 1} times at this point of the job.",
             hint="Look at the workers' logs and memory limits; then retry the job.",
         )
+        self._held.remember(poison)
         return Ending(event=EventType.FAILED, error=poison)
 
     async def _work(self) -> None:
@@ -206,6 +210,7 @@ class JobRun:
             await held.store.write(held.known)
             await held.let_go()
             await self._delivery.nak()
+            metrics.HANDED_BACK.labels(held.about["kind"]).inc()
             log.info("handed back", job=self.job_id)
 
     async def _beat(self) -> None:

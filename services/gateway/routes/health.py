@@ -37,7 +37,8 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", operation_id="metrics", summary="Numbers for Prometheus", response_class=Response)
 async def get_metrics(request: Request) -> Response:
-    """Counters and times, in Prometheus' text format."""
+    """Counters, times and the depth of the queue, in Prometheus' text format."""
     edge: Edge | None = request.app.state.edge
     metrics.CONNECTED.set(edge is not None and edge.bus.nc.is_connected)
+    await metrics.QUEUE.refresh(edge.bus if edge is not None else None)
     return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
