@@ -7,11 +7,22 @@ Payload: JSON of one of the models below. Headers: CloudEvents attributes (`ce-i
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
-from shared.jobs import Clone, CloneState, Job, Phase, Status
+from shared.jobs import (
+    Clone,
+    CloneResult,
+    CloneState,
+    Job,
+    Phase,
+    RestoreAction,
+    RestoreResult,
+    Snapshot,
+    SnapshotState,
+    Status,
+)
 from shared.subjects import TERMINAL, EventType, Kind, Lane
 
 
@@ -52,6 +63,8 @@ class CloneRequested(Message):
     name: str | None = None
     tenant: str = "local"
     batch_id: str | None = None
+    batch_size: int | None = None
+    """Jobs in the batch; their ids follow from its id (`shared.ids.batch_member`)."""
     options: CloneOptions = Field(default_factory=CloneOptions)
 
     def job(self) -> Job:
@@ -64,10 +77,94 @@ class CloneRequested(Message):
             source_url=self.source_url,
             tenant=self.tenant,
             batch_id=self.batch_id,
+            batch_size=self.batch_size,
             created_at=self.time,
             updated_at=self.time,
             message="Waiting for a worker",
         )
+
+    @property
+    def place(self) -> str:
+        """The site whose load the limits guard."""
+        return self.source_url
+
+
+class RestoreOptions(BaseModel):
+    """What a person may choose about a restore. Tables are named with or without the target's prefix."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    preserve_plugins: bool = Field(
+        True, description="Production's plugins stay as they are: files and which are active."
+    )
+    preserve_themes: bool = Field(False, description="Production's themes stay as they are: files and which is active.")
+    preserve_users: bool = Field(
+        True, description="Production's accounts, sessions and application passwords stay: nobody is logged out."
+    )
+    preserve_tables: list[str] = Field(default_factory=list, max_length=500)
+    include_tables: list[str] = Field(
+        default_factory=list, max_length=500, description="Only these tables are restored; empty: all."
+    )
+    exclude_paths: list[str] = Field(
+        default_factory=list, max_length=500, description="Folders and files below wp-content that stay as they are."
+    )
+    include_paths: list[str] = Field(
+        default_factory=list, max_length=500, description="Only these below wp-content are restored; empty: all."
+    )
+
+
+class RestoreRequested(Message):
+    """The command. Holds a reference to the sealed credentials of both sites, never the credentials.
+
+    Secret: {target_username, target_password, source_username?, source_password?}; the source's are absent for a clone,
+    whose own administrator the gateway fills in, and for `rollback` and `discard`, which need the target only.
+    """
+
+    type: Literal[EventType.REQUESTED] = EventType.REQUESTED
+    kind: Kind = "restore"
+    action: RestoreAction = RestoreAction.RESTORE
+    source_url: str = ""
+    """What is restored: the clone's address, or any WordPress site's."""
+    clone_id: str | None = None
+    target_url: str
+    secret_ref: str
+    snapshot_id: str | None = None
+    """What `rollback` goes back to and `discard` removes."""
+    mode: Literal["overwrite"] = "overwrite"
+    dry_run: bool = False
+    accept_loss: bool = False
+    snapshot_hours: int = 72
+    """How long the way back is kept."""
+    name: str | None = None
+    tenant: str = "local"
+    batch_id: str | None = None
+    options: RestoreOptions = Field(default_factory=RestoreOptions)
+
+    def job(self) -> Job:
+        """The job as it is before any worker has seen it."""
+        return Job(
+            job_id=self.job_id,
+            type=self.kind,
+            lane=self.lane,
+            name=self.name,
+            source_url=self.source_url,
+            target_url=self.target_url,
+            action=self.action,
+            tenant=self.tenant,
+            batch_id=self.batch_id,
+            created_at=self.time,
+            updated_at=self.time,
+            message="Waiting for a worker",
+        )
+
+    @property
+    def place(self) -> str:
+        """The site whose load the limits guard."""
+        return self.target_url
+
+
+Command = CloneRequested | RestoreRequested
+"""What begins a job."""
 
 
 class Retry(Message):
@@ -124,6 +221,39 @@ class Expired(Message):
     reason: str = "expired"
 
 
+class RolledBack(Message):
+    """The target is as it was before the restore: by itself because the site got worse, or because a person asked."""
+
+    type: Literal[EventType.ROLLED_BACK] = EventType.ROLLED_BACK
+    kind: Kind = "restore"
+    snapshot_id: str
+    reason: str
+    automatic: bool = True
+
+
+class Discarded(Message):
+    """The way back is gone: the snapshot was removed from the target, or found missing there."""
+
+    type: Literal[EventType.EXPIRED] = EventType.EXPIRED
+    kind: Kind = "restore"
+    snapshot_id: str
+    reason: str = "expired"
+
+
+def _kind_of(value: Any) -> str:
+    kind = value.get("kind", "clone") if isinstance(value, dict) else value.kind
+    return str(kind)
+
+
+COMMAND: TypeAdapter[Command] = TypeAdapter(
+    Annotated[
+        Annotated[CloneRequested, Tag("clone")] | Annotated[RestoreRequested, Tag("restore")], Discriminator(_kind_of)
+    ]
+)
+END_OF_LIFE: TypeAdapter[Expired | Discarded] = TypeAdapter(
+    Annotated[Annotated[Expired, Tag("clone")] | Annotated[Discarded, Tag("restore")], Discriminator(_kind_of)]
+)
+
 MODELS: dict[EventType, type[Message]] = {
     EventType.REQUESTED: CloneRequested,
     EventType.RETRY: Retry,
@@ -138,7 +268,10 @@ MODELS: dict[EventType, type[Message]] = {
     EventType.EXPIRE: Expire,
     EventType.EXTENDED: Extended,
     EventType.EXPIRED: Expired,
+    EventType.ROLLED_BACK: RolledBack,
 }
+BY_KIND: dict[EventType, TypeAdapter[Any]] = {EventType.REQUESTED: COMMAND, EventType.EXPIRED: END_OF_LIFE}
+"""Events whose payload depends on the kind of job."""
 
 
 FRESH_ATTEMPT: dict[str, Any] = {
@@ -155,6 +288,9 @@ def decode(event: EventType, payload: bytes) -> Message | None:
 
     Raises pydantic.ValidationError when the payload is not what the type promises.
     """
+    if event in BY_KIND:
+        message: Message = BY_KIND[event].validate_json(payload)
+        return message
     model = MODELS.get(event)
     return None if model is None else model.model_validate_json(payload)
 
@@ -163,7 +299,7 @@ def fold(job: Job | None, message: Message, seq: int) -> Job | None:
     """The job after one more message of its story. Idempotent: a message at or below `job.seq` changes nothing."""
     if job is not None and seq <= job.seq:
         return job
-    if isinstance(message, CloneRequested):
+    if isinstance(message, CloneRequested | RestoreRequested):
         return message.job().model_copy(update={"seq": seq, "n": 1}) if job is None else _seen(job, seq)
     if isinstance(message, JobEvent):
         return _fold_worker(job, message, seq)
@@ -208,8 +344,10 @@ def fold_clone(clone: Clone | None, message: Message, seq: int) -> Clone | None:
     """The clone after one more message of its job's story; None while there is no clone."""
     if clone is not None and seq <= clone.seq:
         return clone
-    if isinstance(message, JobEvent) and message.type is EventType.COMPLETED and message.job.result is not None:
-        return _clone_of(message.job, message.time, seq)
+    if isinstance(message, JobEvent) and message.type is EventType.COMPLETED:
+        result = message.job.result
+        if isinstance(result, CloneResult):
+            return _clone_of(message.job, result, message.time, seq)
     if clone is None:
         return None
     if isinstance(message, Extended) and clone.state is CloneState.ACTIVE:
@@ -227,9 +365,7 @@ def fold_clone(clone: Clone | None, message: Message, seq: int) -> Clone | None:
     return clone.model_copy(update={"seq": seq})
 
 
-def _clone_of(job: Job, time: datetime, seq: int) -> Clone:
-    assert job.result is not None
-    result = job.result
+def _clone_of(job: Job, result: CloneResult, time: datetime, seq: int) -> Clone:
     return Clone(
         clone_id=result.clone_id,
         name=job.name,
@@ -242,5 +378,41 @@ def _clone_of(job: Job, time: datetime, seq: int) -> Clone:
         lane=job.lane,
         created_at=time,
         expires_at=result.expires_at,
+        seq=seq,
+    )
+
+
+def fold_snapshot(snapshot: Snapshot | None, message: Message, seq: int) -> Snapshot | None:
+    """The way back of one restore after one more message of the restore's story; None while there is none.
+
+    A rollback or discard is a job of its own; it tells its outcome on the story of the restore that made the snapshot.
+    """
+    if snapshot is not None and seq <= snapshot.seq:
+        return snapshot
+    if isinstance(message, JobEvent) and message.type is EventType.COMPLETED:
+        result = message.job.result
+        if isinstance(result, RestoreResult) and result.snapshot_id == message.job_id:
+            return _snapshot_of(message.job, result, message.time, seq)
+    if snapshot is None:
+        return None
+    if isinstance(message, RolledBack):
+        return snapshot.model_copy(update={"seq": seq, "state": SnapshotState.ROLLED_BACK, "ended_at": message.time})
+    if isinstance(message, Discarded):
+        return snapshot.model_copy(update={"seq": seq, "state": SnapshotState.DISCARDED, "ended_at": message.time})
+    return snapshot.model_copy(update={"seq": seq})
+
+
+def _snapshot_of(job: Job, result: RestoreResult, time: datetime, seq: int) -> Snapshot:
+    return Snapshot(
+        snapshot_id=job.job_id,
+        target_url=job.target_url,
+        source_url=job.source_url,
+        tenant=job.tenant,
+        lane=job.lane,
+        created_at=time,
+        expires_at=result.snapshot_expires_at,
+        tables=result.tables,
+        files=result.files,
+        bytes=result.snapshot_bytes,
         seq=seq,
     )

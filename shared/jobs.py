@@ -109,6 +109,108 @@ class CloneResult(Record):
     timings: dict[str, float] = Field(default_factory=dict)
 
 
+class RestoreAction(StrEnum):
+    """What a job of kind `restore` does to its target."""
+
+    RESTORE = "restore"
+    ROLLBACK = "rollback"
+    DISCARD = "discard"
+
+
+class TablePlan(Record):
+    """What a restore does to one table of the target, in rows."""
+
+    table: str
+    """As the target names it."""
+    action: Literal["keep", "change", "create", "replace"]
+    """`replace`: rows can not be told apart (no key), so all are exchanged."""
+    reason: str = ""
+    """Why a table is kept, or replaced."""
+    add: int = 0
+    change: int = 0
+    remove: int = 0
+    same: int = 0
+    production_only: int = 0
+    """Rows that exist in production only and go."""
+    production_newer: int = 0
+    """Rows that production changed since the clone was made and that become the clone's."""
+
+
+class FolderPlan(Record):
+    """What a restore does below one folder of wp-content."""
+
+    folder: str
+    """Like `uploads/2024`, `themes/harbour`, `plugins/forms`."""
+    action: Literal["keep", "change"]
+    reason: str = ""
+    add: int = 0
+    change: int = 0
+    remove: int = 0
+    same: int = 0
+    bytes: int = 0
+    """Bytes that travel."""
+    production_only: int = 0
+    """Files that came to production since; they stay."""
+
+
+class Loss(Record):
+    """Something production has that the restore takes away."""
+
+    what: Literal["order", "comment", "post", "entry", "user", "row"]
+    table: str
+    key: str
+    """The row's key, for a person: `12` or `12, 7`."""
+    title: str = ""
+    why: Literal["production_only", "production_newer"]
+    modified_at: datetime | None = None
+
+
+class RestorePlan(Record):
+    """What a restore would do or did: the answer of a dry run."""
+
+    tables: list[TablePlan] = Field(default_factory=list)
+    folders: list[FolderPlan] = Field(default_factory=list)
+    losses: dict[str, int] = Field(default_factory=dict)
+    """How many of what production would lose, by `Loss.what`; empty: nothing."""
+    loss_samples: list[Loss] = Field(default_factory=list)
+    drift: list[str] = Field(default_factory=list)
+    """Differences of versions and schema between the two sides, one sentence each."""
+    base: bool = False
+    """Whether it is known what the site was when the clone was made: then changes of either side are told apart."""
+
+
+class RestoreResult(Record):
+    """What a completed restore, rollback or dry run gives."""
+
+    target_url: str
+    action: RestoreAction = RestoreAction.RESTORE
+    dry_run: bool = False
+    plan: RestorePlan | None = None
+    snapshot_id: str | None = None
+    snapshot_expires_at: datetime | None = None
+    snapshot_bytes: int = 0
+    tables: int = 0
+    """Tables exchanged."""
+    rows: int = 0
+    """Rows written."""
+    files: int = 0
+    """Files written or removed."""
+    bytes: int = 0
+    """Bytes of files that travelled."""
+    rewritten: dict[str, int] = Field(default_factory=dict)
+    leftovers: int = 0
+    late_rows: int = 0
+    """Rows that came to production while it was restored, carried over."""
+    write_unavailable_ms: float = 0.0
+    """How long tables could not be written: the exchange itself."""
+    notes: list[Note] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict)
+
+
+Result = CloneResult | RestoreResult
+"""Told apart by their required fields."""
+
+
 class Job(Record):
     """The current state of one job: the value in the bucket; with the password opened, the answer at the edge."""
 
@@ -126,13 +228,17 @@ class Job(Record):
     """Grows with every take-over; events with a smaller one come from a worker that lost its lease."""
     name: str | None = None
     source_url: str = ""
+    target_url: str = ""
+    """Where a restore goes; empty for clones."""
+    action: RestoreAction | None = None
     tenant: str = "local"
     batch_id: str | None = None
+    batch_size: int | None = None
     created_at: datetime
     started_at: datetime | None = None
     updated_at: datetime
     finished_at: datetime | None = None
-    result: CloneResult | None = None
+    result: Result | None = None
     error: ErrorInfo | None = None
     n: int = 0
     """Counts this job's events, so that a reader sees a gap."""
@@ -165,4 +271,31 @@ class Clone(Record):
     expires_at: datetime | None = None
     deleted_at: datetime | None = None
     reason: str | None = None
+    seq: int = 0
+
+
+class SnapshotState(StrEnum):
+    """Life of the way back after a restore completed."""
+
+    ACTIVE = "active"
+    ROLLED_BACK = "rolled_back"
+    DISCARDED = "discarded"
+
+
+class Snapshot(Record):
+    """The target as it was before one restore, kept on the target: the value in the `snapshots` bucket."""
+
+    snapshot_id: str
+    """The id of the restore that made it."""
+    target_url: str
+    source_url: str = ""
+    tenant: str = "local"
+    lane: Lane = Lane.NORMAL
+    state: SnapshotState = SnapshotState.ACTIVE
+    created_at: datetime
+    expires_at: datetime | None = None
+    ended_at: datetime | None = None
+    tables: int = 0
+    files: int = 0
+    bytes: int = 0
     seq: int = 0

@@ -47,6 +47,8 @@ JOBS = "jobs"
 """Bucket: job id -> `shared.jobs.Job`, the projection of the streams. May be deleted and rebuilt at any time."""
 CLONES = "clones"
 """Bucket: clone id -> `shared.jobs.Clone`, the projection of what exists for users."""
+SNAPSHOTS = "snapshots"
+"""Bucket: snapshot id -> `shared.jobs.Snapshot`, the projection of the ways back."""
 LEASES = "leases"
 """Bucket: job id -> who works on it. Entries expire by themselves."""
 CHECKPOINTS = "checkpoints"
@@ -59,18 +61,29 @@ IDEMPOTENCY = "idempotency"
 """Bucket: Idempotency-Key digest -> the answer it got. Entries expire by themselves."""
 LIMITS = "limits"
 """Bucket: counters shared by all replicas: rate limits, concurrency permits. Entries expire by themselves."""
+TICKETS = "tickets"
+"""Bucket: SHA-256 of a ticket -> what it allows, once. Entries expire by themselves."""
+TICKET_LIFE = 60.0
+"""Seconds a ticket may be shown."""
+SESSIONS = "sessions"
+"""Bucket: SHA-256 of a browser's session -> the key it was begun with. Entries expire by themselves."""
+SESSION_LIFE = 12 * 3600.0
+"""Seconds until a browser has to sign in again."""
 
 # No limit_marker_ttl anywhere: an entry that expired by its own message TTL is then simply absent (nats-py 2.16 trips
 # over expiry markers in get and create).
 BUCKETS: dict[str, KeyValueConfig] = {
     JOBS: KeyValueConfig(bucket=JOBS, history=1, direct=True),
     CLONES: KeyValueConfig(bucket=CLONES, history=1, direct=True),
+    SNAPSHOTS: KeyValueConfig(bucket=SNAPSHOTS, history=1, direct=True),
     LEASES: KeyValueConfig(bucket=LEASES, history=1),
     CHECKPOINTS: KeyValueConfig(bucket=CHECKPOINTS, history=1, ttl=14 * 86_400),
     VAULT: KeyValueConfig(bucket=VAULT, history=1, ttl=7 * 86_400),
     CONNECTORS: KeyValueConfig(bucket=CONNECTORS, history=1, ttl=14 * 86_400),
     IDEMPOTENCY: KeyValueConfig(bucket=IDEMPOTENCY, history=1, ttl=24 * 3600),
     LIMITS: KeyValueConfig(bucket=LIMITS, history=1),
+    TICKETS: KeyValueConfig(bucket=TICKETS, history=1, ttl=TICKET_LIFE),
+    SESSIONS: KeyValueConfig(bucket=SESSIONS, history=1, ttl=SESSION_LIFE),
 }
 ATOMIC = frozenset({VAULT})
 """Buckets whose entries may be put in atomic batches."""

@@ -17,7 +17,7 @@ import httpx2
 from services.cloner.domain import Plan, make_plan
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.settings import ClonerSettings
-from shared.events import CloneOptions
+from shared.events import CloneOptions, CloneRequested
 from shared.log import get
 from shared.vault import KeyRing
 from shared.wordpress.addresses import is_localhost
@@ -48,6 +48,13 @@ class CloneRun:
         return self.context.job_id
 
     @property
+    def command(self) -> CloneRequested:
+        """What was asked for."""
+        command = self.context.command
+        assert isinstance(command, CloneRequested)
+        return command
+
+    @property
     def state(self) -> dict[str, Any]:
         """The job's memory."""
         return self.context.state
@@ -60,7 +67,7 @@ class CloneRun:
     @property
     def options(self) -> CloneOptions:
         """What the person who asked for the clone chose."""
-        return self.context.command.options
+        return self.command.options
 
     @cached_property
     def http(self) -> httpx2.Client:
@@ -71,7 +78,7 @@ class CloneRun:
     def site(self) -> SiteAddress:
         """Where the source is. Raises the errors of `find_site` when it has to look."""
         if "site" not in self.state:
-            self.state["site"] = asdict(find_site(self.http, self.context.command.source_url))
+            self.state["site"] = asdict(find_site(self.http, self.command.source_url))
         return SiteAddress(**{**self.state["site"], "evidence": tuple(self.state["site"]["evidence"])})
 
     @property

@@ -39,7 +39,7 @@ class CloneWorkflow:
         self._runs: dict[int, CloneRun] = {}
         self._databases: dict[int, transfer.DatabaseTransfer] = {}
 
-    def steps(self, _command: CloneRequested) -> Sequence[StepSpec]:
+    def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         """The nine steps of every clone."""
         return (
             StepSpec("sign_in", "Sign in to the source", 3, self._sign_in),
@@ -57,7 +57,7 @@ class CloneWorkflow:
         """The result; schedules the end of the clone's life."""
         run, state = self._run(context), context.state
         if "expires_at" not in state:
-            minutes = context.command.ttl_minutes
+            minutes = run.command.ttl_minutes
             state["expires_at"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
             await context.checkpoint()
         expires_at = datetime.fromisoformat(state["expires_at"])
@@ -125,7 +125,9 @@ class CloneWorkflow:
             context.report(message="Waiting for the connector another job is installing")
             context.token.check()
 
-        seat = await self._connectors.join(source, context.job_id, broken=broken, waiting=waiting)
+        seat = await self._connectors.join(
+            source, context.job_id, siteurl=run.site.siteurl, broken=broken, waiting=waiting
+        )
         run.remember_key(seat.key)
         await context.checkpoint()
         if seat.must_install:

@@ -28,8 +28,7 @@ def job_answer(job: Job, clone: Clone | None, keys: KeyRing) -> JobAnswer:
     return JobAnswer.model_construct(
         **_summary(job),
         steps=job.steps,
-        result=None if job.result is None else _result(job.result, clone, keys, job.job_id),
-        error=job.error,
+        result=_result(job.result, clone, keys, job.job_id) if isinstance(job.result, CloneResult) else None,
         n=job.n,
         seq=job.seq,
         links=links(job.job_id),
@@ -66,6 +65,7 @@ def _summary(job: Job) -> dict[str, Any]:
         "started_at": job.started_at,
         "updated_at": job.updated_at,
         "finished_at": job.finished_at,
+        "error": job.error,
     }
 
 

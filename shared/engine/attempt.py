@@ -15,7 +15,7 @@ from shared.engine.steps import StepSpec, Workflow, overall, reconciled
 from shared.engine.token import Draining, StopToken
 from shared.errors import JobError, LeaseLost
 from shared.events import JobEvent, now
-from shared.jobs import CloneResult, Note, Step, StepState
+from shared.jobs import Note, Result, Step, StepState
 from shared.log import get
 from shared.subjects import EventType
 
@@ -56,7 +56,7 @@ class Attempt:
         self.context.token.stop(reason)
         self._stopping.set()
 
-    async def run(self) -> CloneResult:
+    async def run(self) -> Result:
         """Run what is left of the steps, and finish. Raises whatever a step raises, or why the job must stop."""
         telling = asyncio.create_task(self._tell_regularly())
         try:
@@ -111,7 +111,7 @@ class Attempt:
             self.context.token.check()  # whatever it raised: it was told to stop
             raise
 
-    def _complete(self, result: CloneResult) -> CloneResult:
+    def _complete(self, result: Result) -> Result:
         steps = self._checkpoint.steps
         took = {
             step.name: round((step.finished_at - step.started_at).total_seconds(), 3)

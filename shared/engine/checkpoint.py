@@ -17,8 +17,8 @@ from pydantic import Field
 from shared.bus import Bus
 from shared.engine.records import Conflict, Records
 from shared.errors import LeaseLost
-from shared.events import CloneRequested, Message, Retry
-from shared.jobs import CloneResult, ErrorInfo, Job, Note, Phase, Record, Status, Step
+from shared.events import Command, Message, Retry
+from shared.jobs import ErrorInfo, Job, Note, Phase, Record, Result, Status, Step
 from shared.streams import CHECKPOINTS
 from shared.subjects import EventType
 
@@ -41,7 +41,7 @@ class Ending(Record):
 
     event: EventType
     error: ErrorInfo | None = None
-    result: CloneResult | None = None
+    result: Result | None = None
 
 
 class Checkpoint(Record):
@@ -74,7 +74,7 @@ class Checkpoint(Record):
     ended: int | None = None
     """Stream sequence of the terminal event."""
 
-    def job(self, command: CloneRequested, *, now: datetime, **update: Any) -> Job:
+    def job(self, command: Command, *, now: datetime, **update: Any) -> Job:
         """The job's absolute state, as every event carries it."""
         current = next((step for step in reversed(self.steps) if step.started_at is not None), None)
         known: dict[str, Any] = {
@@ -112,7 +112,7 @@ def judge(known: Checkpoint, message: Message, seq: int) -> Verdict:
     return Verdict.ECHO if mine < (known.attempt, known.ticket) else Verdict.RUN
 
 
-def parked_job(known: Checkpoint, command: CloneRequested, *, now: datetime) -> Job:
+def parked_job(known: Checkpoint, command: Command, *, now: datetime) -> Job:
     """The job as its `retrying` or `waiting` event shows it."""
     assert known.parked is not None
     retrying = known.parked.event is EventType.RETRYING

@@ -13,7 +13,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from shared.bus import Bus
 from shared.engine.checkpoint import Checkpoint, CheckpointStore, frozen
 from shared.engine.token import StopToken
-from shared.events import CloneRequested
+from shared.events import Command
 from shared.jobs import Note, Step
 from shared.subjects import Kind, Lane
 from shared.vault import Vault
@@ -32,7 +32,7 @@ class JobContext:
     def __init__(
         self,
         *,
-        command: CloneRequested,
+        command: Command,
         checkpoint: Checkpoint,
         store: CheckpointStore,
         token: StopToken,

@@ -11,7 +11,7 @@ from shared.engine.held import Held
 from shared.engine.records import Conflict, Records
 from shared.engine.token import Draining, StopToken
 from shared.events import Retry, now
-from shared.jobs import CloneResult, ErrorInfo, Status
+from shared.jobs import ErrorInfo, Result, Status
 from shared.log import get
 from shared.streams import VAULT
 from shared.subjects import EventType
@@ -28,9 +28,7 @@ EVERYTHING = "everything"
 """Named as left behind when the removals themselves kill their workers: then the sweeper has to do it."""
 
 
-async def end(
-    held: Held, event: EventType, *, error: ErrorInfo | None = None, result: CloneResult | None = None
-) -> None:
+async def end(held: Held, event: EventType, *, error: ErrorInfo | None = None, result: Result | None = None) -> None:
     """Decide how the attempt ends, and carry it out."""
     if error is not None:
         held.remember(error)

@@ -21,7 +21,7 @@ from shared.engine.settings import EngineSettings
 from shared.engine.steps import Workflow
 from shared.engine.token import StopToken
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
-from shared.events import CloneRequested, JobEvent, now
+from shared.events import Command, JobEvent, now
 from shared.jobs import ErrorInfo, Job, StepState
 from shared.log import get
 from shared.subjects import EventType, Kind, Lane
@@ -57,7 +57,7 @@ class Unexpected(Temporary):
 class Held:
     """One job. Nothing here may be used before `lease` is taken; `command` and `known` are set right after."""
 
-    command: CloneRequested
+    command: Command
     known: Checkpoint
 
     def __init__(self, shop: Shop, kind: Kind, lane: Lane, job_id: str) -> None:

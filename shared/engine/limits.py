@@ -14,12 +14,11 @@ from urllib.parse import urlsplit
 from shared.bus import Bus
 from shared.engine.records import Conflict, Records
 from shared.engine.settings import Limits
-from shared.events import CloneRequested
-from shared.log import get
+from shared.events import Command
 from shared.streams import LIMITS
 from shared.subjects import LANES
 
-log = get(__name__)
+DOING = {"clone": "reading from", "restore": "writing to"}
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class Full:
     """Jobs before this one in the line."""
 
 
-def scopes(command: CloneRequested, limits: Limits) -> list[Scope]:
+def scopes(command: Command, limits: Limits) -> list[Scope]:
     """The limits that apply to a command, widest first. Pure."""
-    kind, host = command.kind, urlsplit(command.source_url).netloc.rpartition("@")[2].lower()
+    kind, host = command.kind, urlsplit(command.place).netloc.rpartition("@")[2].lower()
     found = []
     if limits.total is not None:
         found.append(Scope(f"{kind}.all", limits.total, f"Waiting: {_jobs(limits.total)} running"))
@@ -60,7 +59,7 @@ def scopes(command: CloneRequested, limits: Limits) -> list[Scope]:
         why = f"Waiting: {_jobs(limits.per_tenant)} of this account running"
         found.append(Scope(f"{kind}.tenant-{_digest(command.tenant)}", limits.per_tenant, why))
     if limits.per_source is not None:
-        why = f"Waiting: {_jobs(limits.per_source)} reading from {host}"
+        why = f"Waiting: {_jobs(limits.per_source)} {DOING[kind]} {host}"
         found.append(Scope(f"{kind}.source-{_digest(host)}", limits.per_source, why))
     return found
 
@@ -76,7 +75,7 @@ def _digest(text: str) -> str:
 class Permits:
     """The permits of one job."""
 
-    def __init__(self, bus: Bus, command: CloneRequested, limits: Limits, *, ttl: int, since: int) -> None:
+    def __init__(self, bus: Bus, command: Command, limits: Limits, *, ttl: int, since: int) -> None:
         self._records = Records(bus, LIMITS)
         self._job_id = command.job_id
         self._scopes = scopes(command, limits)

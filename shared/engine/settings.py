@@ -14,7 +14,7 @@ class Limits:
     total: int | None = None
     per_tenant: int | None = None
     per_source: int | None = None
-    """Jobs reading from one source host at the same time."""
+    """Clones reading from one source host, restores writing to one target host, at the same time."""
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from shared.events import CloneRequested
-from shared.jobs import CloneResult, Step, StepState
+from shared.jobs import Result, Step, StepState
 from shared.subjects import Kind
 
 if TYPE_CHECKING:
@@ -39,11 +38,11 @@ class Workflow(Protocol):
 
     kind: Kind
 
-    def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
-        """The steps of this command, in order; the same for the same command, always."""
+    def steps(self, command: Any) -> Sequence[StepSpec]:
+        """The steps of this command of its kind, in order; the same for the same command, always."""
         ...
 
-    async def finish(self, context: JobContext) -> CloneResult:
+    async def finish(self, context: JobContext) -> Result:
         """The result, after the last step. Idempotent; may schedule the expiry."""
         ...
 

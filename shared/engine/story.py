@@ -6,7 +6,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from shared.bus import Bus
-from shared.events import CloneRequested, JobEvent, Message, decode
+from shared.events import CloneRequested, Command, JobEvent, Message, RestoreRequested, decode
 from shared.streams import STREAMS
 from shared.subjects import TERMINAL, EventType, Kind, Lane, story, subject
 
@@ -21,7 +21,7 @@ class Story:
         self._stream = STREAMS[kind]
         self._kind, self._lane, self._job_id = kind, lane, job_id
 
-    async def command(self) -> tuple[CloneRequested, int] | None:
+    async def command(self) -> tuple[Command, int] | None:
         """The command and its sequence; None when it has aged out or never was.
 
         Raises pydantic.ValidationError when it is not what this version understands.
@@ -30,7 +30,7 @@ class Story:
         if raw is None:
             return None
         command = decode(EventType.REQUESTED, raw.data or b"")
-        assert isinstance(command, CloneRequested)
+        assert isinstance(command, CloneRequested | RestoreRequested)
         return command, raw.seq or 0
 
     async def is_new(self) -> bool:

@@ -9,12 +9,24 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from shared.events import MODELS, Cancel, CloneRequested, Expire, Expired, Extended, JobEvent, Message, Retry
+from shared.events import (
+    MODELS,
+    Cancel,
+    CloneRequested,
+    Expire,
+    Expired,
+    Extended,
+    JobEvent,
+    Message,
+    Retry,
+    RolledBack,
+)
 from shared.jobs import CloneResult, ErrorInfo, Job, Note, Phase, Status, Step, StepState
 from shared.subjects import EventType, Lane, subject
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "events"
 JOB = "clone-0k3v9x2m7c1p5t8w"
+RESTORE = "restore-0k3v9x2m7c1p5t8w"
 AT = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 SOURCE = "https://shop.example.com"
 
@@ -59,6 +71,9 @@ def examples() -> dict[EventType, Message]:
         EventType.EXPIRE: Expire(job_id=JOB, time=AT, reason="deleted"),
         EventType.EXTENDED: Extended(job_id=JOB, time=AT, expires_at=AT + timedelta(days=7)),
         EventType.EXPIRED: Expired(job_id=JOB, time=AT, reason="expired"),
+        EventType.ROLLED_BACK: RolledBack(
+            job_id=RESTORE, time=AT, snapshot_id=RESTORE, reason="The home page answers with HTTP 500."
+        ),
     }
 
 
@@ -109,11 +124,15 @@ def rendered() -> dict[str, str]:
     files = {}
     for event, message in examples().items():
         content = {
-            "subject": subject("clone", event, Lane.NORMAL, JOB),
-            "headers": {"ce-type": f"siteferry.clone.{event}", "ce-subject": JOB, "ce-time": message.time.isoformat()},
+            "subject": subject(message.kind, event, Lane.NORMAL, message.job_id),
+            "headers": {
+                "ce-type": f"siteferry.{message.kind}.{event}",
+                "ce-subject": message.job_id,
+                "ce-time": message.time.isoformat(),
+            },
             "payload": json.loads(message.model_dump_json(exclude_none=True)),
         }
-        files[f"clone.{event}.json"] = json.dumps(content, indent=2) + "\n"
+        files[f"{message.kind}.{event}.json"] = json.dumps(content, indent=2) + "\n"
     return files
 
 

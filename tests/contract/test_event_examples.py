@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -18,14 +19,14 @@ def test_documented_events_are_todays_events() -> None:
 
 @pytest.mark.parametrize("event", list(MODELS))
 def test_documented_event_is_read_as_what_it_says(event: EventType) -> None:
-    document = json.loads((DIRECTORY / f"clone.{event}.json").read_text())
+    document = _document(event)
     assert parse(document["subject"])[1] is event
     assert decode(event, json.dumps(document["payload"]).encode()) == examples()[event]
 
 
 @pytest.mark.parametrize("event", list(MODELS))
 def test_fields_of_newer_writers_are_ignored(event: EventType) -> None:
-    payload = json.loads((DIRECTORY / f"clone.{event}.json").read_text())["payload"]
+    payload = _document(event)["payload"]
     payload["invented_later"] = True
     if "job" in payload:
         payload["job"]["invented_later"] = {"a": 1}
@@ -38,3 +39,8 @@ def test_examples_in_their_order_make_a_job() -> None:
         job = fold(job, examples()[event], seq)
     assert job
     assert (job.status, job.progress, job.seq, job.n) == ("completed", 100.0, 4, 4)
+
+
+def _document(event: EventType) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((DIRECTORY / f"{examples()[event].kind}.{event}.json").read_text())
+    return document
