@@ -15,8 +15,11 @@ from shared.bus import Bus
 from shared.engine.records import Conflict, Records
 from shared.engine.settings import Limits
 from shared.events import Command
+from shared.log import get
 from shared.streams import LIMITS
 from shared.subjects import LANES
+
+log = get(__name__)
 
 DOING = {"clone": "reading from", "restore": "writing to"}
 
