@@ -197,7 +197,7 @@ class FrameDecoder:
 
     def _accept(self, kind: str, flags: int, payload: memoryview) -> Frame | None:
         if kind == "S":
-            if not self._ended or not hmac.compare_digest(bytes(payload), self._mac.hexdigest().encode()):
+            if flags or not self._ended or not hmac.compare_digest(bytes(payload), self._mac.hexdigest().encode()):
                 raise TruncatedResponse("The signature at the end of the answer is wrong.")
             self.complete = True
             return None
