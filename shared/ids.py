@@ -10,7 +10,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in lower case: no i, l, o, u, so nobody misreads an id over the phone."""
 
 JOB_ID = re.compile(r"^(?:clone|restore)-[0-9a-hjkmnp-tv-z]{16}$")
-BATCH_ID = re.compile(r"^batch-[0-9a-hjkmnp-tv-z]{16}$")
+BATCH_ID = re.compile(r"^batch-[0-9a-hjkmnp-tv-z]{14}00$")
 
 
 def new_id(kind: str, *, now: float | None = None) -> str:
@@ -22,6 +22,26 @@ def new_id(kind: str, *, now: float | None = None) -> str:
 def is_job_id(text: str) -> bool:
     """Whether `text` has the form of a job id. Says nothing about whether the job exists."""
     return JOB_ID.match(text) is not None
+
+
+def new_batch_id(*, now: float | None = None) -> str:
+    """The id of a batch: like a job's, but its last two characters are kept for counting the members."""
+    return f"{new_id('batch', now=now)[:-2]}00"
+
+
+def is_batch_id(text: str) -> bool:
+    """Whether `text` has the form of a batch's id. Says nothing about whether the batch exists."""
+    return BATCH_ID.match(text) is not None
+
+
+def batch_member(batch_id: str, number: int) -> str:
+    """The job id of a batch's member, 0 to 1023: `batch-…00` has the members `clone-…00`, `clone-…01` and so on.
+
+    So whoever knows a batch's id knows its members: no list of them needs to be stored anywhere, or can be lost.
+    """
+    if not 0 <= number < 1024:
+        raise ValueError("a batch has at most 1024 members")
+    return f"clone-{batch_id.removeprefix('batch-')[:-2]}{ALPHABET[number >> 5]}{ALPHABET[number & 31]}"
 
 
 def _base32(number: int) -> str:

@@ -81,7 +81,8 @@ def may_cancel(job: Job) -> bool:
 
 
 def may_retry(job: Job) -> bool:
-    return job.status in (Status.FAILED, Status.CANCELLED) and job.phase is not Phase.CANCELLING
+    """Only what failed: a job that ended otherwise has forgotten its login."""
+    return job.status is Status.FAILED and job.phase is not Phase.CANCELLING
 
 
 def sort_key(job_id: str) -> str:

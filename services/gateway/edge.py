@@ -9,6 +9,7 @@ from nats.js.kv import KeyValue
 
 from services.gateway import problems, views
 from services.gateway.access import Principal
+from services.gateway.batches import Batches
 from services.gateway.group import Group
 from services.gateway.idempotency import Idempotency
 from services.gateway.limits import RateLimit
@@ -35,6 +36,7 @@ class Edge:
         self.store = Store(bus, timeout=settings.store_timeout)
         self.jobs = Index(bus, streams.JOBS, _without_details)
         self.clones = Index(bus, streams.CLONES, Clone.model_validate_json)
+        self.batches = Batches(bus, self.store, self.jobs, vault, keys, timeout=settings.store_timeout)
         self.idempotency = Idempotency(bus, self.keys)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
 

@@ -32,6 +32,13 @@ class _Purse:
     left: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def held(self) -> int:
+        return self.tokens if self.until >= time.monotonic() else 0
+
+    def holds(self, cost: int) -> bool:
+        return self.held >= cost
+
 
 class RateLimit:
     """`per_minute` tokens grow a minute, up to `burst`; `per_minute` 0 turns the limit off."""
@@ -43,16 +50,20 @@ class RateLimit:
         self._chunk = max(1, burst // CHUNKS)
         self._purses: dict[str, _Purse] = {}
 
-    async def take(self, tenant: str) -> dict[str, str]:
-        """Take one token; the `RateLimit` fields of the answer. Raises a 429 problem when there is none."""
+    async def take(self, tenant: str, cost: int = 1) -> dict[str, str]:
+        """Take tokens; the `RateLimit` fields of the answer. Raises a 429 problem when there are too few.
+
+        Nothing costs more than a full bucket: after a quiet time everything is possible.
+        """
         if not self._rate:
             return {}
+        cost = min(cost, self._burst)
         purse = self._purses.setdefault(tenant, _Purse())
-        if purse.tokens <= 0 or purse.until < time.monotonic():
+        if not purse.holds(cost):
             async with purse.lock:
-                if purse.tokens <= 0 or purse.until < time.monotonic():
-                    await self._borrow(tenant, purse)
-        purse.tokens -= 1
+                while not purse.holds(cost):
+                    await self._borrow(tenant, purse, cost)
+        purse.tokens -= cost
         return self._fields(purse)
 
     def _fields(self, purse: _Purse, retry_after: int | None = None) -> dict[str, str]:
@@ -64,21 +75,23 @@ class RateLimit:
             "RateLimit": f'"changes";r={remaining};t={max(0, refill)}',
         }
 
-    async def _borrow(self, tenant: str, purse: _Purse) -> None:
+    async def _borrow(self, tenant: str, purse: _Purse, cost: int) -> None:
         bucket = await self._bus.bucket(streams.LIMITS)
         key = f"rate.{tenant.encode().hex()}"
         while True:
             now = time.time()
             tokens, revision = await self._shared(key, now)
-            grant = min(self._chunk, math.floor(tokens))
-            if grant < 1:
-                raise self._refused(purse, tokens)
+            needed = cost - purse.held
+            grant = min(max(self._chunk, needed), math.floor(tokens))
+            if grant < needed:
+                raise self._refused(purse, tokens, needed)
             left = tokens - grant
             try:
                 await bucket.update(key, json.dumps({"tokens": left, "at": now}).encode(), last=revision)
             except KeyWrongLastSequenceError:
                 continue  # another replica borrowed meanwhile
-            purse.tokens, purse.left, purse.until = grant, left, time.monotonic() + CHUNK_LIFE
+            # others may have spent some of what was held meanwhile
+            purse.tokens, purse.left, purse.until = purse.held + grant, left, time.monotonic() + CHUNK_LIFE
             return
 
     async def _shared(self, key: str, now: float) -> tuple[float, int]:
@@ -92,9 +105,9 @@ class RateLimit:
         grown = max(0.0, now - float(state["at"])) * self._rate
         return min(float(self._burst), float(state["tokens"]) + grown), entry.revision or 0
 
-    def _refused(self, purse: _Purse, tokens: float) -> Problem:
-        wait = max(1, math.ceil((1 - tokens) / self._rate))
-        purse.tokens, purse.left = 0, tokens
+    def _refused(self, purse: _Purse, tokens: float, needed: int) -> Problem:
+        wait = max(1, math.ceil((needed - tokens) / self._rate))
+        purse.left = tokens
         return Problem(
             429,
             "rate_limited",

@@ -76,6 +76,10 @@ class Index(Generic[T]):
         if self._items.pop(key, None) is not None:
             del self._order[bisect_left(self._order, (sort_key(key), key))]
 
+    def get(self, key: str) -> T | None:
+        """The value of a key, as it was at the last `refresh`."""
+        return self._items.get(key)
+
     def newest_first(self, *, after: str | None = None) -> Iterator[tuple[str, T]]:
         """Keys and values, newest first, beginning after a key (which need not exist any more)."""
         start = len(self._order) if after is None else bisect_left(self._order, (sort_key(after), after))

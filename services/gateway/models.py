@@ -18,6 +18,16 @@ EXAMPLE_ID = "clone-0k3v9x2m7c1p5t8w"
 TtlMinutes = Annotated[int, Field(ge=TTL_MIN, le=TTL_MAX, description="Minutes the clone lives.")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Name = Annotated[Text, Field(min_length=1, max_length=120, description="A name for people.")]
+SourceUrl = Annotated[
+    Text, Field(max_length=2048, description="Address of the WordPress site, with http:// or https://.")
+]
+Username = Annotated[Text, Field(min_length=1, max_length=200, description="An administrator of the site.")]
+Password = Annotated[SecretStr, Field(min_length=1, max_length=4096, description="That administrator's password.")]
+PairingKey = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=4096, description="Shown by a connector installed by hand, instead of a login."),
+]
+Priority = Annotated[Lane | None, Field(description="Lane of the queue; by default that of the API key, or normal.")]
 
 
 class Body(BaseModel):
@@ -44,17 +54,13 @@ class CloneRequest(Body):
         }
     )
 
-    source_url: Text = Field(max_length=2048, description="Address of the WordPress site, with http:// or https://.")
-    username: Text | None = Field(None, min_length=1, max_length=200, description="An administrator of the site.")
-    password: SecretStr | None = Field(
-        None, min_length=1, max_length=4096, description="That administrator's password."
-    )
-    pairing_key: SecretStr | None = Field(
-        None, min_length=1, max_length=4096, description="Shown by a connector installed by hand, instead of a login."
-    )
+    source_url: SourceUrl
+    username: Username | None = None
+    password: Password | None = None
+    pairing_key: PairingKey | None = None
     ttl_minutes: TtlMinutes = TTL_DEFAULT
     name: Name | None = None
-    priority: Lane | None = Field(None, description="Lane of the queue; by default that of the API key, or normal.")
+    priority: Priority = None
     options: CloneOptions = Field(default_factory=CloneOptions)
 
     @field_validator("source_url")
@@ -168,6 +174,7 @@ class JobSummary(BaseModel):
     started_at: datetime | None
     updated_at: datetime
     finished_at: datetime | None
+    error: ErrorInfo | None = Field(description="Why it failed, and what to do.")
 
 
 class JobAnswer(JobSummary):
@@ -175,7 +182,6 @@ class JobAnswer(JobSummary):
 
     steps: list[Step]
     result: Result | None
-    error: ErrorInfo | None
     n: int = Field(description="Number of events so far.")
     seq: int = Field(description="Stream sequence of the last event; a cursor for live updates.")
     links: Links

@@ -68,6 +68,10 @@ def job_not_found() -> Problem:
     return Problem(404, "job_not_found", "There is no such job.", hint="GET /jobs lists the jobs.")
 
 
+def batch_not_found() -> Problem:
+    return Problem(404, "batch_not_found", "There is no such batch.", hint="GET /batches lists the batches.")
+
+
 def clone_not_found() -> Problem:
     return Problem(404, "clone_not_found", "There is no such clone.", hint="GET /clones lists the clones.")
 
@@ -98,7 +102,11 @@ def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Probl
             "This address does not take this method.",
             "The Allow header lists those it takes.",
         ),
-        413: ("body_too_large", "The body is larger than this API takes.", "A request needs a few kilobytes at most."),
+        413: (
+            "body_too_large",
+            "The body is larger than this API takes.",
+            "A batch has at most 4 MB, any other request needs a few kilobytes.",
+        ),
     }
     code, detail, hint = known.get(status, ("request_refused", HTTPStatus(status).phrase + ".", ""))
     return Problem(status, code, detail, hint=hint, headers=headers)
@@ -123,15 +131,26 @@ PLAIN = {
 }
 
 
+TOLD = 5
+"""Errors the sentence names."""
+LISTED = 100
+"""Errors the list names: one batch can hold thousands."""
+
+
 def validation(errors: Iterable[Mapping[str, Any]]) -> Problem:
     """What pydantic found wrong, field by field in plain words, without what was sent."""
     found = list(errors)
     if any(error["type"] == "json_invalid" for error in found):
         return Problem(400, "malformed_json", "The body is not valid JSON.", hint="Check quotes, commas and encoding.")
     fields = [{"field": _field(error["loc"]), "message": _sentence(error)} for error in found]
-    told = "; ".join(f"{item['field']} {item['message']}" for item in fields[:5])
+    told = "; ".join(f"{item['field']} {item['message']}" for item in fields[:TOLD])
+    more = f" (and {len(fields) - TOLD} more)" if len(fields) > TOLD else ""
     return Problem(
-        422, "invalid_request", f"The request is not valid: {told}.", hint="Correct these fields.", errors=fields
+        422,
+        "invalid_request",
+        f"The request is not valid: {told}{more}.",
+        hint="Correct these fields.",
+        errors=fields[:LISTED],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +14,9 @@ from nats.errors import NoRespondersError
 BATCH = 500
 END_OF_BATCH = "204"
 NOT_FOUND = "404"
+TOO_MANY = "413"
+SUBJECTS_MAX = 1024
+"""Subjects the server answers about in one request."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,30 @@ async def newest(nc: Client, stream: str, pattern: str, *, timeout: float) -> St
     except NoRespondersError:
         return None
     return None if "Status" in (message.headers or {}) else _stored(message.headers or {}, message.data)
+
+
+async def newest_of(nc: Client, stream: str, patterns: Sequence[str], *, timeout: float) -> list[Stored]:
+    """The newest message of every subject that matches one of the patterns, oldest first.
+
+    One request; together the patterns may match at most `SUBJECTS_MAX` subjects. Raises nats errors when the server
+    does not answer; a missing stream reads as empty.
+    """
+    inbox = nc.new_inbox()
+    found: list[Stored] = []
+    replies = await nc.subscribe(inbox)
+    try:
+        question = json.dumps({"multi_last": list(patterns), "batch": SUBJECTS_MAX}).encode()
+        await nc.publish(f"$JS.API.DIRECT.GET.{stream}", question, reply=inbox)
+        while True:
+            message = await replies.next_msg(timeout=timeout)
+            headers = message.headers or {}
+            if status := headers.get("Status"):
+                if status == TOO_MANY:
+                    raise ValueError(f"{len(patterns)} patterns match more than {SUBJECTS_MAX} subjects")
+                return found
+            found.append(_stored(headers, message.data))
+    finally:
+        await replies.unsubscribe()
 
 
 async def read(nc: Client, stream: str, subject: str, *, start: int = 1, timeout: float = 2.0) -> AsyncIterator[Stored]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -18,6 +19,8 @@ from shared.subjects import kind_of, parse, story
 log = get(__name__)
 
 REMEMBERED = 10_000
+TOGETHER = 48
+"""Jobs asked about in one request; each has at most as many subjects as there are kinds of messages."""
 
 
 class Store:
@@ -39,11 +42,15 @@ class Store:
         while len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
 
+    def written(self, job_id: str) -> int:
+        """The sequence an answer about a job must at least have seen."""
+        return self._written.get(job_id, 0)
+
     async def job(self, job_id: str) -> Job | None:
         """The job, or None when nothing was ever published about it."""
         entry = await self._value(streams.JOBS, job_id)
         job = Job.model_validate_json(entry.data) if entry else None
-        if job is not None and job.seq >= self._written.get(job_id, 0):
+        if job is not None and job.seq >= self.written(job_id):
             return job
         if job is None:
             return await self._unprojected(job_id)
@@ -65,11 +72,28 @@ class Store:
             job = fold(job, message, seq)
         return job
 
+    async def jobs(self, known: Mapping[str, Job | None]) -> dict[str, Job]:
+        """Many jobs at once, in the order given: what is known of each, with the newest of every kind of message
+        about it folded in. Those nothing was ever published about are left out."""
+        found = {job_id: job for job_id, job in known.items() if job is not None}
+        job_ids = list(known)
+        for start in range(0, len(job_ids), TOGETHER):
+            for stored in await self._newest_of(job_ids[start : start + TOGETHER]):
+                message = _decoded(stored)
+                if message is not None and (job := fold(found.get(message.job_id), message, stored.seq)) is not None:
+                    found[message.job_id] = job
+        return {job_id: found[job_id] for job_id in known if job_id in found}
+
+    async def _newest_of(self, job_ids: Sequence[str]) -> list[Stored]:
+        stream = streams.STREAMS[kind_of(job_ids[0])]
+        patterns = [story(job_id) for job_id in job_ids]
+        return await reader.newest_of(self._bus.nc, stream, patterns, timeout=self._timeout)
+
     async def clone(self, clone_id: str) -> Clone | None:
         """The clone a job made, or None when it has not made one."""
         entry = await self._value(streams.CLONES, clone_id)
         clone = Clone.model_validate_json(entry.data) if entry else None
-        if clone is not None and clone.seq >= self._written.get(clone_id, 0):
+        if clone is not None and clone.seq >= self.written(clone_id):
             return clone
         for seq, message in await self._messages(clone_id, start=clone.seq + 1 if clone else 1):
             clone = fold_clone(clone, message, seq)

@@ -9,7 +9,7 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 from pydantic import BaseModel
 
-from services.gateway import models
+from services.gateway import models, models_batch
 from services.gateway.app import create_app
 from services.gateway.docs_page import render
 from services.gateway.settings import GatewaySettings
@@ -21,6 +21,10 @@ from tests.contract.event_examples import JOB, examples
 
 OPERATIONS = {
     "requestClone": ("post", "/clone"),
+    "requestBatch": ("post", "/batches"),
+    "listBatches": ("get", "/batches"),
+    "getBatch": ("get", "/batches/{batch_id}"),
+    "cancelBatch": ("post", "/batches/{batch_id}/cancel"),
     "listJobs": ("get", "/jobs"),
     "getJob": ("get", "/jobs/{job_id}"),
     "getJobStory": ("get", "/jobs/{job_id}/story"),
@@ -77,7 +81,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_every_call_about_jobs_documents_its_problems(document: dict[str, Any]) -> None:
     for name, (method, path) in OPERATIONS.items():
-        if path.startswith(("/clone", "/jobs")):
+        if path.startswith(("/clone", "/batches", "/jobs")):
             responses = document["paths"][path][method]["responses"]
             assert {"401", "503"} <= set(responses), name
             for status, response in responses.items():
@@ -89,7 +93,8 @@ def test_examples_are_what_the_models_take(document: dict[str, Any]) -> None:
     checked = 0
     for name, schema in document["components"]["schemas"].items():
         for example in schema.get("examples", []):
-            model: type[BaseModel] = getattr(models, name)
+            home = next(module for module in (models, models_batch) if hasattr(module, name))
+            model: type[BaseModel] = getattr(home, name)
             model.model_validate_json(json.dumps(example))
             checked += 1
     assert checked >= 5

@@ -133,6 +133,9 @@ async def test_cancel_is_visible_at_once_and_harmless_twice(gateway: Gateway, ap
     await worker.emit(EventType.CANCELLED, status=Status.CANCELLED, phase=None, finished_at=now(), message="Cancelled")
     answer = api.post(f"/jobs/{worker.job_id}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    retry = api.post(f"/jobs/{worker.job_id}/retry")
+    assert (retry.status_code, retry.json()["code"]) == (409, "not_retryable")
+    assert "Submit it again" in retry.json()["hint"]
 
 
 async def test_completed_job_can_neither_be_cancelled_nor_tried_again(

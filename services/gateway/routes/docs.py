@@ -11,11 +11,13 @@ from starlette.responses import HTMLResponse, Response
 
 from services.gateway.docs_page import STYLE, render
 from services.gateway.models import CloneRequest
+from services.gateway.models_batch import BatchRequest
 
 router = APIRouter(include_in_schema=False)
 
 TAGS = [
     {"name": "clone", "description": "Ask for a clone of a WordPress site."},
+    {"name": "batches", "description": "Many clones as one: ask, look, cancel."},
     {"name": "jobs", "description": "How clones and restores go: look, list, cancel, try again, replay."},
     {"name": "clones", "description": "What completed jobs made: log in, extend, delete, read captured mail."},
     {"name": "operations", "description": "Health and numbers of the gateway."},
@@ -43,7 +45,7 @@ def _complete(document: dict[str, Any], problem: type[BaseModel]) -> None:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for model in (problem, CloneRequest):  # those no route declares
+    for model in (problem, CloneRequest, BatchRequest):  # those no route declares
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

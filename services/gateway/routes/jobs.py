@@ -36,6 +36,7 @@ async def list_jobs(
     status: Annotated[list[Status] | None, Query(description="Only these; may be given more than once.")] = None,
     type: Kind | None = None,
     source: Annotated[str | None, Query(description="Part of the source's address.")] = None,
+    batch: Annotated[str | None, Query(description="Id of the batch the jobs belong to.")] = None,
     created_after: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
     cursor: str | None = None,
@@ -52,6 +53,7 @@ async def list_jobs(
             and (not status or job.status in status)
             and (type is None or job.type == type)
             and (not source or source.lower() in job.source_url.lower())
+            and (batch is None or job.batch_id == batch)
             and (created_after is None or job.created_at > created_after)
         )
 
@@ -179,14 +181,14 @@ async def cancel_job(request: Request, job_id: JobId, idempotency_key: Idempoten
     responses=problem(404, 409, 429),
 )
 async def retry_job(request: Request, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
-    """Run a failed or cancelled job again, with the login it was given."""
+    """Run a failed job again, with the login it was given."""
     edge, principal = enter(request)
     limit = await edge.limit.take(principal.tenant)
 
     async def retry(_: str) -> Response:
         job = await owned_job(edge, principal, job_id)
         if not domain.may_retry(job):
-            raise Problem(409, "not_retryable", f"The job is {job.status}; only failed and cancelled jobs run again.")
+            raise _not_retryable(job)
         await _require_secret(edge, job)
         again = Retry(
             job_id=job_id,
@@ -204,6 +206,15 @@ async def retry_job(request: Request, job_id: JobId, idempotency_key: Idempotenc
     response = await edge.idempotency.once(idempotency_key, scope=scope, body=body, new_id=job_id, action=retry)
     response.headers.update(limit)
     return response
+
+
+def _not_retryable(job: Job) -> Problem:
+    hints = {
+        Status.COMPLETED: "Its clone is there. Submit the job again for another one.",
+        Status.CANCELLED: "A cancelled job has forgotten its login. Submit it again.",
+    }
+    hint = hints.get(job.status, "Wait for its end, or cancel it.")
+    return Problem(409, "not_retryable", f"The job is {job.status}; only failed jobs run again.", hint=hint)
 
 
 async def _require_secret(edge: Edge, job: Job) -> None:
