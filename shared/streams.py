@@ -23,7 +23,17 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from shared.log import get
-from shared.subjects import KINDS, EventType, Kind, Lane, every, stream_subjects
+from shared.subjects import (
+    KINDS,
+    NOTIFIED,
+    WEBHOOK_SUBJECTS,
+    EventType,
+    Kind,
+    Lane,
+    every,
+    stream_subjects,
+    webhook_due,
+)
 
 log = get(__name__)
 
@@ -69,6 +79,20 @@ SESSIONS = "sessions"
 """Bucket: SHA-256 of a browser's session -> the key it was begun with. Entries expire by themselves."""
 SESSION_LIFE = 12 * 3600.0
 """Seconds until a browser has to sign in again."""
+WEBHOOKS = "webhooks"
+"""Bucket: endpoint id -> `shared.webhooks.Endpoint`."""
+OUTGOING = "WEBHOOKS"
+"""Stream: what is to be sent to webhooks, when it is tried again, and what became of it."""
+OUTGOING_MAX_AGE = 14 * 86_400
+OUTGOING_LOG = 1000
+"""Lines of the delivery log kept for one endpoint."""
+NOTIFIER = "notifier"
+"""Durable on the job streams: what webhooks are to be told of."""
+DELIVERER = "deliverer"
+"""Durable on `OUTGOING`: what is to be sent now."""
+DELIVERER_ACK_WAIT = 60.0
+"""Seconds; longer than a message may wait for its turn and be sent."""
+DELIVERER_PENDING = 5000
 
 # No limit_marker_ttl anywhere: an entry that expired by its own message TTL is then simply absent (nats-py 2.16 trips
 # over expiry markers in get and create).
@@ -84,6 +108,7 @@ BUCKETS: dict[str, KeyValueConfig] = {
     LIMITS: KeyValueConfig(bucket=LIMITS, history=1),
     TICKETS: KeyValueConfig(bucket=TICKETS, history=1, ttl=TICKET_LIFE),
     SESSIONS: KeyValueConfig(bucket=SESSIONS, history=1, ttl=SESSION_LIFE),
+    WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
 }
 ATOMIC = frozenset({VAULT})
 """Buckets whose entries may be put in atomic batches."""
@@ -152,7 +177,48 @@ def consumer_configs(kind: Kind, *, replicas: int, ack_wait: float = ACK_WAIT) -
         max_ack_pending=2000,
         num_replicas=replicas,
     )
-    return [*work, cancel, *expiry, projector]
+    notifier = ConsumerConfig(
+        durable_name=NOTIFIER,
+        filter_subjects=[every(kind, event) for event in sorted(NOTIFIED)],
+        deliver_policy=DeliverPolicy.NEW,  # nobody had registered before it was there
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        max_ack_pending=1000,
+        num_replicas=replicas,
+    )
+    return [*work, cancel, *expiry, projector, notifier]
+
+
+def outgoing_config(*, replicas: int) -> StreamConfig:
+    """The stream of webhooks."""
+    return StreamConfig(
+        name=OUTGOING,
+        subjects=[WEBHOOK_SUBJECTS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        num_replicas=replicas,
+        max_age=OUTGOING_MAX_AGE,
+        max_msgs_per_subject=OUTGOING_LOG,
+        duplicate_window=DUPLICATE_WINDOW,
+        allow_direct=True,
+        allow_msg_ttl=True,
+        allow_msg_schedules=True,
+    )
+
+
+def deliverer_config(*, replicas: int) -> ConsumerConfig:
+    """The one durable that feeds senders of webhooks."""
+    return ConsumerConfig(
+        durable_name=DELIVERER,
+        filter_subject=webhook_due("*", "*"),
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=DELIVERER_ACK_WAIT,
+        max_deliver=MAX_DELIVER,
+        max_ack_pending=DELIVERER_PENDING,
+        num_replicas=replicas,
+    )
 
 
 async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
@@ -165,6 +231,8 @@ async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = 
         await _upsert_stream(js, stream_config(kind, replicas=replicas))
         for config in consumer_configs(kind, replicas=replicas, ack_wait=ack_wait):
             await js.add_consumer(STREAMS[kind], config)
+    await _upsert_stream(js, outgoing_config(replicas=replicas))
+    await js.add_consumer(OUTGOING, deliverer_config(replicas=replicas))
     for bucket in BUCKETS.values():
         await _ensure_bucket(js, bucket, replicas)
 

@@ -47,6 +47,8 @@ class EventType(StrEnum):
 
 
 TERMINAL = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
+NOTIFIED = TERMINAL | {EventType.EXPIRED, EventType.ROLLED_BACK}
+"""What webhooks tell of."""
 SCHEDULES = frozenset({EventType.SCHEDULE_RETRY, EventType.SCHEDULE_EXPIRE})
 
 
@@ -84,6 +86,24 @@ def every(kind: Kind, event: EventType | None = None, lane: Lane | None = None) 
 def stream_subjects(kind: Kind) -> list[str]:
     """What the stream of this kind stores."""
     return [f"{kind}.>"]
+
+
+WEBHOOK_SUBJECTS = "webhook.>"
+
+
+def webhook_due(endpoint: str, delivery: str) -> str:
+    """A message to be sent to one endpoint now; `*` for either matches all."""
+    return f"webhook.due.{endpoint}.{delivery}"
+
+
+def webhook_later(endpoint: str, delivery: str) -> str:
+    """The schedule of the next attempt."""
+    return f"webhook.later.{endpoint}.{delivery}"
+
+
+def webhook_log(endpoint: str) -> str:
+    """What became of the attempts for one endpoint."""
+    return f"webhook.log.{endpoint}"
 
 
 def rpc(service: str, operation: str) -> str:

@@ -1,91 +1,53 @@
-"""Who calls: API keys from a file, each with its tenant and lane."""
+"""Who calls: an API key in the Authorization header, or the session cookie of a browser that signed in with one."""
 
 from __future__ import annotations
 
-import hashlib
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
+from services.gateway import problems
 from services.gateway.problems import Problem
-from shared.log import get
-from shared.subjects import Lane
+from shared.access import LOCAL, Keys, Principal, bearer, parse_keys
+from shared.passes import Passes, cookies
 
-log = get(__name__)
-
-RELOAD_EVERY = 1.0
-"""Seconds between looks at the file."""
+__all__ = ["LOCAL", "Keys", "Principal", "authenticate", "parse_keys", "unauthenticated"]
 
 
-@dataclass(frozen=True)
-class Principal:
-    """Who a request is made for."""
+async def authenticate(
+    keys: Keys | None, headers: Mapping[str, str], cookie: str, passes: Passes | None, *, changes: bool
+) -> Principal:
+    """Who calls. Raises a 401 problem without a valid key or session when keys are needed; nats errors.
 
-    name: str
-    tenant: str
-    lane: Lane | None = None
-    """The best lane this one may use; None: any."""
-
-
-LOCAL = Principal("local", "local")
-"""Everybody, when there are no keys: the machine's own user behind a loopback address."""
-
-
-class Keys:
-    """The key file: one `name:sha256hex[:tenant][:lane]` a line, `#` begins a comment. Read again when it changes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._looked = 0.0
-        self._stamp: tuple[int, int] | None = None
-        self._keys: dict[str, Principal] = {}
-        self._load()
-
-    def principal(self, token: str) -> Principal | None:
-        """Whose key this is. Looked up by its hash, so the time taken tells nothing about the key."""
-        if time.monotonic() - self._looked > RELOAD_EVERY:
-            self._load()
-        return self._keys.get(hashlib.sha256(token.encode()).hexdigest())
-
-    def _load(self) -> None:
-        self._looked = time.monotonic()
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size)
-            if stamp != self._stamp:
-                self._keys, self._stamp = parse_keys(self._path.read_text()), stamp
-        except (OSError, ValueError) as error:  # keep the keys we have; nobody gets in who could not before
-            log.error("the API key file can not be read", error=str(error))
-
-
-def parse_keys(text: str) -> dict[str, Principal]:
-    """Keys by their SHA-256. Raises ValueError naming the line that can not be read."""
-    found = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.partition("#")[0].strip()
-        if not line:
-            continue
-        name, *rest = line.split(":")
-        if not rest or len(rest) > 3 or len(rest[0]) != 64 or not set(rest[0].lower()) <= set("0123456789abcdef"):
-            raise ValueError(f"line {number} is not name:sha256hex[:tenant][:lane]")
-        tenant = rest[1] if len(rest) > 1 and rest[1] else name
-        lane = Lane(rest[2]) if len(rest) > 2 and rest[2] else None
-        found[rest[0].lower()] = Principal(name, tenant, lane)
-    return found
-
-
-def authenticate(keys: Keys | None, authorization: str | None) -> Principal:
-    """Who calls. Raises a 401 problem without a valid key when keys are needed."""
+    `cookie` is the session's name, `passes` None while NATS is not connected, `changes` whether the call may change
+    something: a browser sends the cookie by itself, so such a call must come from a page of ours.
+    """
     if keys is None:
         return LOCAL
-    scheme, _, token = (authorization or "").partition(" ")
-    principal = keys.principal(token.strip()) if scheme.lower() == "bearer" and token.strip() else None
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        token = bearer(authorization)
+        principal = keys.principal(token) if token else None
+        if principal is None:
+            raise unauthenticated("The API key is not valid.")
+        return principal
+    secret = cookies(headers.get("cookie"), cookie)
+    if secret is None:
+        raise unauthenticated("This call needs a valid API key.")
+    if changes and headers.get("origin") is None and headers.get("sec-fetch-site") != "same-origin":
+        raise Problem(403, "cross_origin", "A session is good for pages of this service only; scripts send an API key.")
+    if passes is None:
+        raise problems.unavailable()
+    principal = await passes.session(secret, keys)
     if principal is None:
-        raise Problem(
-            401,
-            "unauthenticated",
-            "This call needs a valid API key." if not authorization else "The API key is not valid.",
-            hint="Send the header Authorization: Bearer <key>.",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+        raise unauthenticated("The session has ended.")
     return principal
+
+
+def unauthenticated(detail: str) -> Problem:
+    """Nobody we know."""
+    return Problem(
+        401,
+        "unauthenticated",
+        detail,
+        hint="Send the header Authorization: Bearer <key>.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )

@@ -39,6 +39,7 @@ class Edge:
         self.batches = Batches(bus, self.store, self.jobs, vault, keys, timeout=settings.store_timeout)
         self.idempotency = Idempotency(bus, self.keys)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
+        self.sign_ins: RateLimit | None = None
 
     async def _put_secret(self, reference: str, sealed: bytes) -> None:
         await self._secrets.publish(f"$KV.{streams.VAULT}.{reference}", sealed)

@@ -14,16 +14,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway import metrics, problems
-from services.gateway.access import Keys, authenticate
+from services.gateway.access import LOCAL, Keys, Principal, authenticate
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.settings import GatewaySettings
 from shared.log import get
+from shared.passes import Passes, session_cookie
 
 log = get(__name__)
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/openapi.json"})
 """Answered without a key and under any Host name: they tell nothing about jobs."""
+SESSION = "/session"
 BODY_MAX = 256 * 1024
 """Bytes. A request with 500 excluded paths needs less."""
 BODY_MAX_OF = {"/batches": 4 * 1024 * 1024}
@@ -43,6 +45,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+        self._cookie = session_cookie(settings.edge_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +72,9 @@ class Guard:
         try:
             if scope["path"] not in OPEN_PATHS:
                 self._check(scope["method"], scope["path"], headers)
-                state["principal"] = authenticate(self._keys, headers.get("authorization"))
+                state["keys"] = self._keys
+                if scope["path"] != SESSION:  # which is about who calls, and asks itself
+                    state["principal"] = await self._principal(scope, headers)
             await self._app(scope, receive, send_guarded)
         except Exception as error:
             problem = as_problem(error, trace_id)
@@ -83,6 +88,15 @@ class Guard:
         if method not in SAFE:
             check_origin(headers, host, self._settings.origins)
             check_body(headers, BODY_MAX_OF.get(path, BODY_MAX))
+
+
+    async def _principal(self, scope: Scope, headers: Headers) -> Principal:
+        if self._keys is None:
+            return LOCAL
+        edge = scope["app"].state.edge
+        passes = None if edge is None or not edge.bus.nc.is_connected else Passes(edge.bus)
+        changes = scope["method"] not in SAFE
+        return await authenticate(self._keys, headers, self._cookie, passes, changes=changes)
 
 
 def trace_of(traceparent: str | None) -> tuple[str, str]:

@@ -25,6 +25,8 @@ class GatewaySettings(Settings):
     """State-changing calls a tenant may make a minute, over all replicas. 0 turns the limit off."""
     rate_limit_burst: int = Field(200, ge=1)
     """State-changing calls a tenant may make at once after a quiet time."""
+    webhook_networks: str = ""
+    """Comma-separated networks beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
     store_timeout: float = Field(2.0, gt=0)
     """Seconds a call waits for NATS before it is answered with 503."""
 

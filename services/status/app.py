@@ -14,6 +14,7 @@ from services.status.live.hub import Hub
 from services.status.projector import Projector
 from services.status.service import Service
 from services.status.settings import StatusSettings
+from services.status.webhooks import Webhooks
 from shared import log, streams
 from shared.bus import connect
 from shared.lifecycle import eternal, stop_on_signals
@@ -48,6 +49,7 @@ async def work(service: Service) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(eternal("the live hub", hub.run(), service.stop), name="hub")
             group.create_task(eternal("the announcer", service.live.announce(hub), service.stop), name="announcer")
+            group.create_task(eternal("webhooks", Webhooks(bus, settings).run(), service.stop), name="webhooks")
             for part in service.projectors:
                 group.create_task(eternal(part.feed.name, part.run(), service.stop), name=part.feed.name)
 

@@ -25,6 +25,7 @@ SENT = Counter("siteferry_live_frames_total", "Frames sent to browsers", ["type"
 MERGED = Counter("siteferry_live_merged_total", "Progress events merged into a later one for the same client")
 RESYNCS = Counter("siteferry_live_resyncs_total", "Fresh snapshots sent because a client could not keep up")
 CLOSED = Counter("siteferry_live_closed_total", "Live connections closed by the server", ["code"])
+WEBHOOKS = Counter("siteferry_webhook_attempts_total", "Attempts to send a webhook", ["outcome"])
 EVENT_AGE = Histogram(
     "siteferry_live_event_age_seconds",
     "Age of an event when it is handed to the connections",

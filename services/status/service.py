@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from services.status.access import Doorman
 from services.status.live.hub import Hub
 from services.status.live.registry import Registry
 from services.status.projector import Projector
@@ -22,6 +24,11 @@ class Service:
     hub: Hub | None = None
     projectors: list[Projector] = field(default_factory=list)
     live: Registry = field(default_factory=Registry)
+
+    @cached_property
+    def doorman(self) -> Doorman:
+        """Who is let in to live connections."""
+        return Doorman(self.settings, lambda: self.bus)
 
     def problems(self) -> list[str]:
         """Why this process is not ready to serve; empty when it is."""

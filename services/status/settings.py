@@ -19,8 +19,14 @@ class StatusSettings(Settings):
     allowed_origins: str = ""
     """Comma-separated origins besides that of `edge_url` whose pages may open a WebSocket, such as `https://a.example`."""
     api_keys_file: Path | None = None
-    """Set when calls need an API key (see the gateway). Live connections can not show one yet, so none is served then:
-    nobody sees a job without a key, and clients poll."""
+    """The gateway's file of API keys. When set, live connections need a ticket, a browser's session or a key."""
+    webhook_networks: str = ""
+    """Comma-separated networks beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
+    webhook_first_retry: float = Field(5.0, gt=0)
+    """Seconds until a webhook that was not taken is sent again; four times as long with each further try, at most six
+    hours."""
+    webhook_retry_hours: float = Field(24.0, gt=0)
+    """Hours until a webhook that was not taken is given up."""
     max_connections: int = Field(5000, ge=1)
     """Live connections (WebSocket and SSE) one process accepts; more are asked to come back later."""
 

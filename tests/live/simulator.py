@@ -46,6 +46,7 @@ class Simulated:
     ticks: int = 6
     """Progress events of a step that counts."""
     keys: KeyRing | None = None
+    tenant: str = "local"
     created: datetime = field(default_factory=now)
     job: Job | None = None
 
@@ -57,6 +58,7 @@ class Simulated:
             secret_ref=self.job_id,
             ttl_minutes=120,
             name=self.name,
+            tenant=self.tenant,
             time=self.created,
         )
         await self.bus.publish(command, msg_id=f"{self.job_id}:requested")

@@ -20,6 +20,8 @@ TAGS = [
     {"name": "batches", "description": "Many clones as one: ask, look, cancel."},
     {"name": "jobs", "description": "How clones and restores go: look, list, cancel, try again, replay."},
     {"name": "clones", "description": "What completed jobs made: log in, extend, delete, read captured mail."},
+    {"name": "live", "description": "Tickets and sessions for live connections and the dashboard."},
+    {"name": "webhooks", "description": "Being told when jobs end."},
     {"name": "operations", "description": "Health and numbers of the gateway."},
 ]
 CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

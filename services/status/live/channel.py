@@ -105,7 +105,8 @@ def _change(entry: Entry, state: State, key: str, record: str) -> Change:
     event = f'{{"type":"{entry.event}","time":"{entry.message.time.isoformat()}","{key}":{record}}}'
     merge = f"{job.attempt}:{job.step}" if entry.event is EventType.PROGRESS else None
     ends = str(job.status) if entry.event in TERMINAL and job.status.terminal else None
-    return Change(job.job_id, job.seq, job.n, f'"seq":{job.seq},"n":{job.n},"event":{event}', merge, ends)
+    body = f'"seq":{job.seq},"n":{job.n},"event":{event}'
+    return Change(job.job_id, job.seq, job.n, body, merge, ends, job.tenant)
 
 
 def _text(record: shape.Json) -> str:

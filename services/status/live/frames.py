@@ -13,6 +13,7 @@ from services.status.projection import State
 from shared.ids import is_job_id
 
 VERSION = 1
+SUBPROTOCOL = "siteferry.v1"
 HEARTBEAT = 15
 """Seconds between a client's pings; it takes the connection for dead after two without an answer."""
 MAX_SUBS = 50
@@ -102,9 +103,13 @@ def job_snap(sub_id: str, state: State, epoch: str) -> str:
     return encode({"type": "snap", "id": sub_id, "seq": state.seq, "n": state.job.n, "epoch": epoch, "job": job})
 
 
-def list_snap(sub_id: str, topic: Topic, records: str) -> str:
-    """A whole list; `records` is JSON already."""
-    return f'{{"type":"snap","id":{encode_text(sub_id)},"{topic}":{records}}}'
+def list_snap(sub_id: str, topic: Topic, records: str, *, partial: bool = False) -> str:
+    """The newest of a list; `records` is JSON already.
+
+    `partial`: the server keeps the newest of all tenants, so older ones of this one may be missing; REST has them.
+    """
+    more = ',"partial":true' if partial else ""
+    return f'{{"type":"snap","id":{encode_text(sub_id)}{more},"{topic}":{records}}}'
 
 
 def end(sub_id: str, seq: int, state: str) -> str:

@@ -89,8 +89,11 @@ class Hub:
         if channel is not None:
             channel.viewers.discard(viewer)
 
-    async def watch_list(self, topic: Topic, viewer: Viewer) -> str:
-        """Watch a list; returns it as JSON as it is now. Raises Unavailable."""
+    async def watch_list(self, topic: Topic, viewer: Viewer, tenant: str | None) -> str:
+        """Watch a list; returns one tenant's part of it (None: all) as JSON as it is now. Raises Unavailable.
+
+        The viewer is told of every tenant's changes and leaves out what is not for him.
+        """
         if self._listing is None:
             self._listing = asyncio.create_task(self._read_lists(), name="read lists")
             self._listing.add_done_callback(retrieve)
@@ -100,7 +103,7 @@ class Hub:
             self._listing = None
             raise Unavailable(topic) from error
         self._lists.viewers[topic].add(viewer)
-        return self._lists.snapshot(topic)
+        return self._lists.snapshot(topic, tenant)
 
     def unwatch_list(self, topic: Topic, viewer: Viewer) -> None:
         """Stop watching a list."""

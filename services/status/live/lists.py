@@ -50,9 +50,11 @@ class Lists:
         state = self._states.get(job_id)
         return 0 if state is None else state.seq
 
-    def snapshot(self, topic: Topic) -> str:
-        """The list as JSON, newest first."""
-        states = (self._states[key] for key in sorted(self._states, key=age_order, reverse=True))
+    def snapshot(self, topic: Topic, tenant: str | None) -> str:
+        """The list as JSON, newest first; None: of all tenants."""
+        states = [self._states[key] for key in sorted(self._states, key=age_order, reverse=True)]
+        if tenant is not None:
+            states = [state for state in states if state.job is not None and state.job.tenant == tenant]
         return json.dumps(list(_records(topic, states)), separators=(",", ":"), ensure_ascii=False)
 
     async def read(self) -> None:

@@ -27,6 +27,8 @@ class Change:
     """Neighbouring changes of a job with the same key may be merged into the later one; None: never."""
     ends: str | None = None
     """The terminal state this change brought."""
+    tenant: str = ""
+    """Whose job it is."""
 
 
 @dataclass(slots=True)

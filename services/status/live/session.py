@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 
 from services.status import metrics
+from services.status.access import EVERYTHING, Scope
 from services.status.live import frames
 from services.status.live.hub import Hub, NotFound, Unavailable
 from services.status.live.lists import Topic
@@ -32,6 +33,8 @@ class Subscription:
 
     def changed(self, change: Change) -> None:
         """Queue a change."""
+        if not self._session.scope.sees(change.tenant, change.job_id):
+            return
         box = self._session.outbox
         box.change(self.id, self._quoted, change)
         if change.ends is not None and self.job is not None:
@@ -48,8 +51,10 @@ class Subscription:
 class Session:
     """The state of one connection. Used from one event loop, by one reader and one writer."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, scope: Scope = EVERYTHING) -> None:
         self.name = secrets.token_hex(4)
+        self.scope = scope
+        """What this client may see; others' jobs do not exist for it."""
         self.outbox = Outbox()
         self.subs: dict[str, Subscription] = {}
         self.closing: int | None = None
@@ -150,13 +155,16 @@ class Session:
 
     async def _begin(self, sub: Subscription, after: frames.Cursor | None) -> None:
         if sub.topic is not None:
-            records = await self._hub.watch_list(sub.topic, sub)
-            self._queue(sub, [frames.list_snap(sub.id, sub.topic, records)])
+            records = await self._hub.watch_list(sub.topic, sub, self.scope.tenant)
+            partial = self.scope.tenant is not None
+            self._queue(sub, [frames.list_snap(sub.id, sub.topic, records, partial=partial)])
             return
         assert sub.job is not None
         channel = await self._hub.watch(sub.job, sub)
         assert channel.state is not None
         assert channel.state.job is not None
+        if not self.scope.sees(channel.state.job.tenant, sub.job):
+            raise NotFound(sub.job)
         epoch = self._hub.epoch(sub.job)
         missed = channel.missed(after.seq) if after is not None and after.epoch == epoch else None
         if missed is not None and self.subs.get(sub.id) is sub:

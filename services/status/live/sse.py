@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,16 +12,18 @@ from nats.errors import Error as NatsError
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from services.status import story
+from services.status.access import UNREADABLE, Grant
 from services.status.live import frames
 from services.status.live.journal import Journal
 from services.status.live.session import Session
-from services.status.live.websocket import refuse
+from services.status.live.websocket import RECHECK, refuse
 from services.status.service import Service
 from shared.ids import is_job_id
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent, so that proxies keep the connection."""
 RETRY_MS = 1000
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
 SUB = "job"
 
 router = APIRouter()
@@ -40,29 +43,40 @@ async def events(
     refusal = refuse(service, request.headers.get("origin"))
     if refusal is not None:
         return refusal
+    try:
+        grant = await service.doorman.of_request(request)
+    except UNREADABLE:
+        return problem(503, "unavailable", "The streams can not be read now.", request, {"Retry-After": "1"})
+    if grant is None:
+        return problem(401, "unauthenticated", "This call needs a valid API key.", request, CHALLENGE)
     if not is_job_id(job_id):
         return problem(404, "job_not_found", "There is no such job.", request)
     if "application/json" in accept:
-        return await _journal(request, service, job_id, after, limit)
-    return await _stream(request, service, job_id, cursor_of(last_event_id))
+        return await _journal(request, service, grant, job_id, after, limit)
+    return await _stream(request, service, grant, job_id, cursor_of(last_event_id))
 
 
-async def _journal(request: Request, service: Service, job_id: str, after: int, limit: int) -> Response:
+async def _journal(request: Request, service: Service, grant: Grant, job_id: str, after: int, limit: int) -> Response:
     assert service.bus is not None
     journal = Journal(limit)
+    tenant: str | None = None
     try:
         async for entry in story.read(service.bus.nc, job_id):
             journal.add(entry)
+            tenant = tenant or getattr(getattr(entry.message, "job", None), "tenant", None)
+            tenant = tenant or getattr(entry.message, "tenant", None)
     except (NatsError, TimeoutError):
         return problem(503, "unavailable", "The streams can not be read now.", request, {"Retry-After": "1"})
-    if not journal.found:
+    if not journal.found or not grant.scope.sees(tenant or "", job_id):
         return problem(404, "job_not_found", "There is no such job.", request)
     return JSONResponse(journal.page(after), headers={"Cache-Control": "no-store"})
 
 
-async def _stream(request: Request, service: Service, job_id: str, after: frames.Cursor | None) -> Response:
+async def _stream(
+    request: Request, service: Service, grant: Grant, job_id: str, after: frames.Cursor | None
+) -> Response:
     assert service.hub is not None
-    session = Session(service.hub)
+    session = Session(service.hub, grant.scope)
     await session.subscribe(SUB, job=job_id, after=after)
     if SUB not in session.subs:
         refused = json.loads((await session.due(0.1))[0])
@@ -70,16 +84,22 @@ async def _stream(request: Request, service: Service, job_id: str, after: frames
             return problem(404, "job_not_found", refused["message"], request)
         return problem(503, "unavailable", refused["message"], request, {"Retry-After": "1"})
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(send(session, service, job_id), media_type="text/event-stream", headers=headers)
+    frames_of = send(session, service, grant, job_id)
+    return StreamingResponse(frames_of, media_type="text/event-stream", headers=headers)
 
 
-async def send(session: Session, service: Service, job_id: str) -> AsyncIterator[str]:
+async def send(session: Session, service: Service, grant: Grant, job_id: str) -> AsyncIterator[str]:
     """The session's frames as server-sent events. Data is the frame of the WebSocket protocol."""
     assert service.hub is not None
+    checked = time.monotonic()
     with service.live.member(session, "sse"):
         yield f"retry: {RETRY_MS}\n\n"
         while True:
             texts = await session.due(KEEP_ALIVE)
+            if time.monotonic() - checked > RECHECK:
+                if not await service.doorman.still(grant):
+                    return
+                checked = time.monotonic()
             if not texts and session.closing is None:
                 yield ": still here\n\n"
             for text in texts:
@@ -109,7 +129,7 @@ def problem(
     status: int, code: str, detail: str, request: Request, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """An RFC 9457 problem, as the gateway writes them."""
-    titles = {404: "Not Found", 503: "Service Unavailable"}
+    titles = {401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable"}
     body: dict[str, Any] = {
         "type": f"urn:siteferry:problem:{code}",
         "title": titles[status],

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect
 
 from services.status import metrics
+from services.status.access import NOTHING, UNREADABLE, Grant
 from services.status.live import frames
 from services.status.live.frames import CLIENT_FRAME, Hello, Ping, Sub, Unsub
 from services.status.live.session import Session
@@ -19,6 +20,8 @@ from services.status.service import Service
 SEND_WITHIN = 10.0
 """Seconds one frame may take to leave; a client slower than that is sent away and comes back to a snapshot."""
 IDLE = 3600.0
+RECHECK = 15.0
+"""Seconds between looks at whether a client may still be here."""
 RATE, BURST = 50.0, 200.0
 """Messages a second a client may send, and at once."""
 QUEUE_MOST = 1024
@@ -43,10 +46,17 @@ async def live(websocket: WebSocket) -> None:
         await websocket.send_denial_response(refusal)
         return
     assert service.hub is not None
-    session = Session(service.hub)
-    await websocket.accept()
+    try:
+        grant = await service.doorman.at_handshake(websocket)
+    except UNREADABLE:
+        await websocket.send_denial_response(Response("Not ready yet.\n", 503, headers={"Retry-After": "1"}))
+        return
+    session = Session(service.hub, NOTHING if grant is None else grant.scope)
+    # of the sub-protocols offered, only the one without a secret is named again
+    offered = websocket.scope.get("subprotocols") or []
+    await websocket.accept(frames.SUBPROTOCOL if frames.SUBPROTOCOL in offered else None)
     with service.live.member(session, "websocket"):
-        await Socket(websocket, session, service).serve()
+        await Socket(websocket, session, service, grant).serve()
 
 
 def refuse(service: Service, origin: str | None) -> Response | None:
@@ -57,8 +67,6 @@ def refuse(service: Service, origin: str | None) -> Response | None:
     """
     if origin is not None and origin.lower() not in service.settings.origins:
         return Response("This origin may not connect.\n", 403)
-    if service.settings.api_keys_file is not None:
-        return Response("Live connections do not take API keys yet. Poll GET /jobs/{id} instead.\n", 401)
     if service.stop.is_set() or service.hub is None or not service.hub.started():
         return Response("Not ready yet.\n", 503, headers={"Retry-After": "1"})
     if len(service.live) >= service.settings.max_connections:
@@ -69,7 +77,9 @@ def refuse(service: Service, origin: str | None) -> Response | None:
 class Socket:
     """One accepted WebSocket."""
 
-    def __init__(self, websocket: WebSocket, session: Session, service: Service) -> None:
+    def __init__(self, websocket: WebSocket, session: Session, service: Service, grant: Grant | None) -> None:
+        """`grant`: what the handshake proved; None when hello has to."""
+        self._grant = grant
         self._websocket = websocket
         self._session = session
         self._service = service
@@ -81,19 +91,31 @@ class Socket:
         """Until either side ends."""
         reader = asyncio.create_task(self._read(), name=f"read {self._session.name}")
         writer = asyncio.create_task(self._write(), name=f"write {self._session.name}")
+        checks = [asyncio.create_task(self._check())] if self._service.doorman.guarded else []
         try:
-            await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([reader, writer, *checks], return_when=asyncio.FIRST_COMPLETED)
+            if checks and checks[0].done() and not reader.done():
+                self._session.close(frames.UNAUTHENTICATED)
+                await asyncio.wait([writer], timeout=1.0)
+                return
             code = _close_code(reader if reader.done() else writer)
             if reader.done() and not writer.done() and code is not None:
                 self._session.close(code)
                 await asyncio.wait([writer], timeout=1.0)
         finally:
-            for task in (reader, writer):
+            for task in (reader, writer, *checks):
                 task.cancel()
-            results = await asyncio.gather(reader, writer, return_exceptions=True)
+            results = await asyncio.gather(reader, writer, *checks, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, Close | WebSocketDisconnect | OSError):
                 raise result
+
+    async def _check(self) -> None:
+        """Until what the client came in with is worth nothing any more: signed out, or its key taken away."""
+        while True:
+            await asyncio.sleep(RECHECK)
+            if self._grant is not None and not await self._service.doorman.still(self._grant):
+                return
 
     async def _read(self) -> None:
         try:
@@ -127,7 +149,7 @@ class Socket:
         except ValidationError:
             raise Close(frames.BAD_MESSAGE) from None
         if isinstance(frame, Hello):
-            self._greet(frame)
+            await self._greet(frame)
         elif not self._greeted:
             raise Close(frames.UNAUTHENTICATED)
         elif isinstance(frame, Sub):
@@ -137,9 +159,17 @@ class Socket:
         elif isinstance(frame, Ping):
             self._session.say(frames.pong(frame.k))
 
-    def _greet(self, hello: Hello) -> None:
+    async def _greet(self, hello: Hello) -> None:
         if self._greeted or hello.v != frames.VERSION:
             raise Close(frames.BAD_MESSAGE)
+        if self._grant is None and hello.token:
+            try:
+                self._grant = await self._service.doorman.by_token(hello.token)
+            except UNREADABLE:
+                raise Close(frames.RESTART) from None
+        if self._grant is None:
+            raise Close(frames.UNAUTHENTICATED)
+        self._session.scope = self._grant.scope
         self._greeted = True
         self._session.say(frames.ready(self._session.name))
         hub = self._service.hub
@@ -153,6 +183,8 @@ class Socket:
             self._session.say(frames.err(sub.id, "too_many", f"At most {frames.MAX_SUBS} subscriptions a connection."))
         elif sub.job is not None and not frames.known_job(sub):
             self._session.say(frames.err(sub.id, "not_found", "There is no such job."))
+        elif sub.list is not None and self._session.scope.jobs is not None:
+            self._session.say(frames.err(sub.id, "not_found", "This ticket is for single jobs only."))
         else:
             await self._session.subscribe(sub.id, job=sub.job, topic=sub.list, after=sub.after)
 
