@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import timedelta
 
 from services.cloner.connectors import Connectors
 from services.cloner.drivers.host import HostDriver
@@ -12,6 +13,9 @@ from services.cloner.drivers.port import Provisioner
 from services.cloner.expiry import Expiry
 from services.cloner.rpc import serve_mail
 from services.cloner.settings import ClonerSettings
+from services.cloner.sweeper.serve import serve_sweeps
+from services.cloner.sweeper.sources import Sources
+from services.cloner.sweeper.sweep import Sweeper
 from services.cloner.workflow import CloneWorkflow
 from shared import log, streams
 from shared.bus import Bus, connect
@@ -50,6 +54,9 @@ async def run(settings: ClonerSettings) -> None:
         lifetime = settings.connector_hours * 3600
         connectors = Connectors(await bus.bucket(streams.CONNECTORS), keys, lifetime=lifetime)
         workflow = CloneWorkflow(driver, settings, keys, connectors)
+        sources = Sources(connectors, owner=bus.source, allow_private=settings.allow_private_sources)
+        sweeper = Sweeper(bus, driver, sources, grace=timedelta(minutes=settings.sweep_grace_minutes))
+        sweeps = serve_sweeps(bus, sweeper, every=settings.sweep_minutes * 60)
         worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine())
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop, bus)
@@ -57,6 +64,7 @@ async def run(settings: ClonerSettings) -> None:
             helpers = [
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),
                 group.create_task(eternal("mail", serve_mail(bus, driver), stop), name="mail"),
+                group.create_task(eternal("sweeps", sweeps, stop), name="sweeps"),
             ]
             logger.info("ready", slots=settings.cloner_slots)
             await worker.run(stop)

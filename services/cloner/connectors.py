@@ -13,6 +13,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
@@ -42,6 +43,9 @@ class Entry(BaseModel):
 
     sealed_key: str
     expires_at: int
+    home: str = ""
+    siteurl: str = ""
+    """The source's addresses, for whoever has to remove a connector that was left behind."""
     jobs: list[str] = Field(default_factory=list)
     installed: bool = False
     busy: str | None = None
@@ -70,7 +74,13 @@ class Connectors:
         self._lifetime = lifetime
 
     async def join(
-        self, source: str, job_id: str, *, broken: bool = False, waiting: Callable[[], Awaitable[None]] | None = None
+        self,
+        source: str,
+        job_id: str,
+        *,
+        siteurl: str = "",
+        broken: bool = False,
+        waiting: Callable[[], Awaitable[None]] | None = None,
     ) -> Seat:
         """Take a seat; `must_install` says that this job is the one to install, and to call `installed` afterwards.
 
@@ -82,7 +92,7 @@ class Connectors:
             entry, revision = await self._read(source)
             now = time.time()
             if entry is None or entry.expires_at < now + (MARGIN_SECONDS if not entry.jobs else 0):
-                entry = self._fresh(now)
+                entry = self._fresh(now, source, siteurl or source)
             if entry.installed and entry.busy is None and not broken:
                 if await self._write(source, self._with(entry, job_id), revision):
                     return self._seat(entry, must_install=False)
@@ -129,6 +139,40 @@ class Connectors:
             except BadRequestError:
                 return  # somebody took over; the entry is theirs
 
+    # --- for the sweeper, who knows an entry by its name only
+
+    async def look(self, name: str) -> tuple[Entry, int] | None:
+        """An entry and its revision."""
+        try:
+            found = await self._bucket.get(name)
+        except KeyNotFoundError:
+            return None
+        return Entry.model_validate_json(found.value or b"{}"), found.revision or 0
+
+    async def seize(self, name: str, owner: str, revision: int) -> bytes | None:
+        """Take an entry whose jobs have all ended, so that nobody joins while its connector is removed.
+
+        The connector's key; None when the entry was changed meanwhile.
+        """
+        found = await self.look(name)
+        if found is None or found[1] != revision:
+            return None
+        entry = found[0].model_copy(
+            update={"jobs": [], "busy": owner, "busy_since": time.time(), "installed": False},
+        )
+        try:
+            await self._bucket.update(name, entry.model_dump_json().encode(), last=revision)
+        except KeyWrongLastSequenceError:
+            return None
+        return self._seat(entry, must_install=False).key
+
+    async def drop(self, name: str, owner: str) -> None:
+        """Forget a seized entry, unless somebody has taken it over."""
+        found = await self.look(name)
+        if found is not None and found[0].busy == owner:
+            with suppress(BadRequestError):
+                await self._bucket.delete(name, last=found[1])
+
     async def _change(self, source: str, update: Callable[[Entry], dict[str, object]]) -> None:
         while True:
             entry, revision = await self._read(source)
@@ -152,9 +196,10 @@ class Connectors:
             return False
         return True
 
-    def _fresh(self, now: float) -> Entry:
+    def _fresh(self, now: float, home: str, siteurl: str) -> Entry:
         key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
-        return Entry(sealed_key=self._keys.seal(key, purpose="connector"), expires_at=int(now + self._lifetime))
+        sealed = self._keys.seal(key, purpose="connector")
+        return Entry(sealed_key=sealed, expires_at=int(now + self._lifetime), home=home, siteurl=siteurl)
 
     def _with(self, entry: Entry, job_id: str) -> Entry:
         return entry.model_copy(update={"jobs": [*(job for job in entry.jobs if job != job_id), job_id]})

@@ -32,6 +32,10 @@ class ClonerSettings(Settings):
     """Jobs that read from one source host at the same time: production sites are not ours to overload."""
     connector_hours: int = Field(12, ge=1, le=168)
     """After this the connector on a source refuses and removes itself, whatever became of the job."""
+    sweep_minutes: int = Field(60, ge=0)
+    """Between two searches for what jobs left behind; 0: only when asked."""
+    sweep_grace_minutes: int = Field(30, ge=0)
+    """What belongs to a job that had a message so lately is not touched by a sweep."""
     cloner_health_port: int = 0
     """Loopback port of /livez, /readyz and /metrics; 0: none."""
 

@@ -119,6 +119,8 @@ class JobRun:
         if last is not None:
             event, seq = last
             known.fence, known.attempt = event.job.fence, max(1, event.job.attempt)
+            if event.job.error is not None:
+                known.history = event.job.error.details.get("history", [])
             if event.type in TERMINAL:
                 known.ended = seq
         if isinstance(message, Retry) and not message.manual:

@@ -1,0 +1,10 @@
+"""What Prometheus sees of the cloner beside its jobs."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+SWEPT = Counter("siteferry_sweep_findings_total", "Things left behind that a sweep found", ["what", "outcome"])
+LEFT = Gauge("siteferry_sweep_unresolved", "Findings of the last sweep that are still there: unknown or not removable")
+SECONDS = Gauge("siteferry_sweep_seconds", "How long the last sweep took")
+SWEPT_AT = Gauge("siteferry_sweep_finished_timestamp_seconds", "When the last sweep ended")

@@ -1,0 +1,1 @@
+"""Removes what jobs and clones left behind: compares what exists with what the log says."""
