@@ -89,7 +89,6 @@ class Guard:
             check_origin(headers, host, self._settings.origins)
             check_body(headers, BODY_MAX_OF.get(path, BODY_MAX))
 
-
     async def _principal(self, scope: Scope, headers: Headers) -> Principal:
         if self._keys is None:
             return LOCAL

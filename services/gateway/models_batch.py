@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.gateway.batch import BatchStatus
+from services.gateway.batch import BatchStatus, with_defaults
 from services.gateway.models import (
     Body,
     CloneRequest,
@@ -60,9 +61,17 @@ class BatchRequest(Body):
         min_length=1, max_length=MOST, description="Each like the body of POST /clone, on top of the defaults."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_defaults(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(common := data.get("defaults"), Mapping):
+            return data
+        clones = [with_defaults(clone, common) if isinstance(clone, Mapping) else clone for clone in data["clones"]]
+        return {**data, "clones": clones}
+
 
 class Envelope(Body):
-    """A `BatchRequest` before the defaults are put into its clones."""
+    """A `BatchRequest` looked at from outside: what is wrong with the defaults is said once, not for every clone."""
 
     defaults: CloneDefaults | None = None
     clones: list[dict[str, Any]] = Field(min_length=1, max_length=MOST)

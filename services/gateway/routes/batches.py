@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from services.gateway import domain, metrics
 from services.gateway.access import Principal
-from services.gateway.batch import Batch, BatchStatus, cost_of, members, with_defaults
+from services.gateway.batch import Batch, BatchStatus, cost_of, members
 from services.gateway.edge import Edge, enter
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import (
@@ -100,8 +100,7 @@ async def _parse(body: bytes) -> list[CloneRequest]:
         envelope = Envelope.model_validate_json(body)
         common = envelope.defaults.model_dump(exclude_unset=True, exclude_none=True) if envelope.defaults else {}
         await asyncio.sleep(0)
-        merged = [with_defaults(clone, common) for clone in envelope.clones]
-        return BatchRequest.model_validate({"clones": merged}).clones
+        return BatchRequest.model_validate({"defaults": common, "clones": envelope.clones}).clones
     except ValidationError as error:
         raise validation(error.errors(include_url=False, include_context=False, include_input=False)) from None
 
