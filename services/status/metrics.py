@@ -51,7 +51,7 @@ async def refresh(bus: Bus | None) -> None:
 
 async def _pending(bus: Bus) -> dict[str, int]:
     """Messages of each stream no replica has folded: not delivered, or not acknowledged yet."""
-    found = {}
+    found: dict[str, int] = {}
     for kind in KINDS:
         info = await bus.js.consumer_info(streams.STREAMS[kind], streams.PROJECTOR)
         found[kind] = (info.num_pending or 0) + (info.num_ack_pending or 0)

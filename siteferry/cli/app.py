@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from siteferry import __version__
-from siteferry.cli import clone, clones, jobs, operate, render
+from siteferry.cli import clone, clones, jobs, operate, render, sweep
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common
 from siteferry.embedded.up import default_state_dir
@@ -103,6 +103,7 @@ app.command()(jobs.retry)
 app.command()(clones.mail)
 app.command()(jobs.replay)
 app.command()(operate.rebuild_projection)
+app.command()(sweep.sweep)
 app.command()(clone.connector)
 
 

@@ -35,11 +35,15 @@ async def serve_sweeps(bus: Bus, sweeper: Sweeper, *, every: float) -> None:
         running.add(task)
         task.add_done_callback(running.discard)
 
-    await bus.nc.subscribe(rpc("cloner", "sweep"), queue=QUEUE, cb=asked)
-    while every > 0:
-        pause = every if await _one(sweeper) else min(every, AGAIN)
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-    await asyncio.Event().wait()
+    asking = await bus.nc.subscribe(rpc("cloner", "sweep"), queue=QUEUE, cb=asked)
+    try:
+        while every > 0:
+            pause = every if await _one(sweeper) else min(every, AGAIN)
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        await asyncio.Event().wait()
+    finally:
+        if not bus.nc.is_closed:
+            await asking.unsubscribe()
 
 
 async def _one(sweeper: Sweeper) -> bool:
