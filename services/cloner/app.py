@@ -6,7 +6,6 @@ import asyncio
 import sys
 from datetime import timedelta
 
-from services.cloner.connectors import Connectors
 from services.cloner.drivers.host import HostDriver
 from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.drivers.port import Provisioner
@@ -19,6 +18,7 @@ from services.cloner.sweeper.sweep import Sweeper
 from services.cloner.workflow import CloneWorkflow
 from shared import log, streams
 from shared.bus import Bus, connect
+from shared.connectors import Connectors
 from shared.health import serve_health
 from shared.lifecycle import eternal, stop_on_signals
 from shared.vault import KeyRing, Vault

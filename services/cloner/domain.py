@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from services.cloner.drivers.port import SiteConfig
 from services.cloner.errors import MultisiteUnsupported, NotEnoughSpace
-from services.cloner.hostbound import quarantined_path, quarantined_plugins
 from shared.events import CloneOptions
 from shared.jobs import Note
 from shared.wordpress.connector.skips import FILE_RULES, FileRule, RowRule, row_rules_for, rows_stay_behind
+from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import Dialect

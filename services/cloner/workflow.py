@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.cloner.connectors import Connectors
 from services.cloner.drivers.port import Provisioner
 from services.cloner.run import CloneRun
 from services.cloner.settings import ClonerSettings
 from services.cloner.steps import entry, finalize, preflight, transfer, verify
+from shared.connectors import Connectors
 from shared.errors import JobError
 from shared.events import CloneRequested, Expire
 from shared.jobs import CloneResult

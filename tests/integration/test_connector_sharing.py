@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cloner import connectors
-from services.cloner.connectors import Connectors, Seat
-from shared import streams
+from shared import connectors, streams
+from shared.connectors import Connectors, Seat
 from shared.vault import KeyRing
 from tests.live.stack import nats_house
 

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 import pytest
 
-from services.cloner.connectors import Connectors
 from services.cloner.sweeper.report import Report
 from services.cloner.sweeper.serve import serve_sweeps
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Busy, Sweeper
 from shared import streams
+from shared.connectors import Connectors
 from shared.engine.lease import Lease, leases
 from shared.engine.records import Records
 from shared.engine.token import StopToken

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from services.cloner.connectors import Connectors
 from services.cloner.sweeper.verdict import Action, Known, Rules, Verdict, connector
+from shared.connectors import Connectors
 from shared.errors import JobError
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.errors import ConnectorGone
