@@ -21,7 +21,20 @@ from services.gateway.express import Express
 from services.gateway.guard import Guard
 from services.gateway.models import ProblemAnswer
 from services.gateway.problems import UNAVAILABLE, Problem
-from services.gateway.routes import batches, clones, connector, docs, health, jobs, session, submit, tickets, webhooks
+from services.gateway.routes import (
+    batches,
+    clones,
+    connector,
+    docs,
+    health,
+    jobs,
+    restore,
+    session,
+    snapshots,
+    submit,
+    tickets,
+    webhooks,
+)
 from services.gateway.settings import GatewaySettings
 from shared import log as logging
 from shared import streams
@@ -80,7 +93,20 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.edge = None
-    for module in (submit, batches, jobs, clones, tickets, session, webhooks, connector, health, docs):
+    for module in (
+        submit,
+        restore,
+        batches,
+        jobs,
+        clones,
+        snapshots,
+        tickets,
+        session,
+        webhooks,
+        connector,
+        health,
+        docs,
+    ):
         # not include_router: it matches every request router by router, which a submission pays for
         app.router.routes.extend(module.router.routes)
     _answer_with_problems(app)

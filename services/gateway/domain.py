@@ -52,6 +52,15 @@ def _host(name: str) -> str:
     return ascii_name
 
 
+def same_site(one: str, other: str) -> bool:
+    """Whether two addresses name the same site, however it is called: by http or https. Raises ValueError."""
+    return _place(one) == _place(other)
+
+
+def _place(address: str) -> str:
+    return normalise_source(address).partition("://")[2]
+
+
 def lane_for(wanted: Lane | None, allowed: Lane | None) -> Lane | None:
     """The lane a request gets; None when it asks for more than `allowed`, the best one of its key (None: any)."""
     if wanted is None:

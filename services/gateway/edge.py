@@ -19,7 +19,7 @@ from services.gateway.store import Store
 from shared import streams
 from shared.bus import Bus
 from shared.ids import is_job_id
-from shared.jobs import Clone, Job
+from shared.jobs import Clone, CloneResult, Job, Snapshot
 from shared.vault import KeyRing, Vault
 
 
@@ -36,6 +36,7 @@ class Edge:
         self.store = Store(bus, timeout=settings.store_timeout)
         self.jobs = Index(bus, streams.JOBS, _without_details)
         self.clones = Index(bus, streams.CLONES, Clone.model_validate_json)
+        self.snapshots = Index(bus, streams.SNAPSHOTS, Snapshot.model_validate_json)
         self.batches = Batches(bus, self.store, self.jobs, vault, keys, timeout=settings.store_timeout)
         self.idempotency = Idempotency(bus, self.keys)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
@@ -83,5 +84,9 @@ async def owned_clone(edge: Edge, principal: Principal, clone_id: str) -> Clone:
 
 async def answer_for(edge: Edge, job: Job) -> bytes:
     """The job as its owner sees it, in JSON."""
-    clone = await edge.store.clone(job.job_id) if job.result is not None else None
-    return views.job_answer(job, clone, edge.keys).model_dump_json().encode()
+    made: Clone | Snapshot | None = None
+    if isinstance(job.result, CloneResult):
+        made = await edge.store.clone(job.job_id)
+    elif job.result is not None and job.result.snapshot_id:
+        made = await edge.store.snapshot(job.result.snapshot_id)
+    return views.job_answer(job, made, edge.keys).model_dump_json().encode()

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from services.gateway import domain
 from shared.events import CloneOptions
-from shared.jobs import CloneState, ErrorInfo, Note, Phase, Status, Step
+from shared.jobs import (
+    CloneState,
+    ErrorInfo,
+    Note,
+    Phase,
+    RestoreAction,
+    RestoreResult,
+    SnapshotState,
+    Status,
+    Step,
+)
 from shared.subjects import Kind, Lane
 
 TTL_DEFAULT, TTL_MIN, TTL_MAX = 1440, 5, domain.TTL_MAX_MINUTES
@@ -155,6 +165,12 @@ class Result(BaseModel):
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds, by phase.")
 
 
+class RestoreOutcome(RestoreResult):
+    """What a completed restore, dry run or roll-back gave."""
+
+    snapshot_state: SnapshotState | None = Field(None, description="Whether the way back is still there.")
+
+
 class JobSummary(BaseModel):
     """A job in a list."""
 
@@ -167,6 +183,8 @@ class JobSummary(BaseModel):
     message: str
     name: str | None
     source_url: str
+    target_url: str = Field(description="Where a restore goes; empty for clones.")
+    action: RestoreAction | None = Field(description="What a restore does: restore, rollback or discard.")
     priority: Lane
     attempt: int
     batch_id: str | None
@@ -181,7 +199,7 @@ class JobAnswer(JobSummary):
     """A job with its steps, and its result or error."""
 
     steps: list[Step]
-    result: Result | None
+    result: Result | RestoreOutcome | None
     n: int = Field(description="Number of events so far.")
     seq: int = Field(description="Stream sequence of the last event; a cursor for live updates.")
     links: Links

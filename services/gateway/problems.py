@@ -76,6 +76,10 @@ def clone_not_found() -> Problem:
     return Problem(404, "clone_not_found", "There is no such clone.", hint="GET /clones lists the clones.")
 
 
+def snapshot_not_found() -> Problem:
+    return Problem(404, "snapshot_not_found", "There is no such snapshot.", hint="GET /snapshots lists the snapshots.")
+
+
 def unavailable() -> Problem:
     """NATS can not be reached: nothing is accepted that can not be stored."""
     return Problem(

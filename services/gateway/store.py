@@ -11,8 +11,8 @@ from services.gateway import reader
 from services.gateway.reader import Stored
 from shared import streams
 from shared.bus import Bus
-from shared.events import CloneRequested, Message, decode, fold, fold_clone
-from shared.jobs import Clone, Job
+from shared.events import CloneRequested, Message, RestoreRequested, decode, fold, fold_clone, fold_snapshot
+from shared.jobs import Clone, Job, Snapshot
 from shared.log import get
 from shared.subjects import kind_of, parse, story
 
@@ -65,7 +65,7 @@ class Store:
         if newest is None:
             return None
         message = _decoded(newest)
-        if isinstance(message, CloneRequested):
+        if isinstance(message, CloneRequested | RestoreRequested):
             return fold(None, message, newest.seq)
         job = None
         for seq, message in await self._messages(job_id, start=1):
@@ -98,6 +98,16 @@ class Store:
         for seq, message in await self._messages(clone_id, start=clone.seq + 1 if clone else 1):
             clone = fold_clone(clone, message, seq)
         return clone
+
+    async def snapshot(self, snapshot_id: str) -> Snapshot | None:
+        """The way back a restore made, or None when it has not made one."""
+        entry = await self._value(streams.SNAPSHOTS, snapshot_id)
+        snapshot = Snapshot.model_validate_json(entry.data) if entry else None
+        if snapshot is not None and snapshot.seq >= self.written(snapshot_id):
+            return snapshot
+        for seq, message in await self._messages(snapshot_id, start=snapshot.seq + 1 if snapshot else 1):
+            snapshot = fold_snapshot(snapshot, message, seq)
+        return snapshot
 
     async def story(self, job_id: str) -> list[Stored]:
         """Every message about a job, oldest first."""

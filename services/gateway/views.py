@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.gateway.models import CloneAnswer, CloneSummary, JobAnswer, JobSummary, Links, Result
-from shared.jobs import Clone, CloneResult, CloneState, Job
+from services.gateway.models import CloneAnswer, CloneSummary, JobAnswer, JobSummary, Links, RestoreOutcome, Result
+from services.gateway.models_restore import SnapshotAnswer, SnapshotLinks
+from shared.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, Snapshot
 from shared.log import get
 from shared.vault import KeyRing, SecretGone
 
@@ -23,15 +24,35 @@ def job_summary(job: Job) -> JobSummary:
     return JobSummary.model_construct(**_summary(job))
 
 
-def job_answer(job: Job, clone: Clone | None, keys: KeyRing) -> JobAnswer:
-    """A job with its result; the clone's password is opened."""
+def job_answer(job: Job, made: Clone | Snapshot | None, keys: KeyRing) -> JobAnswer:
+    """A job with its result, told with what has become of what it made; a clone's password is opened."""
     return JobAnswer.model_construct(
         **_summary(job),
         steps=job.steps,
-        result=_result(job.result, clone, keys, job.job_id) if isinstance(job.result, CloneResult) else None,
+        result=_outcome(job, made, keys),
         n=job.n,
         seq=job.seq,
         links=links(job.job_id),
+    )
+
+
+def snapshot(found: Snapshot) -> SnapshotAnswer:
+    """A way back, in a list or by itself."""
+    here = f"/snapshots/{found.snapshot_id}"
+    return SnapshotAnswer.model_construct(
+        snapshot_id=found.snapshot_id,
+        target_url=found.target_url,
+        source_url=found.source_url,
+        state=found.state,
+        created_at=found.created_at,
+        expires_at=found.expires_at,
+        ended_at=found.ended_at,
+        tables=found.tables,
+        files=found.files,
+        bytes=found.bytes,
+        links=SnapshotLinks(
+            self=here, job=f"/jobs/{found.snapshot_id}", rollback=f"{here}/rollback", discard=f"{here}/discard"
+        ),
     )
 
 
@@ -58,6 +79,8 @@ def _summary(job: Job) -> dict[str, Any]:
         "message": job.message,
         "name": job.name,
         "source_url": job.source_url,
+        "target_url": job.target_url,
+        "action": job.action,
         "priority": job.lane,
         "attempt": job.attempt,
         "batch_id": job.batch_id,
@@ -67,6 +90,15 @@ def _summary(job: Job) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "error": job.error,
     }
+
+
+def _outcome(job: Job, made: Clone | Snapshot | None, keys: KeyRing) -> Result | RestoreOutcome | None:
+    if isinstance(job.result, CloneResult):
+        return _result(job.result, made if isinstance(made, Clone) else None, keys, job.job_id)
+    if isinstance(job.result, RestoreResult):
+        state = made.state if isinstance(made, Snapshot) else None
+        return RestoreOutcome.model_construct(**dict(job.result), snapshot_state=state)
+    return None
 
 
 def _result(result: CloneResult, clone: Clone | None, keys: KeyRing, job_id: str) -> Result:

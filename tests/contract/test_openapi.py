@@ -37,6 +37,11 @@ OPERATIONS = {
     "extendClone": ("patch", "/clones/{clone_id}"),
     "listCloneMail": ("get", "/clones/{clone_id}/mail"),
     "getCloneMail": ("get", "/clones/{clone_id}/mail/{mail_id}"),
+    "requestRestore": ("post", "/restore"),
+    "listSnapshots": ("get", "/snapshots"),
+    "getSnapshot": ("get", "/snapshots/{snapshot_id}"),
+    "rollBack": ("post", "/snapshots/{snapshot_id}/rollback"),
+    "discardSnapshot": ("post", "/snapshots/{snapshot_id}/discard"),
     "downloadConnector": ("get", "/connector.zip"),
     "livez": ("get", "/livez"),
     "readyz": ("get", "/readyz"),
@@ -88,7 +93,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_every_call_about_jobs_documents_its_problems(document: dict[str, Any]) -> None:
     for name, (method, path) in OPERATIONS.items():
-        if path.startswith(("/clone", "/batches", "/jobs")):
+        if path.startswith(("/clone", "/batches", "/jobs", "/restore", "/snapshots")):
             responses = document["paths"][path][method]["responses"]
             assert {"401", "503"} <= set(responses), name
             for status, response in responses.items():

@@ -12,11 +12,14 @@ from starlette.responses import HTMLResponse, Response
 from services.gateway.docs_page import STYLE, render
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
+from services.gateway.models_restore import DiscardRequest, RestoreRequest, RollbackRequest
 
 router = APIRouter(include_in_schema=False)
 
 TAGS = [
     {"name": "clone", "description": "Ask for a clone of a WordPress site."},
+    {"name": "restore", "description": "Bring a clone, or another site, to production."},
+    {"name": "snapshots", "description": "The ways back that restores leave: look, roll back, discard."},
     {"name": "batches", "description": "Many clones as one: ask, look, cancel."},
     {"name": "jobs", "description": "How clones and restores go: look, list, cancel, try again, replay."},
     {"name": "clones", "description": "What completed jobs made: log in, extend, delete, read captured mail."},
@@ -47,7 +50,8 @@ def _complete(document: dict[str, Any], problem: type[BaseModel]) -> None:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for model in (problem, CloneRequest, BatchRequest):  # those no route declares
+    undeclared = (problem, CloneRequest, BatchRequest, RestoreRequest, RollbackRequest, DiscardRequest)
+    for model in undeclared:  # by any route
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

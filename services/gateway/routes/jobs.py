@@ -36,6 +36,7 @@ async def list_jobs(
     status: Annotated[list[Status] | None, Query(description="Only these; may be given more than once.")] = None,
     type: Kind | None = None,
     source: Annotated[str | None, Query(description="Part of the source's address.")] = None,
+    target: Annotated[str | None, Query(description="Part of the address a restore goes to.")] = None,
     batch: Annotated[str | None, Query(description="Id of the batch the jobs belong to.")] = None,
     created_after: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
@@ -53,6 +54,7 @@ async def list_jobs(
             and (not status or job.status in status)
             and (type is None or job.type == type)
             and (not source or source.lower() in job.source_url.lower())
+            and (not target or target.lower() in job.target_url.lower())
             and (batch is None or job.batch_id == batch)
             and (created_after is None or job.created_at > created_after)
         )
@@ -159,9 +161,8 @@ async def cancel_job(request: Request, job_id: JobId, idempotency_key: Idempoten
     async def cancel(_: str) -> Response:
         job = await owned_job(edge, principal, job_id)
         if not domain.may_cancel(job):
-            raise Problem(
-                409, "already_completed", "The job is completed; there is nothing to cancel.", hint="Delete the clone."
-            )
+            hint = "Delete the clone." if job.type == "clone" else "Roll back to its snapshot."
+            raise Problem(409, "already_completed", "The job is completed; there is nothing to cancel.", hint=hint)
         if not job.status.terminal:
             wish = Cancel(job_id=job_id, kind=job.type, lane=job.lane, by=principal.name)
             job = await _tell(edge, job, wish, f"{job_id}:cancel:{job.attempt}", request.state.traceparent)
@@ -210,7 +211,7 @@ async def retry_job(request: Request, job_id: JobId, idempotency_key: Idempotenc
 
 def _not_retryable(job: Job) -> Problem:
     hints = {
-        Status.COMPLETED: "Its clone is there. Submit the job again for another one.",
+        Status.COMPLETED: "It did what it was asked for. Submit the job again to have it done once more.",
         Status.CANCELLED: "A cancelled job has forgotten its login. Submit it again.",
     }
     hint = hints.get(job.status, "Wait for its end, or cancel it.")

@@ -10,8 +10,9 @@ from services.gateway.problems import CONTENT_TYPE
 TEXT = {
     401: "No valid API key",
     403: "Not allowed",
-    404: "There is no such job, batch or clone",
+    404: "There is no such job, batch, clone or snapshot",
     409: "The state does not allow this",
+    410: "It was there, and is gone for good",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "The request is not valid",

@@ -1,11 +1,11 @@
-"""POST /clone."""
+"""POST /clone, and what all submissions share."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from services.gateway import domain, metrics, views
@@ -13,13 +13,15 @@ from services.gateway.access import Principal
 from services.gateway.edge import Edge, enter
 from services.gateway.models import Accepted, CloneRequest
 from services.gateway.problems import Problem, validation
-from services.gateway.routes.responses import problem
-from shared.events import CloneRequested
+from services.gateway.routes.responses import Responses, problem
+from shared.events import CloneRequested, Command
 from shared.ids import new_id
 from shared.jobs import Status
 from shared.subjects import Lane
 
 router = APIRouter(tags=["clone"])
+
+Wish = TypeVar("Wish", bound=BaseModel)
 
 PATH = "/clone"
 IDEMPOTENCY = "The same key and body get the same answer for a day, however often they are sent."
@@ -28,21 +30,28 @@ ACCEPTED_HEADERS = {
     "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds until it is worth looking.", "schema": {"type": "integer"}},
 }
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{CloneRequest.__name__}"}}},
-    },
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "schema": {"type": "string", "maxLength": 255},
-            "description": IDEMPOTENCY,
-        }
-    ],
-}
-"""Described by hand, because the route reads its body itself."""
+STORED: Responses = {202: {"description": "Stored; a worker will take it", "headers": ACCEPTED_HEADERS}}
+
+
+def described(body: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a route that reads its body itself."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}},
+        },
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "maxLength": 255},
+                "description": IDEMPOTENCY,
+            }
+        ],
+    }
+
+
+BODY = described(CloneRequest)
 
 
 @router.post(
@@ -52,31 +61,20 @@ BODY = {
     openapi_extra=BODY,
     status_code=202,
     response_model=Accepted,
-    responses=problem(
-        403,
-        409,
-        415,
-        422,
-        429,
-        also={202: {"description": "Stored; a worker will take it", "headers": ACCEPTED_HEADERS}},
-    ),
+    responses=problem(403, 409, 415, 422, 429, also=STORED),
 )
 async def request_clone(request: Request) -> Response:
     """Ask for a clone of a WordPress site. Answers at once; the job's address tells how it goes."""
     # The hot path: parameters of its own would cost this route a quarter of its time in FastAPI.
     edge, principal = enter(request)
     body = await request.body()
-    wish = _parse(body)
-    lane = domain.lane_for(wish.priority, principal.lane)
-    if lane is None:
-        raise Problem(
-            403, "priority_not_allowed", "This API key may not use that priority.", hint="Ask for a lower one."
-        )
-    chosen = lane
+    wish = parsed(CloneRequest, body)
+    lane = allowed_lane(wish.priority, principal)
     limit = await edge.limit.take(principal.tenant)
 
     async def accept(job_id: str) -> Response:
-        return await _accept(edge, principal, wish, job_id, chosen, request.state.traceparent)
+        command = _command(wish, job_id, lane, principal.tenant)
+        return await store(edge, command, wish.credentials(), request.state.traceparent)
 
     response = await edge.idempotency.once(
         request.headers.get("idempotency-key"),
@@ -92,37 +90,50 @@ async def request_clone(request: Request) -> Response:
 ROUTE = router.routes[-1]
 
 
-def _parse(body: bytes) -> CloneRequest:
-    try:
-        return CloneRequest.model_validate_json(body)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise validation(found) from None
-
-
-async def _accept(
-    edge: Edge, principal: Principal, wish: CloneRequest, job_id: str, lane: Lane, traceparent: str
-) -> Response:
-    """Store the secret, then the command: a worker that sees the command finds the secret."""
-    command = CloneRequested(
+def _command(wish: CloneRequest, job_id: str, lane: Lane, tenant: str) -> CloneRequested:
+    return CloneRequested(
         job_id=job_id,
         lane=lane,
         source_url=wish.source_url,
         secret_ref=job_id,
         ttl_minutes=wish.ttl_minutes,
         name=wish.name,
-        tenant=principal.tenant,
+        tenant=tenant,
         options=wish.options,
     )
-    await edge.vault.put(job_id, wish.credentials())
+
+
+def parsed(model: type[Wish], body: bytes) -> Wish:
+    """The body of a request. Raises a 422 problem that names what is wrong, 400 when it is no JSON."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise validation(found) from None
+
+
+def allowed_lane(wanted: Lane | None, principal: Principal) -> Lane:
+    """The lane a submission gets. Raises a 403 problem when its key may not use the one it asks for."""
+    lane = domain.lane_for(wanted, principal.lane)
+    if lane is None:
+        raise Problem(
+            403, "priority_not_allowed", "This API key may not use that priority.", hint="Ask for a lower one."
+        )
+    return lane
+
+
+async def store(edge: Edge, command: Command, secret: dict[str, Any], traceparent: str) -> Response:
+    """Store the secret, then the command: a worker that sees the command finds the secret. Answers 202."""
+    job_id = command.job_id
+    await edge.vault.put(command.secret_ref, secret)
     await edge.bus.publish(
         command,
         msg_id=f"{job_id}:requested",
         headers={"traceparent": traceparent},
         tries=1,
-        via=edge.commands.publish,
+        via=edge.commands.publish if command.kind == "clone" else None,  # a group is of one stream
     )
-    metrics.SUBMITTED.labels("clone", lane).inc()
+    metrics.SUBMITTED.labels(command.kind, command.lane).inc()
     accepted = Accepted(job_id=job_id, status=Status.PENDING, status_url=f"/jobs/{job_id}", links=views.links(job_id))
     return Response(
         accepted.model_dump_json(),

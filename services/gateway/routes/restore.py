@@ -1,0 +1,104 @@
+"""POST /restore."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from services.gateway import domain
+from services.gateway.access import Principal
+from services.gateway.edge import Edge, enter, owned_clone
+from services.gateway.models import Accepted
+from services.gateway.models_restore import RestoreRequest
+from services.gateway.problems import Problem
+from services.gateway.routes.responses import problem
+from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
+from shared.events import RestoreRequested
+from shared.ids import new_id
+from shared.jobs import Clone, CloneState
+from shared.subjects import Lane
+from shared.vault import SecretGone
+
+router = APIRouter(tags=["restore"])
+
+
+@router.post(
+    "/restore",
+    operation_id="requestRestore",
+    summary="Restore a clone or a site to a target",
+    openapi_extra=described(RestoreRequest),
+    status_code=202,
+    response_model=Accepted,
+    responses=problem(403, 404, 409, 415, 422, 429, also=STORED),
+)
+async def request_restore(request: Request) -> Response:
+    """Ask that a clone's content goes to production, with a way back. Answers at once, like `POST /clone`.
+
+    With `dry_run` the job ends with a plan: what would be added, changed and removed, and what production would lose.
+    """
+    edge, principal = enter(request)
+    body = await request.body()
+    wish = parsed(RestoreRequest, body)
+    lane = allowed_lane(wish.priority, principal)
+    limit = await edge.limit.take(principal.tenant)
+
+    async def accept(job_id: str) -> Response:
+        clone = None if wish.clone_id is None else await _source_clone(edge, principal, wish, wish.clone_id)
+        secret = wish.target_login() | (wish.source_login() if clone is None else _login_of(edge, clone))
+        command = _command(wish, job_id, lane, principal.tenant, clone)
+        return await store(edge, command, secret, request.state.traceparent)
+
+    response = await edge.idempotency.once(
+        request.headers.get("idempotency-key"),
+        scope=f"{principal.tenant} POST /restore",
+        body=body,
+        new_id=new_id("restore"),
+        action=accept,
+    )
+    response.headers.update(limit)
+    return response
+
+
+def _command(wish: RestoreRequest, job_id: str, lane: Lane, tenant: str, clone: Clone | None) -> RestoreRequested:
+    source = wish.source_url if clone is None else domain.normalise_source(clone.clone_url)
+    return RestoreRequested(
+        job_id=job_id,
+        lane=lane,
+        source_url=source or "",
+        clone_id=wish.clone_id,
+        target_url=wish.target_url,
+        secret_ref=job_id,
+        mode=wish.mode,
+        dry_run=wish.dry_run,
+        accept_loss=wish.accept_loss,
+        snapshot_hours=wish.snapshot_hours,
+        name=wish.name,
+        tenant=tenant,
+        options=wish.choices(),
+    )
+
+
+async def _source_clone(edge: Edge, principal: Principal, wish: RestoreRequest, clone_id: str) -> Clone:
+    """The caller's own clone, as long as it is there. Raises a 404, 409 or 422 problem."""
+    clone = await owned_clone(edge, principal, clone_id)
+    if clone.state is not CloneState.ACTIVE:
+        raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
+    if domain.same_site(clone.clone_url, wish.target_url):
+        raise Problem(
+            422, "invalid_request", "The request is not valid: target_url is the clone itself.", hint="Name another."
+        )
+    return clone
+
+
+def _login_of(edge: Edge, clone: Clone) -> dict[str, str]:
+    """The clone's own administrator. Raises a 409 problem when its password can not be opened any more."""
+    try:
+        password = edge.keys.open(clone.sealed_password, purpose=clone.clone_id)
+    except SecretGone as gone:
+        raise Problem(
+            409,
+            gone.code,
+            "The clone's password can not be opened with the keys of this installation.",
+            hint="Send the clone's address as source_url, with a login of your own.",
+        ) from None
+    return {"source_username": clone.username, "source_password": password}
