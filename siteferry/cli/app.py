@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from siteferry import __version__
-from siteferry.cli import clone, clones, jobs, operate, render, sweep
+from siteferry.cli import batch, clone, clones, dead, jobs, operate, render, sweep
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common
 from siteferry.embedded.up import default_state_dir
@@ -100,6 +100,8 @@ app.command()(clones.delete)
 app.command()(clones.extend)
 app.command()(jobs.cancel)
 app.command()(jobs.retry)
+app.command()(dead.dead)
+app.add_typer(batch.app, name="batch")
 app.command()(clones.mail)
 app.command()(jobs.replay)
 app.command()(operate.rebuild_projection)

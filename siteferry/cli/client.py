@@ -30,10 +30,13 @@ class Exit(IntEnum):
 
 
 class CliError(Exception):
-    """Ends the command: a sentence, what to do next, and an exit code."""
+    """Ends the command: a sentence, what to do next, and an exit code; `errors` has the fields the gateway refused."""
 
-    def __init__(self, message: str, *, hint: str = "", code: Exit = Exit.FAILED) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", code: Exit = Exit.FAILED, errors: list[dict[str, str]] | None = None
+    ) -> None:
         super().__init__(message)
+        self.errors = errors or []
         self.message = message
         self.hint = hint
         self.code = code
@@ -126,4 +129,5 @@ def as_error(response: httpx2.Response) -> CliError:
         return Unreachable(message, hint="Give a key with --api-key or SITEFERRY_API_KEY.")
     if response.status_code in (429, 502, 503, 504):
         return Unreachable(message, hint=hint)
-    return CliError(message, hint=hint, code=Exit.USAGE if response.status_code in (400, 422) else Exit.FAILED)
+    code = Exit.USAGE if response.status_code in (400, 422) else Exit.FAILED
+    return CliError(message, hint=hint, code=code, errors=problem.get("errors"))
