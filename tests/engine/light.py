@@ -51,12 +51,16 @@ class Plan:
     """The step that raises something nobody foresaw."""
     deadly: str = ""
     """The step that kills its worker."""
+    stubborn: str = ""
+    """The step whose thing can not be removed."""
     hold: str = ""
     """The step that goes on until the file `go` is there."""
     retry_after: float | None = None
 
     def name(self) -> str:
-        return json.dumps(asdict(self))
+        """What is not as usual, short enough for a job's name at the gateway."""
+        usual = asdict(Plan())
+        return json.dumps({key: value for key, value in asdict(self).items() if value != usual[key]})
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,8 @@ class LightWorkflow:
             await context.blocking(self._work, context, name, plan)
 
         async def undo(context: JobContext) -> None:
+            if plan.stubborn == name:
+                raise OSError("it will not go")
             thing = self.ledger.thing(context.job_id, name)
             if thing.exists():
                 thing.unlink()
