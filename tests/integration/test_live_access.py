@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,7 @@ from services.status.live.websocket import RECHECK
 from tests.live.client import Live, live
 from tests.live.guarded import EDGE, KEYS, Guarded, guarded
 from tests.live.simulator import Simulated
+from tests.live.stack import eventually
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +37,7 @@ async def hello(url: str, *, token: str | None = None, **options: Any) -> tuple[
 
 
 async def close_code(socket: Any) -> int:
-    with pytest.raises(websockets.ConnectionClosed):
-        while True:
-            await socket.recv()
+    await socket.wait_closed()
     return int(socket.close_code)
 
 
@@ -191,8 +191,6 @@ async def test_a_key_taken_away_ends_tickets_and_sessions(it: Guarded) -> None:
             async with it.client() as fresh:
                 return (await fresh.get("/session", headers={"Cookie": cookie})).status_code == 401
 
-        from tests.live.stack import eventually
-
         await eventually(refused, what="the end of the session")
         _, socket = await hello(it.status.ws_url, token=ticket)
         assert await close_code(socket) == 4401
@@ -201,7 +199,5 @@ async def test_a_key_taken_away_ends_tickets_and_sessions(it: Guarded) -> None:
 
 
 async def _closed(socket: Any, *, timeout: float) -> int:
-    import asyncio
-
     async with asyncio.timeout(timeout):
         return await close_code(socket)

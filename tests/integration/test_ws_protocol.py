@@ -234,10 +234,11 @@ async def test_the_edge_s_own_pages_are_welcome(status: StatusProcess) -> None:
 async def test_where_keys_are_needed_nobody_sees_a_job_without_one(house: NatsHouse, bus: Bus) -> None:
     job = await Simulated(bus).submit()
     async with status_process(house, api_keys_file="/nowhere/keys") as guarded:
-        with pytest.raises(websockets.InvalidStatus) as refused:
-            async with live(guarded.ws_url):
-                pass
-        assert refused.value.response.status_code == 401
+        async with live(guarded.ws_url, hello=False) as client:
+            await client.say(type="hello", v=1)
+            with pytest.raises(websockets.ConnectionClosed):
+                await client.next()
+            assert client.socket.close_code == 4401
         async with httpx2.AsyncClient(base_url=guarded.url) as client:
             for accept in ("text/event-stream", "application/json"):
                 answer = await client.get(f"/jobs/{job.job_id}/events", headers={"Accept": accept})

@@ -112,9 +112,9 @@ def test_ids_of_all_kinds_sort_by_time() -> None:
 def test_key_file() -> None:
     digest = hashlib.sha256(b"sk-1").hexdigest()
     keys = parse_keys(f"# people\n\nann:{digest.upper()}:acme:high  # VIP\nbob:{'0' * 64}\neve:{'1' * 64}::low\n")
-    assert keys[digest] == Principal("ann", "acme", Lane.HIGH)
-    assert keys["0" * 64] == Principal("bob", "bob", None)
-    assert keys["1" * 64] == Principal("eve", "eve", Lane.LOW)
+    assert keys[digest] == Principal("ann", "acme", Lane.HIGH, digest)
+    assert keys["0" * 64] == Principal("bob", "bob", None, "0" * 64)
+    assert keys["1" * 64] == Principal("eve", "eve", Lane.LOW, "1" * 64)
     for wrong in ("ann", f"ann:{digest[1:]}", f"ann:{digest}:t:urgent", f"ann:{'x' * 64}", f"a:{digest}:b:low:c"):
         with pytest.raises(ValueError, match=r"line 1|urgent"):
             parse_keys(wrong)
