@@ -39,6 +39,22 @@ final class Connection {
 		return $rows;
 	}
 
+	/** Runs a statement that gives no rows. @return int rows it touched */
+	public function run(string $sql): int {
+		$this->must($sql);
+		return (int) $this->link->affected_rows;
+	}
+
+	/** Runs a statement that may fail. */
+	public function tried(string $sql): bool {
+		return $this->link->query($sql) !== false;
+	}
+
+	/** The server's number of the last error; 0 when there was none. */
+	public function errno(): int {
+		return (int) $this->link->errno;
+	}
+
 	/** Rows one at a time as they arrive; only one such result may be open. */
 	public function unbuffered(string $sql): \mysqli_result {
 		$result = $this->link->query($sql, MYSQLI_USE_RESULT);

@@ -26,7 +26,7 @@ final class Entry {
 		try {
 			self::dispatch($request, self::$reply, $key);
 		} catch (Fault $fault) {
-			self::$reply->fault($fault->fault, $fault->getMessage());
+			self::$reply->fault($fault->fault, $fault->getMessage(), $fault->details);
 		} catch (\Throwable $error) {
 			self::$reply->fault('php_error', self::describe($error->getMessage(), $error->getFile(), $error->getLine()));
 		}
@@ -40,7 +40,7 @@ final class Entry {
 				self::result($reply, Site::hello($key));
 				return;
 			case 'inspect':
-				self::result($reply, Site::facts($key) + Schema::facts());
+				self::result($reply, self::inspect($params, $key));
 				return;
 			case 'remove':
 				self::result($reply, Removal::now());
@@ -57,8 +57,26 @@ final class Entry {
 			case 'db.stream':
 				(new Rows($params, $budget, $reply))->stream();
 				return;
+			case 'db.fetch':
+				(new Fetch($params, $budget, $reply))->rows();
+				return;
+			case 'files.fetch':
+				(new Fetch($params, $budget, $reply))->files();
+				return;
+			case 'files.digest':
+				(new FileDigest($params, $budget, $reply))->run();
+				return;
 		}
 		throw new Fault('unknown_op', 'This connector does not know the operation "' . $request->op . '".');
+	}
+
+	/**
+	 * @param array<string, mixed> $params `target`: also what only a restore asks
+	 * @return array<string, mixed>
+	 */
+	private static function inspect(array $params, string $key): array {
+		$facts = Site::facts($key) + Schema::facts();
+		return empty($params['target']) ? $facts : $facts + Target::facts();
 	}
 
 	/** @param array<string, mixed> $result */

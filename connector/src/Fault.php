@@ -12,9 +12,14 @@ final class Fault extends \Exception {
 	/** @var int */
 	public $status;
 
-	public function __construct(string $fault, string $message, int $status = 400) {
+	/** @var array<string, mixed> names and numbers that belong to it */
+	public $details;
+
+	/** @param array<string, mixed> $details */
+	public function __construct(string $fault, string $message, int $status = 400, array $details = array()) {
 		parent::__construct($message);
-		$this->fault  = $fault;
-		$this->status = $status;
+		$this->fault   = $fault;
+		$this->status  = $status;
+		$this->details = $details;
 	}
 }

@@ -11,11 +11,7 @@ defined('ABSPATH') || exit;
  */
 final class Files {
 
-	const CHUNK     = 1048576;
 	const MAX_LISTED = 2000;
-
-	/** Contents that deflate does not make smaller. */
-	const PACKED = '/\.(jpe?g|png|gif|webp|avif|heic|mp[34]|m4[av]|mov|avi|webm|og[gv]|zip|gz|bz2|xz|zst|rar|7z|woff2?|pdf|phar)$/i';
 
 	/** @var array<string, array{id: string, path: string, path_b64: string, target: string, only: string[]|null}> */
 	private $roots;
@@ -32,13 +28,14 @@ final class Files {
 	/** @var array<string, mixed>|null */
 	private $cursor;
 
-	/** @var array<string, int> */
-	private $stats = array('files' => 0, 'dirs' => 0, 'links' => 0, 'file_bytes' => 0, 'problems' => 0);
+	/** @var Sender */
+	private $sender;
 
 	/** @param array<string, mixed> $params */
 	public function __construct(array $params, Budget $budget, Reply $reply) {
 		$this->budget = $budget;
 		$this->reply  = $reply;
+		$this->sender = new Sender($budget, $reply);
 		$this->roots  = self::chosen(isset($params['roots']) ? (array) $params['roots'] : array());
 		$this->skips  = new Skips(isset($params['skip']) ? (array) $params['skip'] : array(), array_column($this->roots, 'path'));
 		$this->cursor = isset($params['cursor']) ? (array) $params['cursor'] : null;
@@ -72,7 +69,7 @@ final class Files {
 				}
 			}
 		}
-		$this->reply->end($this->stats + array('cursor' => $cursor, 'done' => $cursor === null));
+		$this->reply->end($this->sender->stats + array('cursor' => $cursor, 'done' => $cursor === null));
 	}
 
 	/** @return \Generator<int, array<string, mixed>> */
@@ -137,17 +134,17 @@ final class Files {
 	private function send(array $entry): ?array {
 		switch ($entry['kind']) {
 			case 'file':
-				return $this->file($entry, 0);
+				return $this->sender->file($entry, 0);
 			case 'dir':
-				++$this->stats['dirs'];
-				$this->reply->json('D', self::head($entry) + array('mode' => $entry['stat']['mode'] & 07777, 'mtime' => $entry['stat']['mtime']));
+				++$this->sender->stats['dirs'];
+				$this->reply->json('D', Sender::head($entry) + array('mode' => $entry['stat']['mode'] & 07777, 'mtime' => $entry['stat']['mtime']));
 				return null;
 			case 'link':
-				++$this->stats['links'];
-				$this->reply->json('L', self::head($entry) + array('target_b64' => base64_encode($entry['target'])));
+				++$this->sender->stats['links'];
+				$this->reply->json('L', Sender::head($entry) + array('target_b64' => base64_encode($entry['target'])));
 				return null;
 			case 'problem':
-				$this->problem($entry, $entry['reason']);
+				$this->sender->problem($entry, $entry['reason']);
 		}
 		return null;
 	}
@@ -162,58 +159,12 @@ final class Files {
 		$stat  = @stat($full);
 		$entry = array('root' => $this->cursor['root'], 'path' => $path, 'full' => $full, 'stat' => $stat);
 		if ($stat === false || ($stat['mode'] & 0170000) !== 0100000) {
-			$this->problem($entry, 'vanished');
+			$this->sender->problem($entry, 'vanished');
 			return null;
 		}
 		$same = $stat['size'] === $this->cursor['size'] && $stat['mtime'] === $this->cursor['mtime'];
-		return $this->file($entry, $same ? (int) $this->cursor['offset'] : 0)
+		return $this->sender->file($entry, $same ? (int) $this->cursor['offset'] : 0)
 			?? ($this->budget->spent($this->reply->bytes) ? $this->after($entry) : null);
-	}
-
-	/**
-	 * @param array<string, mixed> $entry
-	 * @return array<string, mixed>|null
-	 */
-	private function file(array $entry, int $offset): ?array {
-		$handle = @fopen($entry['full'], 'rb');
-		if ($handle === false) {
-			$this->problem($entry, file_exists($entry['full']) ? 'unreadable' : 'vanished');
-			return null;
-		}
-		$stat  = (array) fstat($handle);
-		$size  = (int) $stat['size'];
-		$mtime = (int) $stat['mtime'];
-		$this->reply->json('F', self::head($entry) + array('size' => $size, 'mtime' => $mtime, 'mode' => $stat['mode'] & 07777, 'offset' => $offset));
-		stream_set_read_buffer($handle, 0);
-		if ($offset > 0) {
-			fseek($handle, $offset);
-		}
-		$squeeze = !preg_match(self::PACKED, $entry['path']);
-		while ($offset < $size) {
-			$chunk = fread($handle, min(self::CHUNK, $size - $offset));
-			if ($chunk === false || $chunk === '') {
-				break;
-			}
-			$offset += strlen($chunk);
-			$this->reply->frame('B', $chunk, 0, $squeeze);
-			$this->stats['file_bytes'] += strlen($chunk);
-			if ($offset < $size && $this->budget->spent($this->reply->bytes)) {
-				fclose($handle);
-				return array('root' => $entry['root'], 'path_b64' => base64_encode($entry['path']), 'offset' => $offset, 'size' => $size, 'mtime' => $mtime);
-			}
-		}
-		$now = (array) fstat($handle);
-		fclose($handle);
-		++$this->stats['files'];
-		$changed = $offset !== $size || $now['size'] !== $size || $now['mtime'] !== $mtime;
-		$this->reply->json('C', array('size' => $offset, 'changed' => $changed));
-		return null;
-	}
-
-	/** @param array<string, mixed> $entry */
-	private function problem(array $entry, string $reason): void {
-		++$this->stats['problems'];
-		$this->reply->json('W', self::head($entry) + array('reason' => $reason));
 	}
 
 	/**
@@ -222,24 +173,12 @@ final class Files {
 	 */
 	private function after(array $entry): array {
 		$past = isset($entry['kind']) && $entry['kind'] === 'problem';
-		return self::head($entry) + array('offset' => null) + ($past ? array('past' => true) : array());
-	}
-
-	/**
-	 * @param array<string, mixed> $entry
-	 * @return array{root: string, path_b64: string}
-	 */
-	private static function head(array $entry): array {
-		return array('root' => $entry['root'], 'path_b64' => base64_encode($entry['path']));
+		return Sender::head($entry) + array('offset' => null) + ($past ? array('past' => true) : array());
 	}
 
 	/** @param array<string, mixed> $cursor */
 	private static function path_of(array $cursor): string {
-		$path = isset($cursor['path_b64']) ? base64_decode((string) $cursor['path_b64'], true) : false;
-		if (!is_string($path) || strpos($path, "\0") !== false || preg_match('#(^|/)\.{0,2}(/|\z)#', $path)) {
-			throw new Fault('bad_cursor', 'The cursor can not be read.');
-		}
-		return $path;
+		return Paths::decoded(isset($cursor['path_b64']) ? $cursor['path_b64'] : null, 'bad_cursor');
 	}
 
 	/**

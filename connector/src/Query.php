@@ -42,11 +42,14 @@ final class Query {
 	/** @var Connection */
 	private $db;
 
-	/** @var array<int, array{name: string, index: int, type: string, charset: string|null, collation: string|null}> */
-	private $key = array();
+	/** @var RowKey */
+	public $key;
 
 	/** @var string[]|null key values to continue after */
 	private $after = null;
+
+	/** @var string|null only the rows with these keys, as SQL */
+	private $only = null;
 
 	/** @var string */
 	private $select;
@@ -68,7 +71,7 @@ final class Query {
 		$this->db         = $db;
 		$this->name       = (string) $table['name'];
 		$this->exclusions = self::exclusions($table);
-		$actual           = $this->describe();
+		$actual           = Schema::describe($db, $this->name);
 		$wanted           = isset($table['columns']) ? (array) $table['columns'] : array();
 		foreach ($wanted ? $wanted : array_keys($actual) as $column) {
 			$column = (string) (is_array($column) ? $column['name'] : $column);
@@ -87,14 +90,23 @@ final class Query {
 
 	/** @param array<string, mixed> $cursor */
 	public function seek(array $cursor): void {
-		if ($this->key && isset($cursor['key'])) {
+		if ($this->key->parts && isset($cursor['key'])) {
 			$this->after = array_map('base64_decode', (array) $cursor['key']);
-			if (count($this->after) !== count($this->key)) {
+			if (count($this->after) !== count($this->key->parts)) {
 				throw new Fault('bad_cursor', 'The cursor does not fit the key of ' . $this->name . '.');
 			}
 		}
 		$this->seen  = isset($cursor['offset']) ? (int) $cursor['offset'] : 0;
 		$this->saved = $this->seen;
+	}
+
+	/**
+	 * From now on only the rows with these keys are read.
+	 *
+	 * @param array<int, array<int, string|null>> $keys values in the order of the key's columns
+	 */
+	public function only(array $keys): void {
+		$this->only = $this->key->among($keys);
 	}
 
 	/** @return array{table: string, key: string[]|null, offset: int} */
@@ -110,15 +122,18 @@ final class Query {
 	/** The next page. Without a key: all that is left, in storage order. */
 	public function sql(): string {
 		$from = 'SELECT ' . $this->select . ' FROM ' . Connection::name($this->name);
-		if (!$this->key) {
+		if ($this->only !== null) {
+			return $from . ' WHERE ' . $this->only . ($this->exclusions === '' ? '' : ' AND ' . $this->exclusions);
+		}
+		if (!$this->key->parts) {
 			$this->limit = PHP_INT_MAX;
 			$where       = $this->exclusions === '' ? '' : ' WHERE ' . $this->exclusions;
 			return $from . $where . ($this->seen > 0 ? ' LIMIT ' . $this->seen . ', 18446744073709551615' : '');
 		}
 		$after = $this->key_values();
-		$where = array_filter(array($after === null ? '' : $this->beyond($after), $this->exclusions));
+		$where = array_filter(array($after === null ? '' : $this->key->beyond($after), $this->exclusions));
 		return $from . $this->hint . ($where ? ' WHERE ' . implode(' AND ', $where) : '')
-			. ' ORDER BY ' . implode(', ', array_map(array(Connection::class, 'name'), array_column($this->key, 'name')))
+			. ' ORDER BY ' . implode(', ', $this->key->names())
 			. ' LIMIT ' . $this->limit;
 	}
 
@@ -132,14 +147,10 @@ final class Query {
 		$cell = $this->plain[$column];
 		$expr = $piece === null ? 'LENGTH(' . $cell . ')' : 'SUBSTRING(CAST(' . $cell . ' AS BINARY), ' . $piece[0] . ', ' . $piece[1] . ')';
 		$sql  = 'SELECT ' . $expr . ' FROM ' . Connection::name($this->name);
-		if (!$this->key) {
+		if (!$this->key->parts) {
 			return $sql . ($this->exclusions === '' ? '' : ' WHERE ' . $this->exclusions) . ' LIMIT ' . $this->seen . ', 1';
 		}
-		$equal = array();
-		foreach ($this->key as $part) {
-			$equal[] = Connection::name($part['name']) . ' = ' . $this->literal((string) $row[$part['index']], $part);
-		}
-		return $sql . ' WHERE ' . implode(' AND ', $equal);
+		return $sql . ' WHERE ' . $this->key->among(array($this->key->values($row)));
 	}
 
 	/**
@@ -167,20 +178,6 @@ final class Query {
 			}
 		}
 		return implode(' AND ', $all);
-	}
-
-	/** @return array<string, array{type: string, charset: string|null, collation: string|null}> the columns as they are now */
-	private function describe(): array {
-		$sql     = 'SELECT COLUMN_NAME AS n, DATA_TYPE AS t, CHARACTER_SET_NAME AS cs, COLLATION_NAME AS co FROM information_schema.COLUMNS '
-			. 'WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ' . $this->db->quote($this->name) . ' ORDER BY ORDINAL_POSITION';
-		$columns = array();
-		foreach ($this->db->rows($sql) as $row) {
-			$columns[(string) $row['n']] = array('type' => strtolower((string) $row['t']), 'charset' => $row['cs'], 'collation' => $row['co']);
-		}
-		if (!$columns) {
-			throw new Fault('table_gone', 'The table ' . $this->name . ' does not exist any more.');
-		}
-		return $columns;
 	}
 
 	/** @param array<string, array{type: string, charset: string|null, collation: string|null}> $actual */
@@ -218,85 +215,24 @@ final class Query {
 	 * @param array<string, array{type: string, charset: string|null, collation: string|null}> $actual
 	 */
 	private function keyed(array $key, array $actual): void {
-		$width = count($this->columns) + ($this->flag === null ? 0 : 1);
-		foreach ($key as $column) {
-			$column = (string) $column;
-			if (!isset($actual[$column]) || !in_array($actual[$column]['type'], Schema::KEY_TYPES, true)) {
-				throw new Fault('schema_changed', 'The key of the table ' . $this->name . ' has changed.');
-			}
-			$index = array_search($column, $this->columns, true);
+		$this->key = new RowKey($this->name, $key, $actual);
+		$width     = count($this->columns) + ($this->flag === null ? 0 : 1);
+		foreach ($this->key->parts as $i => $part) {
+			$index = array_search($part['name'], $this->columns, true);
 			if ($index === false) {
-				$this->select .= ', ' . Connection::name($column);
+				$this->select .= ', ' . Connection::name($part['name']);
 				$index         = $width++;
 			}
-			$this->key[] = array('name' => $column, 'index' => $index) + $actual[$column];
+			$this->key->parts[$i]['index'] = (int) $index;
 		}
-		$this->hint = $this->key ? $this->index_hint() : '';
-	}
-
-	/** The server must walk the key's own index: sorting a large table for every page would not end. */
-	private function index_hint(): string {
-		$indexes = array();
-		foreach ($this->db->rows('SHOW INDEX FROM ' . Connection::name($this->name)) as $row) {
-			if ((string) $row['Non_unique'] === '0') {
-				$indexes[(string) $row['Key_name']][] = (string) $row['Column_name'];
-			}
-		}
-		$name = array_search(array_column($this->key, 'name'), $indexes, true);
-		return $name === false ? '' : ' FORCE INDEX (' . Connection::name((string) $name) . ')';
+		$this->hint = $this->key->index_hint($this->db);
 	}
 
 	/** @return string[]|null */
 	private function key_values(): ?array {
-		if ($this->last === null || !$this->key) {
-			return $this->key ? $this->after : null;
+		if ($this->last === null || !$this->key->parts) {
+			return $this->key->parts ? $this->after : null;
 		}
-		$values = array();
-		foreach ($this->key as $part) {
-			$values[] = (string) $this->last[$part['index']];
-		}
-		return $values;
-	}
-
-	/**
-	 * Rows after this key, written out as ranges the server reads from the index.
-	 *
-	 * @param string[] $values
-	 */
-	private function beyond(array $values): string {
-		$ranges = array();
-		$equal  = '';
-		foreach ($this->key as $i => $part) {
-			$cell     = Connection::name($part['name']);
-			$literal  = $this->literal($values[$i], $part);
-			$ranges[] = '(' . $equal . $cell . ' > ' . $literal . ')';
-			$equal   .= $cell . ' = ' . $literal . ' AND ';
-		}
-		return '(' . implode(' OR ', $ranges) . ')';
-	}
-
-	/**
-	 * A key value as the column itself would compare it: numbers bare, text with the column's character set and collation.
-	 *
-	 * @param array{type: string, charset: string|null, collation: string|null} $part
-	 */
-	private function literal(string $value, array $part): string {
-		$class = Schema::type_class($part['type']);
-		if ($class === 'int' || $class === 'decimal') {
-			if (!preg_match('/^-?\d+(\.\d+)?$/D', $value)) {
-				throw new Fault('bad_cursor', 'The cursor does not fit the key of ' . $this->name . '.');
-			}
-			return $value;
-		}
-		if ($class === 'date') {
-			if (!preg_match('/^[0-9 :.\-]*$/D', $value)) {
-				throw new Fault('bad_cursor', 'The cursor does not fit the key of ' . $this->name . '.');
-			}
-			return "'" . $value . "'";
-		}
-		if ($part['charset'] === null) {
-			return '_binary ' . $this->db->quote($value);
-		}
-		return '_' . $part['charset'] . ' ' . $this->db->quote($value) . ' COLLATE ' . $part['collation'];
+		return $this->key->values($this->last);
 	}
 }

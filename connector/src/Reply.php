@@ -89,8 +89,9 @@ final class Reply {
 		));
 	}
 
-	public function fault(string $code, string $message): void {
-		$this->close('X', array('code' => $code, 'message' => $message, 'peak_memory' => memory_get_peak_usage(true)));
+	/** @param array<string, mixed> $details */
+	public function fault(string $code, string $message, array $details = array()): void {
+		$this->close('X', array('code' => $code, 'message' => $message, 'details' => (object) $details, 'peak_memory' => memory_get_peak_usage(true)));
 	}
 
 	/** @param array<string, mixed> $data */

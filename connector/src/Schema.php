@@ -28,7 +28,7 @@ final class Schema {
 		$own     = array();
 		foreach ($all as $name => $row) {
 			$users = in_array($name, array($wpdb->users, $wpdb->usermeta), true); // may have a prefix of their own
-			if (!isset($foreign[$name]) && ($users || strncmp((string) $name, $prefix, strlen($prefix)) === 0)) {
+			if (!isset($foreign[$name]) && !Names::ours((string) $name) && ($users || strncmp((string) $name, $prefix, strlen($prefix)) === 0)) {
 				$own[(string) $name] = $row;
 			}
 		}
@@ -68,6 +68,20 @@ final class Schema {
 		}
 		$data_type = strtolower($data_type);
 		return isset($classes[$data_type]) ? $classes[$data_type] : 'text';
+	}
+
+	/** @return array<string, array{type: string, charset: string|null, collation: string|null}> the columns as they are now */
+	public static function describe(Connection $db, string $table): array {
+		$sql     = 'SELECT COLUMN_NAME AS n, DATA_TYPE AS t, CHARACTER_SET_NAME AS cs, COLLATION_NAME AS co FROM information_schema.COLUMNS '
+			. 'WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ' . $db->quote($table) . ' ORDER BY ORDINAL_POSITION';
+		$columns = array();
+		foreach ($db->rows($sql) as $row) {
+			$columns[(string) $row['n']] = array('type' => strtolower((string) $row['t']), 'charset' => $row['cs'], 'collation' => $row['co']);
+		}
+		if (!$columns) {
+			throw new Fault('table_gone', 'The table ' . $table . ' does not exist any more.');
+		}
+		return $columns;
 	}
 
 	/**

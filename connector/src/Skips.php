@@ -29,8 +29,9 @@ final class Skips {
 	 */
 	public function __construct(array $rules, array $roots) {
 		$bases = Site::bases();
-		// Never leaves this site, whatever the rules say: the connector with its key.
-		$this->paths[$bases['connector']] = array('connector', '');
+		// Never leaves this site, whatever the rules say: the connector with its key, and what restores keep here.
+		$this->leave_out($bases['connector'], 'connector');
+		$this->path($bases['content'] . '/siteferry-*', 'snapshot', 'dir');
 		foreach ($rules as $rule) {
 			$base = isset($rule['base']) ? (string) $rule['base'] : 'any';
 			$kind = isset($rule['kind']) ? (string) $rule['kind'] : '';
@@ -43,6 +44,11 @@ final class Skips {
 				$this->path(rtrim($dir, '/') . '/' . trim((string) $rule['glob'], '/'), (string) $rule['id'], $kind);
 			}
 		}
+	}
+
+	/** One more path that stays behind. */
+	public function leave_out(string $full, string $id): void {
+		$this->paths[$full] = array($id, '');
 	}
 
 	/** The id of the rule that keeps this entry back, or null. */

@@ -34,7 +34,7 @@ final class Walker {
 	/** @var string[] directories whose symlinked children are followed wherever they lead (deployed plugins and themes) */
 	private $deploys;
 
-	/** @param array{path: string, only: string[]|null} $root */
+	/** @param array<string, mixed> $root `path`, `only` (names, null = all) */
 	public function __construct(array $root, Skips $skips) {
 		$bases         = Site::bases();
 		$this->root    = $root['path'];

@@ -21,7 +21,15 @@ import httpx2
 
 from shared.errors import Temporary
 from shared.wordpress.connector import protocol
-from shared.wordpress.connector.errors import ConnectorFault, ConnectorGone, ConnectorRefused
+from shared.wordpress.connector.errors import (
+    TARGET_FAULTS,
+    ConnectorFault,
+    ConnectorGone,
+    ConnectorRefused,
+    RequestTooLarge,
+    TargetBusy,
+    TargetError,
+)
 from shared.wordpress.connector.protocol import Frame, FrameDecoder, TruncatedResponse
 from shared.wordpress.errors import BasicAuthRequired, HostChallenge, SourceUnreachable
 from shared.wordpress.http import map_transport_errors
@@ -231,6 +239,8 @@ def explain(response: httpx2.Response, body: bytes) -> Exception:
         return HostChallenge(status=status)
     if status == 401:
         return BasicAuthRequired()
+    if status == 413:
+        return RequestTooLarge()
     if status in (408, 425, 429) or status >= 500:
         after = response.headers.get("retry-after", "")
         wait = float(after) if re.fullmatch(r"\d{1,4}", after) else None
@@ -245,9 +255,14 @@ def explain(response: httpx2.Response, body: bytes) -> Exception:
     return ConnectorGone(f"The source answers with HTTP {status} where the connector should.", status=status)
 
 
-def fault_of(data: dict[str, Any]) -> ConnectorFault | ConnectorRefused:
+def fault_of(data: dict[str, Any]) -> ConnectorFault | ConnectorRefused | TargetError | TargetBusy:
     """The error an `X` frame stands for."""
     code, message = str(data.get("code", "unknown")), str(data.get("message", ""))
+    details = data.get("details")
+    if code in TARGET_FAULTS:
+        return TARGET_FAULTS[code](message, **(details if isinstance(details, dict) else {}))
+    if code == TargetBusy.code:
+        return TargetBusy(message)
     if code in PERMANENT_FAULTS:
         return ConnectorRefused(
             message, fault=code, hint="Start the job again; if it stays, report it with this message."

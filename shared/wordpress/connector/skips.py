@@ -212,7 +212,11 @@ def file_rule_params(rules: Iterable[FileRule] = FILE_RULES) -> list[dict[str, s
 
 def file_reason(rule_id: str, rules: Iterable[FileRule] = FILE_RULES) -> str:
     """Why files were skipped, for a result; covers the connector's own rules too."""
-    own = {"connector": "the connector itself", "other-install": "another WordPress of its own in this directory"}
+    own = {
+        "connector": "the connector itself",
+        "snapshot": "what restores of this site keep for the way back",
+        "other-install": "another WordPress of its own in this directory",
+    }
     return next((rule.reason for rule in rules if rule.id == rule_id), own.get(rule_id, rule_id))
 
 

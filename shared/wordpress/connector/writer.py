@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from shared.wordpress.connector import reading
 from shared.wordpress.connector.client import ConnectorClient
 from shared.wordpress.connector.target import (
     Applied,
@@ -69,7 +70,9 @@ class SiteWriter:
         there are more), writable_bases {base: bool}, privileges {create, alter, drop: bool} (tried on an empty
         table), database.max_allowed_packet. Also remembers the limits for this writer.
         """
-        raise NotImplementedError
+        facts = self.client.call("inspect", {"target": True})
+        self.limits = facts["limits"]
+        return facts
 
     def digest_rows(self, tables: Sequence[TableRead]) -> Iterator[tuple[str, bytes]]:
         """`db.stream {digest: true}`: (table, block of whole lines); `split_digest` takes a line apart.
@@ -77,14 +80,15 @@ class SiteWriter:
         A line is `<key as TSV>\\t<md5 of the row's text>\\n`, or the md5 alone without a key. A table that is gone
         gives nothing. An answer that breaks off is resumed here.
         """
-        raise NotImplementedError
+        params = {"tables": [table.params() for table in tables], "digest": True, "budget": self.budget}
+        return reading.row_blocks(self.client, "db.stream", params)
 
     def fetch_rows(self, table: TableRead, keys: Iterable[bytes]) -> Iterator[bytes]:
         """`db.fetch`: the rows with these keys (TSV lines of the key columns), each as one line without its newline.
 
         Rows that are gone are left out; the order is not defined. Asks in batches of at most 5,000 keys.
         """
-        raise NotImplementedError
+        return reading.rows_by_key(self.client, table, keys, self.budget)
 
     def digest_files(
         self, bases: Sequence[str], skip: Sequence[dict[str, str]] = ()
@@ -93,11 +97,11 @@ class SiteWriter:
 
         Neither the connector nor what restores keep on the site is ever listed.
         """
-        raise NotImplementedError
+        return reading.file_digests(self.client, bases, skip, self.budget)
 
     def fetch_files(self, names: Iterable[FileName]) -> Iterator[FileEvent]:
         """`files.fetch`: the bytes of these files, one after the other, in the order asked."""
-        raise NotImplementedError
+        return reading.file_events(self.client, names, self.budget)
 
     def health(self, since: float = 0.0) -> Health:
         """`health`: fatal errors of PHP since then (Unix seconds), active plugins and theme, paused extensions."""
