@@ -27,6 +27,7 @@ from shared.jobs import Job
 from shared.subjects import TERMINAL, EventType, Lane, every, parse, story
 from shared.vault import KeyRing, Vault
 from shared.worker import EngineSettings, Limits, Worker
+from tests.engine.cluster import Cluster
 from tests.engine.light import Ledger, LightWorkflow, Plan
 from tests.live.stack import ROOT, NatsHouse, eventually
 
@@ -53,9 +54,9 @@ def fast(limits: Limits | None = None, **more: Any) -> EngineSettings:
 class Lab:
     """One nats-server with streams, and a directory for ledger and things."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, house: Any) -> None:
         self.root = directory
-        self.house = NatsHouse(directory)
+        self.house = house
         self.keys = KeyRing.load(directory / "vault.key")
         self.bus: Bus
         self.fresh_ledger()
@@ -211,17 +212,23 @@ def folded(told: list[Told]) -> Job:
 
 
 @asynccontextmanager
-async def lab() -> AsyncIterator[Lab]:
+async def lab(
+    make_house: Callable[[Path], NatsHouse | Cluster] = NatsHouse, *, ack_wait: float = ACK_WAIT
+) -> AsyncIterator[Lab]:
     directory = Path(tempfile.mkdtemp(prefix="siteferry-", dir="/tmp"))
     directory.chmod(0o711)
-    made = Lab(directory)
+    house = make_house(directory)
+    made = Lab(directory, house)
     try:
-        async with connect(made.house.settings(), service="test") as bus:
+        settings = house.settings()
+        async with connect(settings, service="test") as bus:
             made.bus = bus
-            await streams.install(bus.js, ack_wait=ACK_WAIT)
+            await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=ack_wait)
             yield made
     finally:
         made.stop_processes()
-        if made.house.process.alive():
-            made.house.process.stop()
+        if isinstance(house, Cluster):
+            house.close()
+        elif house.process.alive():
+            house.process.stop()
         shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,102 @@
+"""Three nats-servers, everything at three replicas: any one of them may be killed, also the one that leads."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared import streams
+from shared.engine.records import patiently
+from shared.events import JobEvent
+from shared.jobs import Status
+from shared.subjects import LANES, TERMINAL
+from shared.worker import Limits
+from tests.engine.cluster import NODES, Cluster
+from tests.engine.lab import Lab, lab
+from tests.engine.light import Plan
+from tests.faults.test_engine_faults import _all_ended
+from tests.live.stack import eventually
+
+JOBS = 60
+WORKERS = 3
+SEED = 20261125
+ACK_WAIT = 10.0
+"""Longer than an election and a beat, as in the product."""
+OPTIONS = {"ack_wait": ACK_WAIT, "heartbeat": 2.5, "limits": Limits(per_source=6), "poison_cap": 1000}
+LED = [streams.STREAMS["clone"], f"KV_{streams.CHECKPOINTS}", f"KV_{streams.LEASES}"]
+"""Streams whose leader is killed, one after the other."""
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Lab]:
+    async with lab(Cluster, ack_wait=ACK_WAIT) as made:
+        yield made
+
+
+async def test_every_job_ends_once_whichever_node_dies(engine: Lab) -> None:
+    cluster: Cluster = engine.house
+    rng, begun = random.Random(SEED), time.monotonic()
+    await _replicated(engine)
+    for _ in range(WORKERS):
+        engine.spawn(slots=3, **OPTIONS)
+    plans = [Plan(steps=3, ticks=rng.randint(4, 12), pause=rng.uniform(0.03, 0.15)) for _ in range(JOBS)]
+    for number, plan in enumerate(plans):
+        if number % 5 == 1:
+            plan.fail = {"s2": 1}
+        if number % 10 == 2:
+            plan.hopeless = "s3"
+    jobs: list[str] = []
+
+    async def submit() -> None:
+        for number, plan in enumerate(plans):
+            source, lane = f"http://{number % 4}.test", LANES[number % 3]
+            jobs.append(await patiently(lambda: engine.submit(plan, lane=lane, source=source)))  # noqa: B023
+            await asyncio.sleep(0.3)
+
+    submitting = asyncio.create_task(submit())
+    for stream in LED:
+        await asyncio.sleep(rng.uniform(0.5, 1.5))
+        leader = await patiently(lambda: cluster.leader(engine.bus.js, stream))  # noqa: B023
+        await asyncio.to_thread(cluster.kill, leader)
+        await asyncio.sleep(rng.uniform(1.0, 6.0))
+        await asyncio.to_thread(cluster.start, leader)
+    await asyncio.to_thread(cluster.kill, rng.randrange(NODES))  # and stays away to the end
+    await submitting
+    await eventually(lambda: patiently(lambda: _all_ended(engine, jobs)), timeout=90, what="the end of all jobs")
+    await engine.all_acknowledged(timeout=30)
+    print(f"{JOBS} jobs, {len(LED) + 1} nodes killed, {time.monotonic() - begun:.1f} s")
+    await _check(engine, dict(zip(jobs, plans, strict=True)))
+
+
+async def _replicated(engine: Lab) -> None:
+    """Everything we installed has three copies."""
+    for stream in (*streams.STREAMS.values(), *(f"KV_{bucket}" for bucket in streams.BUCKETS)):
+        info = await engine.bus.js.stream_info(stream)
+        assert info.config.num_replicas == NODES, stream
+        assert info.cluster is not None
+        assert len(info.cluster.replicas or []) == NODES - 1, stream
+    for lane in LANES:
+        consumer = await engine.bus.js.consumer_info(streams.STREAMS["clone"], streams.work_consumer("clone", lane))
+        assert consumer.config.num_replicas == NODES
+
+
+async def _check(engine: Lab, jobs: dict[str, Plan]) -> None:
+    stories = await engine.all_told()
+    for job, plan in jobs.items():
+        events = [message for _, message in stories[job] if isinstance(message, JobEvent)]
+        ends = [event for event in events if event.type in TERMINAL]
+        assert len(ends) == 1, f"{job} ended {len(ends)} times"
+        assert events[-1] is ends[0], f"{job} went on after its end"
+        assert ends[0].job.status is (Status.FAILED if plan.hopeless else Status.COMPLETED)
+        assert ends[0].job.attempt <= 1 + sum(plan.fail.values()), "an election used up a try"
+        entries = engine.ledger.entries(job)
+        made = [entry.step for entry in entries if entry.what == "make"]
+        assert len(made) == len(set(made)), f"{job}: a thing was made twice"
+        fences = [entry.fence for entry in entries]
+        assert fences == sorted(fences), f"{job}: an older worker acted after a newer one"
+        left = set() if plan.hopeless else {f"{job}.s{number}" for number in (1, 2, 3)}
+        assert engine.ledger.things(job) == left
