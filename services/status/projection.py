@@ -71,10 +71,10 @@ class Projection:
         The clone goes first: after a kill between the two writes, folding again from the older job changes the clone
         no more.
         """
-        if new.clone is not None and (new.clone != old.clone or new.clone_revision == 0):
+        if new.clone is not None and (new.clone is not old.clone or new.clone_revision == 0):
             bucket = await self._bus.bucket(streams.CLONES)
             new.clone_revision = await _put(bucket, new.clone.clone_id, new.clone, new.clone_revision)
-        if new.job is not None and (new.job != old.job or new.job_revision == 0):
+        if new.job is not None and (new.job is not old.job or new.job_revision == 0):
             bucket = await self._bus.bucket(streams.JOBS)
             new.job_revision = await _put(bucket, new.job.job_id, new.job, new.job_revision)
         return new

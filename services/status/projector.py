@@ -3,13 +3,16 @@
 A message is a doorbell. What is folded is the story behind the stored state, read from the stream, so it does not
 matter which replica is rung, how often or in which order. As long as this process is the only one being served (the
 consumer's sequence has no holes) the messages themselves are that story, and the read is saved.
+
+A job that only tells its progress is written a few times a second, with all it told meanwhile; whoever needs to know
+sooner reads the stream behind the stored state. Everything else is written at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from nats.aio.msg import Msg
@@ -21,7 +24,7 @@ from shared import streams
 from shared.bus import Bus
 from shared.log import get
 from shared.pull import Feed
-from shared.subjects import Kind
+from shared.subjects import EventType, Kind
 
 log = get(__name__)
 
@@ -31,6 +34,10 @@ PARALLEL = 32
 """Jobs folded at the same time."""
 TRIES = 20
 """Times a job is read again because another replica was faster or a follower was behind."""
+GATHER = 0.02
+"""Seconds within which messages are taken together."""
+WRITE_EVERY = 0.25
+"""Least seconds between two writes of a job that only tells its progress."""
 POISON = 20
 """Deliveries after which a message is given up: it fails for a reason that does not pass."""
 
@@ -47,32 +54,74 @@ class Ring:
     entry: Entry
 
 
+@dataclass(slots=True)
+class Waiting:
+    """What was delivered of one job and is not stored yet."""
+
+    rings: list[Ring]
+    due: float = 0.0
+    """time.monotonic() at which it is to be stored."""
+
+
 class Projector:
     """Folds one stream."""
 
     def __init__(self, bus: Bus, kind: Kind) -> None:
         self.kind = kind
-        self.feed = Feed(bus.nc, streams.STREAMS[kind], streams.PROJECTOR)
+        self.feed = Feed(bus.nc, streams.STREAMS[kind], streams.PROJECTOR, gather=GATHER)
         self._projection = Projection(bus)
         self._known: OrderedDict[str, State] = OrderedDict()
         self._consumer_seq = 0
         self._slots = asyncio.Semaphore(PARALLEL)
+        self._waiting: dict[str, Waiting] = {}
+        self._written: OrderedDict[str, float] = OrderedDict()
+        """When jobs were written last."""
+        self._storing = asyncio.Lock()
 
     async def run(self) -> None:
         """Fold for ever. One message's trouble is logged and counted, and never stops the others."""
-        async for msgs in self.feed.batches():
-            await self._batch(msgs)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._store_late(), name=f"{self.feed.name} late")
+            async for msgs in self.feed.batches():
+                await self._batch(msgs)
 
     async def _batch(self, msgs: list[Msg]) -> None:
         self._watch_for_holes(msgs)
-        stories: defaultdict[str, list[Ring]] = defaultdict(list)
         for msg in msgs:
             ring = self._read(msg)
             if ring is None or ring.entry.message is None:
                 await msg.ack()
             else:
-                stories[ring.entry.job_id].append(ring)
-        await asyncio.gather(*(self._story(job_id, rings) for job_id, rings in stories.items()))
+                self._keep(ring)
+        await self._store()
+
+    def _keep(self, ring: Ring) -> None:
+        job_id = ring.entry.job_id
+        waiting = self._waiting.get(job_id)
+        if waiting is None:
+            waiting = self._waiting[job_id] = Waiting([], self._written.get(job_id, 0.0) + WRITE_EVERY)
+        waiting.rings.append(ring)
+        if ring.entry.event is not EventType.PROGRESS:
+            waiting.due = 0.0
+
+    async def _store(self) -> None:
+        """Store what is due."""
+        async with self._storing:
+            now = time.monotonic()
+            due = [job_id for job_id, waiting in self._waiting.items() if waiting.due <= now]
+            await asyncio.gather(*(self._story(job_id, self._waiting.pop(job_id).rings) for job_id in due))
+            for job_id in due:
+                self._written[job_id] = now
+                self._written.move_to_end(job_id)
+            while len(self._written) > CACHE:
+                self._written.popitem(last=False)
+
+    async def _store_late(self) -> None:
+        """Store in time what no later message brings along."""
+        while True:
+            await asyncio.sleep(WRITE_EVERY / 5)
+            if self._waiting:
+                await self._store()
 
     def _watch_for_holes(self, msgs: list[Msg]) -> None:
         """Forget what we know when another replica was given messages in between, or some never reached us."""

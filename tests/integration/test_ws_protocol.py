@@ -14,6 +14,7 @@ import httpx2
 import pytest
 import websockets
 
+from services.status.projection import Projection
 from shared import streams
 from shared.bus import Bus
 from shared.ids import new_id
@@ -111,6 +112,8 @@ async def test_a_client_that_missed_too_much_or_another_life_gets_a_snapshot(bus
     await job.run_steps()
     await job.complete()
     async with live(status.ws_url) as client:
+        await client.say(type="sub", id="first", job=job.job_id)
+        await client.until("end", id="first")
         for number, after in enumerate(
             [
                 {"seq": snap["seq"], "epoch": snap["epoch"]},
@@ -140,6 +143,12 @@ async def test_two_replicas_say_the_same(house: NatsHouse, bus: Bus, status: Sta
 
 async def test_lists_show_new_jobs_and_the_life_of_clones(bus: Bus, status: StatusProcess) -> None:
     old = await Simulated(bus, name="old").play()
+
+    async def stored() -> bool:
+        job = (await Projection(bus).load(old.job_id)).job
+        return job is not None and job.status.terminal
+
+    await eventually(stored)
     async with live(status.ws_url) as client:
         await client.say(type="sub", id="j", list="jobs")
         await client.say(type="sub", id="c", list="clones")

@@ -7,8 +7,10 @@ the same, everything that waits for subscriptions is dropped and each gets a fre
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+
+from services.status.live.wire import text_frame
 
 LIMIT = 256
 """Frames that may wait."""
@@ -29,6 +31,19 @@ class Change:
     """The terminal state this change brought."""
     tenant: str = ""
     """Whose job it is."""
+    _frames: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    def text(self, quoted: str, merged: int = 0) -> str:
+        """The frame for a subscription; `quoted` is its id as JSON."""
+        told = f'"merged":{merged},' if merged else ""
+        return f'{{"type":"ev","id":{quoted},{told}{self.body}}}'
+
+    def frame(self, quoted: str) -> bytes:
+        """`text` as it goes over the wire, made once for all subscriptions of the same id."""
+        known = self._frames.get(quoted)
+        if known is None:
+            known = self._frames[quoted] = text_frame(self.text(quoted))
+        return known
 
 
 @dataclass(slots=True)
@@ -42,10 +57,7 @@ class Waiting:
 
     def encode(self) -> str:
         """The frame as it goes out."""
-        if self.change is None:
-            return self.text
-        merged = f'"merged":{self.merged},' if self.merged else ""
-        return f'{{"type":"ev","id":{self.text},{merged}{self.change.body}}}'
+        return self.text if self.change is None else self.change.text(self.text, self.merged)
 
 
 class Outbox:

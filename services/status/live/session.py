@@ -14,6 +14,7 @@ from services.status.live import frames
 from services.status.live.hub import Hub, NotFound, Unavailable
 from services.status.live.lists import Topic
 from services.status.live.outbox import Change, Outbox
+from services.status.live.wire import Wire, text_frame
 
 PACE = 0.05
 """Least seconds between two flushes while only progress waits: what comes meanwhile is merged."""
@@ -28,12 +29,20 @@ class Subscription:
         self.id = sub_id
         self.job = job
         self.topic = topic
+        self.begun = False
+        """Whether the client has what changes build upon."""
         self._quoted = frames.encode_text(sub_id)
         self._session = session
 
     def changed(self, change: Change) -> None:
-        """Queue a change."""
+        """Send a change, or queue it while it may not go at once."""
         if not self._session.scope.sees(change.tenant, change.job_id):
+            return
+        wire = self._session.express(urgent=change.merge is None) if self.begun else None
+        if wire is not None:
+            wire.push(change.frame(self._quoted))
+            if change.ends is not None and self.job is not None:
+                wire.push(text_frame(frames.end(self.id, change.seq, change.ends)))
             return
         box = self._session.outbox
         box.change(self.id, self._quoted, change)
@@ -43,6 +52,7 @@ class Subscription:
 
     def outdated(self) -> None:
         """Ask the writer for a fresh snapshot."""
+        self.begun = False
         self._session.outbox.forget(self.id)
         self._session.outbox.resync.add(self.id)
         self._session.wake(urgent=True)
@@ -51,7 +61,7 @@ class Subscription:
 class Session:
     """The state of one connection. Used from one event loop, by one reader and one writer."""
 
-    def __init__(self, hub: Hub, scope: Scope = EVERYTHING) -> None:
+    def __init__(self, hub: Hub, scope: Scope = EVERYTHING, wire: Wire | None = None) -> None:
         self.name = secrets.token_hex(4)
         self.scope = scope
         """What this client may see; others' jobs do not exist for it."""
@@ -60,9 +70,21 @@ class Session:
         self.closing: int | None = None
         """Close code, once the session is to end after what is queued."""
         self._hub = hub
+        self._wire = wire
         self._some = asyncio.Event()
         self._urgent = asyncio.Event()
         self._flushed_at = 0.0
+
+    def express(self, *, urgent: bool) -> Wire | None:
+        """Where a change may be written at once: nothing waits before it, the client takes more, and it is time."""
+        wire = self._wire
+        if wire is None or self.closing is not None or not self.outbox.idle or not wire.clear():
+            return None
+        now = time.monotonic()
+        if not urgent and now - self._flushed_at < PACE:
+            return None
+        self._flushed_at = now
+        return wire
 
     def wake(self, *, urgent: bool) -> None:
         """There is something to send."""
@@ -117,11 +139,22 @@ class Session:
 
     async def due(self, timeout: float) -> list[str]:
         """The next frames to send; waits for some, at most `timeout` seconds. Empty when there are none."""
+        return self.take() if await self.some(timeout) else []
+
+    def take(self) -> list[str]:
+        """The next frames to send. They have to be written before anything else is awaited, to keep their order."""
+        taken = self.outbox.take()
+        if not self.outbox.idle:
+            self.wake(urgent=True)
+        return taken
+
+    async def some(self, timeout: float) -> bool:
+        """Wait until there is something to take and the time has come for it; False after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._some.wait()
         except TimeoutError:
-            return []
+            return False
         early = self._flushed_at + PACE - time.monotonic()
         if early > 0 and not self._urgent.is_set():
             try:
@@ -134,10 +167,7 @@ class Session:
         self._urgent.clear()
         if not len(self.outbox):
             await self._catch_up()
-        taken = self.outbox.take()
-        if not self.outbox.idle:
-            self.wake(urgent=True)
-        return taken
+        return True
 
     async def _catch_up(self) -> None:
         for sub_id in list(self.outbox.resync):
@@ -154,6 +184,7 @@ class Session:
                 self._refuse(sub, "unavailable", "The job can not be read now. Try again in a moment.")
 
     async def _begin(self, sub: Subscription, after: frames.Cursor | None) -> None:
+        sub.begun = False
         if sub.topic is not None:
             records = await self._hub.watch_list(sub.topic, sub, self.scope.tenant)
             partial = self.scope.tenant is not None
@@ -170,6 +201,7 @@ class Session:
         if missed is not None and self.subs.get(sub.id) is sub:
             for change in missed:
                 sub.changed(change)
+            sub.begun = True
             return
         job = channel.state.job
         last = [frames.end(sub.id, job.seq, job.status)] if job.status.terminal else []
@@ -182,6 +214,7 @@ class Session:
         self.outbox.forget(sub.id)
         for text in texts:
             self.outbox.put(text, sub=sub.id)
+        sub.begun = True
         self.wake(urgent=True)
 
     def _leave(self, sub: Subscription) -> None:

@@ -31,9 +31,10 @@ _SUMMARY = frozenset(
         "started_at",
         "updated_at",
         "finished_at",
+        "error",
     }
 )
-_DETAIL = _SUMMARY | {"steps", "result", "error"}
+_DETAIL = _SUMMARY | {"steps", "result"}
 _DETAIL_FIELDS = set(_DETAIL)
 _CLONE = frozenset(
     {
@@ -78,8 +79,10 @@ def job_detail_text(state: State) -> str:
     assert job is not None
     if job.result is not None:
         return json.dumps(job_detail(state), separators=(",", ":"), ensure_ascii=False)
-    extra = json.dumps(_with_summary(job, {"links": links(job.job_id)}), separators=(",", ":"))
-    return f"{job.model_dump_json(include=_DETAIL_FIELDS)[:-1]},{extra[1:]}"
+    here = f"/jobs/{job.job_id}"
+    links = f'"self":"{here}","events":"{here}/events","cancel":"{here}/cancel"'
+    summary = f'"progress":{_percent(job)},"priority":"{job.lane}"'
+    return f'{job.model_dump_json(include=_DETAIL_FIELDS)[:-1]},{summary},"links":{{{links}}}}}'
 
 
 def links(job_id: str) -> dict[str, str]:
@@ -96,6 +99,10 @@ def clone_summary(clone: Clone) -> Json:
 
 
 def _with_summary(job: Job, shape: Json) -> Json:
-    shape["progress"] = round(min(max(job.progress, 0.0), 100.0), 1)
+    shape["progress"] = _percent(job)
     shape["priority"] = job.lane
     return shape
+
+
+def _percent(job: Job) -> float:
+    return round(min(max(job.progress, 0.0), 100.0), 1)

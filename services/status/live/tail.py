@@ -30,6 +30,10 @@ INACTIVE = 30.0
 """Seconds after which the server removes our consumer when we are gone."""
 
 
+GATHER = 0.01
+"""Seconds within which events are handed on together."""
+
+
 class Hole(Exception):
     """The consumer gave us a message that does not follow the one before."""
 
@@ -83,7 +87,7 @@ class Tail:
                 num_replicas=1,
             ),
         )
-        self._feed = Feed(self._bus.nc, stream, consumer.name, give_up=True)
+        self._feed = Feed(self._bus.nc, stream, consumer.name, give_up=True, gather=GATHER)
         self._feed.heard_at = time.monotonic()  # it was just made
         async with aclosing(self._feed.batches()) as batches:
             expected = 1

@@ -15,10 +15,11 @@ from services.status.access import NOTHING, UNREADABLE, Grant
 from services.status.live import frames
 from services.status.live.frames import CLIENT_FRAME, Hello, Ping, Sub, Unsub
 from services.status.live.session import Session
+from services.status.live.wire import EXTENSION, Wire, text_frame
 from services.status.service import Service
 
 SEND_WITHIN = 10.0
-"""Seconds one frame may take to leave; a client slower than that is sent away and comes back to a snapshot."""
+"""Seconds until a client must take more; a client slower than that is sent away and comes back to a snapshot."""
 IDLE = 3600.0
 RECHECK = 15.0
 """Seconds between looks at whether a client may still be here."""
@@ -51,12 +52,13 @@ async def live(websocket: WebSocket) -> None:
     except UNREADABLE:
         await websocket.send_denial_response(Response("Not ready yet.\n", 503, headers={"Retry-After": "1"}))
         return
-    session = Session(service.hub, NOTHING if grant is None else grant.scope)
+    wire: Wire = websocket.scope["extensions"][EXTENSION]
+    session = Session(service.hub, NOTHING if grant is None else grant.scope, wire)
     # of the sub-protocols offered, only the one without a secret is named again
     offered = websocket.scope.get("subprotocols") or []
     await websocket.accept(frames.SUBPROTOCOL if frames.SUBPROTOCOL in offered else None)
     with service.live.member(session, "websocket"):
-        await Socket(websocket, session, service, grant).serve()
+        await Socket(websocket, wire, session, service, grant).serve()
 
 
 def refuse(service: Service, origin: str | None) -> Response | None:
@@ -77,10 +79,13 @@ def refuse(service: Service, origin: str | None) -> Response | None:
 class Socket:
     """One accepted WebSocket."""
 
-    def __init__(self, websocket: WebSocket, session: Session, service: Service, grant: Grant | None) -> None:
+    def __init__(
+        self, websocket: WebSocket, wire: Wire, session: Session, service: Service, grant: Grant | None
+    ) -> None:
         """`grant`: what the handshake proved; None when hello has to."""
         self._grant = grant
         self._websocket = websocket
+        self._wire = wire
         self._session = session
         self._service = service
         self._greeted = False
@@ -189,15 +194,13 @@ class Socket:
             await self._session.subscribe(sub.id, job=sub.job, topic=sub.list, after=sub.after)
 
     async def _write(self) -> None:
-        session, send = self._session, self._websocket.send_text
+        session, wire = self._session, self._wire
         while True:
-            for text in await session.due(IDLE):
-                try:
-                    async with asyncio.timeout(SEND_WITHIN):
-                        await send(text)
-                except TimeoutError:
-                    await self._close(frames.SLOW)
-                    return
+            await session.some(IDLE)
+            if not await wire.drained(SEND_WITHIN):
+                await self._close(frames.SLOW)
+                return
+            wire.push(b"".join(text_frame(text) for text in session.take()))
             if session.closing is not None and session.outbox.idle:
                 await self._close(session.closing)
                 return
