@@ -22,16 +22,23 @@ async def handle(socket: ServerConnection) -> None:
     await socket.wait_closed()
 
 
+def now_text() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def text_of(time_: str, padding: str) -> str:
+    return f'{{"type":"ev","event":{{"time":"{time_}","job":"{padding}"}}}}'
+
+
 async def main(job_ids: list[str], rate: float, size: int) -> None:
     async with serve(handle, "127.0.0.1", 0, compression=None) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        padding = "x" * size
+        padding = "x" * (size - len(text_of(now_text(), "")))
         due = time.monotonic()
         while True:
             for job_id in job_ids:
-                now = datetime.now(UTC).isoformat()
-                broadcast(groups[job_id], f'{{"type":"ev","event":{{"time":"{now}","job":"{padding}"}}}}')
+                broadcast(groups[job_id], text_of(now_text(), padding))
                 due += 1 / rate / len(job_ids)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 
