@@ -37,5 +37,6 @@ class Express:
         if method == "GET" and job_id != path and job_id and "/" not in job_id:
             scope["route"] = jobs.ROUTE
             request = Request(scope, receive)
-            return await jobs.get_job(request, job_id, request.headers.get("if-none-match"))
+            headers = request.headers
+            return await jobs.get_job(request, job_id, headers.get("if-none-match"), headers.get("prefer"))
         return None

@@ -159,7 +159,8 @@ class Result(BaseModel):
     bytes: int = 0
     tables: int = 0
     rows: int = 0
-    rewritten: dict[str, int] = Field(default_factory=dict, description="Values rewritten, by table.")
+    rewritten: dict[str, int] = Field(default_factory=dict, description="Addresses rewritten, by kind of spelling.")
+    rewritten_columns: dict[str, int] = Field(default_factory=dict, description="Values rewritten, by `table.column`.")
     leftovers: int = Field(0, description="Mentions of the source's address that were left in the clone.")
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds, by phase.")

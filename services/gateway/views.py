@@ -118,6 +118,7 @@ def _result(result: CloneResult, clone: Clone | None, keys: KeyRing, job_id: str
         tables=result.tables,
         rows=result.rows,
         rewritten=result.rewritten,
+        rewritten_columns=result.rewritten_columns,
         leftovers=result.leftovers,
         notes=result.notes,
         timings=result.timings,

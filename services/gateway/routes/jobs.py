@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from services.gateway import domain, views
+from services.gateway import domain, views, waiting
 from services.gateway.edge import Edge, JobId, answer_for, enter, owned_job
 from services.gateway.models import JobAnswer, JobPage, Story, StoryMessage
 from services.gateway.problems import Problem
@@ -26,6 +27,7 @@ from shared.vault import SecretGone
 router = APIRouter(tags=["jobs"])
 
 LIMIT_DEFAULT, LIMIT_MAX = 50, 200
+NOT_MODIFIED = 304
 SEALED = frozenset({"sealed_password", "secret_ref"})
 """Members of payloads that are of no use outside and hint at secrets."""
 
@@ -90,11 +92,25 @@ async def get_job(
     request: Request,
     job_id: JobId,
     if_none_match: Annotated[str | None, Header()] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N`: with If-None-Match, wait up to 30 s for news.")] = None,
 ) -> Response:
     """Where the job stands; with its result when completed, its error when failed."""
     edge, principal = enter(request)
-    job = await owned_job(edge, principal, job_id)
-    return _answer(job, await answer_for(edge, job), if_none_match=if_none_match)
+
+    async def look() -> Response:
+        job = await owned_job(edge, principal, job_id)
+        return _answer(job, await answer_for(edge, job), if_none_match=if_none_match)
+
+    response = await look()
+    seconds = waiting.wish(prefer) if response.status_code == NOT_MODIFIED else 0
+    if seconds:
+        async with aclosing(waiting.turns(edge.bus, job_id, seconds)) as turns:  # type: ignore[type-var]
+            async for _ in turns:
+                response = await look()
+                if response.status_code != NOT_MODIFIED:
+                    break
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    return response
 
 
 ROUTE = router.routes[-1]

@@ -1,0 +1,67 @@
+"""Long-polling: a call that says `Prefer: wait=N` is answered when there is something new, or after N seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from shared import streams
+from shared.bus import Bus
+
+LONGEST = 30
+"""Seconds a call may wait."""
+MOST = 500
+"""Calls that may wait at the same time in this process; more are answered at once."""
+LOOK_EVERY = 2.0
+"""Seconds after which it is looked without having been told: a message on its way to us is not kept by anybody."""
+SETTLE = 0.02
+"""Seconds between hearing of a write and reading it."""
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})", re.IGNORECASE)
+
+_waiting = 0
+
+
+def wish(prefer: str | None) -> int:
+    """Seconds a `Prefer` header (RFC 7240) asks to wait, as far as we go; 0: none."""
+    found = WAIT.search(prefer or "")
+    return min(int(found[1]), LONGEST) if found else 0
+
+
+async def turns(bus: Bus, key: str, seconds: float) -> AsyncIterator[None]:
+    """Times to look at a job again, until `seconds` have passed: when its records are written, and now and then."""
+    global _waiting
+    if _waiting >= MOST:
+        return
+    _waiting += 1
+    news = asyncio.Event()
+
+    async def heard(_: Msg) -> None:
+        news.set()
+
+    buckets = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
+    subscriptions = []
+    try:
+        subscriptions = [await bus.nc.subscribe(f"$KV.{name}.{key}", cb=heard) for name in buckets]
+        await bus.nc.flush(2)  # or what is written meanwhile would be told to nobody
+        deadline = asyncio.get_running_loop().time() + seconds
+        yield
+        while (left := deadline - asyncio.get_running_loop().time()) > 0:
+            try:
+                async with asyncio.timeout(min(left, LOOK_EVERY)):
+                    await news.wait()
+                await asyncio.sleep(SETTLE)
+            except TimeoutError:
+                pass
+            news.clear()
+            yield
+    finally:
+        _waiting -= 1
+        for subscription in subscriptions:
+            try:
+                await subscription.unsubscribe()
+            except NatsError:
+                continue
