@@ -262,7 +262,7 @@ async def _ensure_bucket(js: JetStreamContext, config: KeyValueConfig, replicas:
         await js.stream_info(stream)
     except NotFoundError:
         await js.create_key_value(config, replicas=replicas)
-    if config.bucket in ATOMIC:  # nats-py's KeyValueConfig knows nothing of it
-        kept = (await js.stream_info(stream)).config
-        if not kept.allow_atomic:
-            await js.update_stream(kept, allow_atomic=True)
+    kept = (await js.stream_info(stream)).config
+    atomic = config.bucket in ATOMIC  # nats-py's KeyValueConfig knows nothing of it
+    if (atomic and not kept.allow_atomic) or kept.num_replicas != replicas:
+        await js.update_stream(kept, allow_atomic=atomic or kept.allow_atomic, num_replicas=replicas)

@@ -6,10 +6,12 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 BATCH = 500
 END_OF_BATCH = "204"
@@ -71,6 +73,16 @@ async def newest_of(nc: Client, stream: str, patterns: Sequence[str], *, timeout
             found.append(_stored(headers, message.data))
     finally:
         await replies.unsubscribe()
+
+
+async def newest_at_leader(js: JetStreamContext, stream: str, pattern: str) -> Stored | None:
+    """`newest`, as the stream's leader has it. Raises nats errors while there is none."""
+    try:
+        message = await js.get_msg(stream, subject=pattern)
+    except NotFoundError:
+        return None
+    time = message.time or datetime.fromtimestamp(0, UTC)
+    return Stored(message.seq or 0, message.subject or "", time, message.data or b"", message.headers or {})
 
 
 async def read(nc: Client, stream: str, subject: str, *, start: int = 1, timeout: float = 2.0) -> AsyncIterator[Stored]:

@@ -62,6 +62,8 @@ class Store:
         """A job no projector has seen: mostly accepted a moment ago, so its newest message is its first."""
         stream = streams.STREAMS[kind_of(job_id)]
         newest = await reader.newest(self._bus.nc, stream, story(job_id), timeout=self._timeout)
+        if newest is None:  # in a cluster any replica answers, also one that is behind: only the leader can say no
+            newest = await reader.newest_at_leader(self._bus.js, stream, story(job_id))
         if newest is None:
             return None
         message = _decoded(newest)

@@ -100,3 +100,12 @@ async def _check(engine: Lab, jobs: dict[str, Plan]) -> None:
         assert fences == sorted(fences), f"{job}: an older worker acted after a newer one"
         left = set() if plan.hopeless else {f"{job}.s{number}" for number in (1, 2, 3)}
         assert engine.ledger.things(job) == left
+
+
+async def test_what_was_made_on_one_node_grows_to_three() -> None:
+    async with lab(Cluster, ack_wait=ACK_WAIT) as engine:
+        await streams.install(engine.bus.js, replicas=1, ack_wait=ACK_WAIT)
+        assert (await engine.bus.js.stream_info(f"KV_{streams.VAULT}")).config.num_replicas == 1
+        await streams.install(engine.bus.js, replicas=NODES, ack_wait=ACK_WAIT)
+        await _replicated(engine)
+        assert (await engine.bus.js.stream_info(f"KV_{streams.VAULT}")).config.allow_atomic
