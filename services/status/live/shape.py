@@ -27,7 +27,6 @@ _SUMMARY = frozenset(
         "source_url",
         "attempt",
         "batch_id",
-        "error",
         "created_at",
         "started_at",
         "updated_at",
