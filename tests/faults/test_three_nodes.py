@@ -40,7 +40,7 @@ async def engine() -> AsyncIterator[Lab]:
 async def test_every_job_ends_once_whichever_node_dies(engine: Lab) -> None:
     cluster: Cluster = engine.house
     rng, begun = random.Random(SEED), time.monotonic()
-    await _replicated(engine)
+    assert await _replicated(engine)
     for _ in range(WORKERS):
         engine.spawn(slots=3, **OPTIONS)
     plans = [Plan(steps=3, ticks=rng.randint(4, 12), pause=rng.uniform(0.03, 0.15)) for _ in range(JOBS)]
@@ -72,16 +72,15 @@ async def test_every_job_ends_once_whichever_node_dies(engine: Lab) -> None:
     await _check(engine, dict(zip(jobs, plans, strict=True)))
 
 
-async def _replicated(engine: Lab) -> None:
-    """Everything we installed has three copies."""
-    for stream in (*streams.STREAMS.values(), *(f"KV_{bucket}" for bucket in streams.BUCKETS)):
-        info = await engine.bus.js.stream_info(stream)
-        assert info.config.num_replicas == NODES, stream
-        assert info.cluster is not None
-        assert len(info.cluster.replicas or []) == NODES - 1, stream
-    for lane in LANES:
-        consumer = await engine.bus.js.consumer_info(streams.STREAMS["clone"], streams.work_consumer("clone", lane))
-        assert consumer.config.num_replicas == NODES
+async def _replicated(engine: Lab) -> bool:
+    """Whether everything we installed has three copies."""
+    js, wanted = engine.bus.js, (streams.work_consumer("clone", lane) for lane in LANES)
+    names = (*streams.STREAMS.values(), *(f"KV_{bucket}" for bucket in streams.BUCKETS))
+    found = [await js.stream_info(name) for name in names]
+    consumers = [await js.consumer_info(streams.STREAMS["clone"], name) for name in wanted]
+    copies = {info.config.num_replicas for info in (*found, *consumers)}
+    peers = {len(info.cluster.replicas or []) for info in found if info.cluster is not None}
+    return copies == {NODES} and peers == {NODES - 1}
 
 
 async def _check(engine: Lab, jobs: dict[str, Plan]) -> None:
@@ -104,8 +103,9 @@ async def _check(engine: Lab, jobs: dict[str, Plan]) -> None:
 
 async def test_what_was_made_on_one_node_grows_to_three() -> None:
     async with lab(Cluster, ack_wait=ACK_WAIT) as engine:
-        await streams.install(engine.bus.js, replicas=1, ack_wait=ACK_WAIT)
-        assert (await engine.bus.js.stream_info(f"KV_{streams.VAULT}")).config.num_replicas == 1
-        await streams.install(engine.bus.js, replicas=NODES, ack_wait=ACK_WAIT)
-        await _replicated(engine)
-        assert (await engine.bus.js.stream_info(f"KV_{streams.VAULT}")).config.allow_atomic
+        js = engine.bus.js
+        await streams.install_when_ready(js, replicas=1, ack_wait=ACK_WAIT)
+        assert (await js.stream_info(f"KV_{streams.VAULT}")).config.num_replicas == 1
+        await streams.install_when_ready(js, replicas=NODES, ack_wait=ACK_WAIT)
+        await eventually(lambda: patiently(lambda: _replicated(engine)), timeout=30, what="three copies of everything")
+        assert (await js.stream_info(f"KV_{streams.VAULT}")).config.allow_atomic
