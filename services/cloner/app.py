@@ -10,6 +10,7 @@ from services.cloner.drivers.host import HostDriver
 from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.drivers.port import Provisioner
 from services.cloner.expiry import Expiry
+from services.cloner.preview import Previews
 from services.cloner.rpc import serve_mail
 from services.cloner.settings import ClonerSettings
 from services.cloner.sweeper.serve import serve_sweeps
@@ -57,6 +58,7 @@ async def run(settings: ClonerSettings) -> None:
         sources = Sources(connectors, owner=bus.source, allow_private=settings.allow_private_sources)
         sweeper = Sweeper(bus, driver, sources, grace=timedelta(minutes=settings.sweep_grace_minutes))
         sweeps = serve_sweeps(bus, sweeper, every=settings.sweep_minutes * 60)
+        previews = Previews(bus, keys, allow_private=settings.allow_private_sources)
         worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine())
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop, bus)
@@ -64,6 +66,7 @@ async def run(settings: ClonerSettings) -> None:
             helpers = [
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),
                 group.create_task(eternal("mail", serve_mail(bus, driver), stop), name="mail"),
+                group.create_task(eternal("previews", previews.serve(), stop), name="previews"),
                 group.create_task(eternal("sweeps", sweeps, stop), name="sweeps"),
             ]
             logger.info("ready", slots=settings.cloner_slots)

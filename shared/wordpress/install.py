@@ -92,6 +92,11 @@ def remove_connector(session: AdminSession, *, plugin: str = PLUGIN_FILE) -> boo
     return _remove_by_screen(session, plugin)
 
 
+def check_may_install(session: AdminSession) -> None:
+    """Whether this user can upload a plugin here. Raises the InstallError `install_connector` would begin with."""
+    _upload_form(session)
+
+
 def _upload_form(session: AdminSession) -> Form:
     page = session.get(UPLOAD_PAGE)
     for form in page.forms():

@@ -132,6 +132,16 @@ def sign_in(client: httpx2.Client, site: SiteAddress, username: str, password: s
     raise _refusal(answer, site, username, password)
 
 
+def open_login_page(client: httpx2.Client, site: SiteAddress) -> Page:
+    """The login page as `sign_in` would find it; sends nothing. Raises what `sign_in` raises before it submits."""
+    return _login_form(client, site)[0]
+
+
+def wants_second_factor(page: Page) -> bool:
+    """Whether a page has the marks of a second factor."""
+    return TWO_FACTOR.search(page.text) is not None
+
+
 def _login_form(client: httpx2.Client, site: SiteAddress) -> tuple[Page, Form]:
     """The login page, whose request also brings WordPress's test cookie, and the form on it."""
     page = fetch(client, "GET", site.login_url)

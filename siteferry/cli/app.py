@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from siteferry import __version__
-from siteferry.cli import batch, clone, clones, dead, jobs, operate, render, sweep
+from siteferry.cli import batch, check, clone, clones, dead, jobs, operate, render, sweep
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common
 from siteferry.embedded.up import default_state_dir
@@ -91,6 +91,7 @@ def version() -> None:
     render.out.print(__version__)
 
 
+app.command()(check.check)
 app.command()(clone.clone)
 app.command()(jobs.jobs)
 app.command()(jobs.job)

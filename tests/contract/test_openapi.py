@@ -22,6 +22,7 @@ from tests.contract.event_examples import JOB, examples
 
 OPERATIONS = {
     "requestClone": ("post", "/clone"),
+    "preflight": ("post", "/preflight"),
     "requestBatch": ("post", "/batches"),
     "listBatches": ("get", "/batches"),
     "getBatch": ("get", "/batches/{batch_id}"),

@@ -1,0 +1,225 @@
+"""Looks at a site before it is cloned (`rpc.cloner.preflight`). Reads only, stores nothing, takes 10 s at most."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import httpx2
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from shared.bus import Bus
+from shared.errors import JobError
+from shared.jobs import ErrorInfo, Note
+from shared.log import get
+from shared.preflight import PURPOSE, SECONDS, Login, Preview, Question, Reply
+from shared.subjects import rpc
+from shared.vault import KeyRing
+from shared.wordpress.errors import (
+    BasicAuthRequired,
+    CaptchaRequired,
+    HostChallenge,
+    LoginHidden,
+    LoginLockedOut,
+    NotWordPress,
+    SignInError,
+    SourceUnreachable,
+    SsoOnly,
+    TwoFactorRequired,
+)
+from shared.wordpress.http import site_client
+from shared.wordpress.install import check_may_install
+from shared.wordpress.page import fetch
+from shared.wordpress.probe import SiteAddress, find_site
+from shared.wordpress.signin import AdminSession, open_login_page, sign_in, wants_second_factor
+
+log = get(__name__)
+
+AT_ONCE = 8
+"""Looks one cloner takes at the same time; more are told to come back."""
+OPERATION = 5.0
+"""Seconds one connect, read or write may take."""
+QUEUE = "cloners"
+
+LOGINS: dict[type[JobError], Login] = {
+    CaptchaRequired: "captcha",
+    TwoFactorRequired: "two_factor",
+    SsoOnly: "sso",
+    LoginHidden: "hidden",
+    LoginLockedOut: "locked",
+    HostChallenge: "blocked",
+    BasicAuthRequired: "blocked",
+}
+
+
+class Previews:
+    """Answers questions, a bounded number at a time, on threads of its own: a slow site delays no job."""
+
+    def __init__(self, bus: Bus, keys: KeyRing, *, allow_private: bool) -> None:
+        self._bus = bus
+        self._keys = keys
+        self._allow_private = allow_private
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="preflight")
+        self._looking: set[asyncio.Future[Preview]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Answer for ever."""
+        await self._bus.nc.subscribe(rpc("cloner", "preflight"), queue=QUEUE, cb=self._take)
+        await asyncio.Event().wait()
+
+    async def _take(self, msg: Msg) -> None:
+        # not answered here: the next question would wait for this answer
+        task = asyncio.create_task(self._answer(msg), name="preflight")
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, msg: Msg) -> None:
+        reply = Reply(busy=True)
+        if len(self._looking) < AT_ONCE:
+            try:
+                question = Question.model_validate_json(msg.data)
+                reply = Reply(preview=await self._look(question))
+            except (ValidationError, JobError) as error:
+                log.warning("a preflight could not be answered", error=type(error).__name__)
+                return
+        with suppress(NatsError):
+            await msg.respond(reply.model_dump_json().encode())
+
+    async def _look(self, question: Question) -> Preview:
+        login = None
+        if question.sealed is not None:
+            login = json.loads(self._keys.open(question.sealed, purpose=PURPOSE))
+        deadline = time.monotonic() + SECONDS
+        seen = Preview(ready=False, source_url=question.source_url, message="")
+
+        def work() -> Preview:
+            return look(seen, login, deadline=deadline, allow_private=self._allow_private)
+
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._looking.add(future)  # until the thread is free again, whoever still waits for it
+        future.add_done_callback(self._looking.discard)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), SECONDS)
+        except TimeoutError:
+            return against(seen.model_copy(), _too_slow(question.source_url))
+
+
+def look(seen: Preview, login: dict[str, str] | None, *, deadline: float, allow_private: bool) -> Preview:
+    """Look at a site and, with a login, try it once; blocking. What is found out is written into `seen`.
+
+    `deadline` is a time of `time.monotonic()`; no request begins and no answer is read after it.
+    """
+    with site_client(allow_private=allow_private, timeout=httpx2.Timeout(OPERATION)) as client:
+        hurry(client, deadline, seen.source_url)
+        try:
+            site = find_site(client, seen.source_url)
+            _found(seen, site)
+            if wants_second_factor(open_login_page(client, site)):
+                seen.notes.append(Note(code="two_factor_likely", message="The login page mentions a second factor."))
+            seen.login = "form"
+            if login is not None:
+                _try(client, site, login, seen)
+        except JobError as error:
+            return against(seen, error)
+    seen.ready, seen.message = True, _sentence(seen)
+    return seen
+
+
+def _found(seen: Preview, site: SiteAddress) -> None:
+    seen.wordpress, seen.version = True, site.version or None
+    seen.home, seen.login_url = site.home, site.login_url
+    seen.https = site.home.startswith("https://")
+    if site.home.rstrip("/") != seen.source_url.rstrip("/"):
+        seen.notes.append(Note(code="moved", message=f"The site is at {site.home}."))
+    if not seen.https:
+        text = "The site is not encrypted (no HTTPS): whoever is on the way can read the password."
+        seen.notes.append(Note(code="no_https", message=text))
+
+
+def _try(client: httpx2.Client, site: SiteAddress, login: dict[str, str], seen: Preview) -> None:
+    try:
+        session = sign_in(client, site, login["username"], login["password"])
+    except SignInError:
+        seen.signed_in = False
+        raise
+    seen.signed_in = True
+    try:
+        seen.administrator = False
+        check_may_install(session)
+        seen.administrator = True
+    finally:
+        with suppress(JobError):
+            _sign_out(session)
+
+
+def _sign_out(session: AdminSession) -> None:
+    """End the session: nothing of us stays on the site."""
+    for link in session.get("profile.php").links():
+        target = httpx2.URL(session.site.admin_url).join(link)
+        if target.path.endswith("/wp-login.php") and target.params.get("action") == "logout":
+            fetch(session.client, "GET", httpx2.URL(session.site.login_url).copy_with(query=target.query))
+            return
+
+
+def against(seen: Preview, error: JobError) -> Preview:
+    """The preview with what speaks against cloning the site."""
+    seen.error = ErrorInfo(code=error.code, message=error.message, hint=error.hint, details=error.details)
+    seen.ready, seen.message = False, error.message
+    seen.login = LOGINS.get(type(error), seen.login)
+    if isinstance(error, NotWordPress):
+        seen.wordpress = False
+    return seen
+
+
+def _sentence(seen: Preview) -> str:
+    name = f"WordPress {seen.version}" if seen.version else "WordPress"
+    if seen.administrator:
+        return f"{name}; the login works and may install the connector."
+    return f"{name}; its login form is there."
+
+
+def _too_slow(source_url: str) -> SourceUnreachable:
+    host = urlsplit(source_url).netloc
+    return SourceUnreachable(f"{host} did not answer within {SECONDS:g} s.", host=host, reason="timeout")
+
+
+def hurry(client: httpx2.Client, deadline: float, source_url: str) -> None:
+    """Make a client give up at a deadline, however slowly answers drip in."""
+
+    def before(request: httpx2.Request) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise _too_slow(source_url)
+        request.extensions["timeout"] = {kind: min(OPERATION, left) for kind in ("connect", "read", "write", "pool")}
+
+    def after(response: httpx2.Response) -> None:
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        response.stream = _Hurried(response.stream, deadline, source_url)
+
+    client.event_hooks = {"request": [before], "response": [after]}
+
+
+class _Hurried(httpx2.SyncByteStream):
+    """A body that breaks off at a deadline."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, deadline: float, source_url: str) -> None:
+        self._stream = stream
+        self._deadline = deadline
+        self._source_url = source_url
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            if time.monotonic() > self._deadline:
+                raise _too_slow(self._source_url)
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()

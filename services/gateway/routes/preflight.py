@@ -1,0 +1,101 @@
+"""POST /preflight: a look at a site before it is cloned."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter, Request
+from nats.errors import NoRespondersError
+from pydantic import ConfigDict, ValidationError, field_validator, model_validator
+from starlette.responses import Response
+
+from services.gateway import domain
+from services.gateway.edge import Edge, enter
+from services.gateway.models import Body, Password, SourceUrl, Username
+from services.gateway.problems import Problem
+from services.gateway.routes.responses import problem
+from shared.preflight import PURPOSE, SECONDS, Preview, Question, Reply
+from shared.subjects import rpc
+
+router = APIRouter(tags=["clone"])
+
+PATIENCE = SECONDS + 2
+"""Seconds the cloner gets, the way included."""
+
+
+class PreflightRequest(Body):
+    """Which site to look at; with a login, whether it works."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"source_url": "https://shop.example.com"},
+                {"source_url": "https://shop.example.com", "username": "admin", "password": "…"},
+            ]
+        }
+    )
+
+    source_url: SourceUrl
+    username: Username | None = None
+    password: Password | None = None
+
+    @field_validator("source_url")
+    @classmethod
+    def _site(cls, value: str) -> str:
+        return domain.normalise_source(value)
+
+    @model_validator(mode="after")
+    def _whole_login(self) -> PreflightRequest:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: one of them is missing")
+        return self
+
+
+@router.post(
+    "/preflight",
+    operation_id="preflight",
+    summary="Look at a site before cloning it",
+    response_model=Preview,
+    responses=problem(415, 422, 429),
+)
+async def preflight(request: Request, wish: PreflightRequest) -> Response:
+    """Whether the site answers, is WordPress and can be signed in to. Reads only, stores nothing, 10 s at most.
+
+    With `username` and `password` the login is tried once, as a clone would, and signed out again.
+    """
+    edge, principal = enter(request)
+    limit = await edge.limit.take(principal.tenant)
+    preview = await _ask(edge, Question(source_url=wish.source_url, sealed=_sealed(edge, wish)))
+    return Response(preview.model_dump_json(), headers=limit, media_type="application/json")
+
+
+def _sealed(edge: Edge, wish: PreflightRequest) -> str | None:
+    if wish.username is None or wish.password is None:
+        return None
+    login = {"username": wish.username, "password": wish.password.get_secret_value()}
+    return edge.keys.seal(json.dumps(login), purpose=PURPOSE)
+
+
+async def _ask(edge: Edge, question: Question) -> Preview:
+    try:
+        message = await edge.bus.nc.request(
+            rpc("cloner", "preflight"), question.model_dump_json().encode(), timeout=PATIENCE
+        )
+        reply = Reply.model_validate_json(message.data)
+    except (NoRespondersError, TimeoutError, ValidationError):
+        raise Problem(
+            503,
+            "cloner_unavailable",
+            "No cloner answers, and only it can look at a site.",
+            hint="Try again when the cloner runs. A site can be cloned without a look at it.",
+            headers={"Retry-After": "5"},
+        ) from None
+    if reply.preview is None:
+        raise Problem(
+            503,
+            "preflight_busy",
+            "Too many sites are being looked at.",
+            hint="Try again in a moment. A site can be cloned without a look at it.",
+            headers={"Retry-After": "2"},
+        )
+    return reply.preview
