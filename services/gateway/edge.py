@@ -87,6 +87,6 @@ async def answer_for(edge: Edge, job: Job) -> bytes:
     made: Clone | Snapshot | None = None
     if isinstance(job.result, CloneResult):
         made = await edge.store.clone(job.job_id)
-    elif job.result is not None and job.result.snapshot_id:
-        made = await edge.store.snapshot(job.result.snapshot_id)
+    elif job.result is not None and job.result.snapshot_id == job.job_id:
+        made = await edge.store.snapshot(job.job_id)
     return views.job_answer(job, made, edge.keys).model_dump_json().encode()

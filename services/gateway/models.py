@@ -169,7 +169,7 @@ class Result(BaseModel):
 class RestoreOutcome(RestoreResult):
     """What a completed restore, dry run or roll-back gave."""
 
-    snapshot_state: SnapshotState | None = Field(None, description="Whether the way back is still there.")
+    snapshot_state: SnapshotState | None = Field(None, description="What has become of the way back it left.")
 
 
 class JobSummary(BaseModel):

@@ -1,4 +1,4 @@
-"""The projection: what the streams say about every job and clone, in two buckets.
+"""The projection: what the streams say about every job, clone and snapshot, in a bucket each.
 
 A state is always the fold of the whole story up to its sequence, never of the messages one replica happened to get.
 So replicas may overlap, die and be given messages twice or out of order: the result is the same.
@@ -7,7 +7,7 @@ So replicas may overlap, die and be given messages twice or out of order: the re
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
@@ -17,10 +17,11 @@ from pydantic import BaseModel, ValidationError
 from services.status import story
 from shared import streams
 from shared.bus import Bus
-from shared.events import fold, fold_clone
-from shared.jobs import Clone, Job
+from shared.events import fold, fold_clone, fold_snapshot
+from shared.jobs import Clone, Job, Snapshot
+from shared.subjects import kind_of
 
-Model = TypeVar("Model", Job, Clone)
+Model = TypeVar("Model", Job, Clone, Snapshot)
 
 
 class Conflict(Exception):
@@ -29,12 +30,14 @@ class Conflict(Exception):
 
 @dataclass(slots=True)
 class State:
-    """One job and its clone as stored, with the revisions a compare-and-set needs."""
+    """One job and what it made as stored, with the revisions a compare-and-set needs."""
 
     job: Job | None = None
     clone: Clone | None = None
     job_revision: int = 0
     clone_revision: int = 0
+    snapshot: Snapshot | None = None
+    snapshot_revision: int = 0
 
     @property
     def seq(self) -> int:
@@ -43,37 +46,58 @@ class State:
 
     def after(self, entries: Iterable[story.Entry]) -> State:
         """The state after more of the story. The caller vouches that no message lies between."""
-        job, clone = self.job, self.clone
+        job, clone, snapshot = self.job, self.clone, self.snapshot
         for entry in entries:
             if entry.message is not None:
                 job = fold(job, entry.message, entry.seq)
                 clone = fold_clone(clone, entry.message, entry.seq)
-        return State(job, clone, self.job_revision, self.clone_revision)
+                snapshot = fold_snapshot(snapshot, entry.message, entry.seq)
+        return replace(self, job=job, clone=clone, snapshot=snapshot)
+
+    def blank(self) -> State:
+        """Nothing told yet, to be stored in place of this one."""
+        return State(
+            job_revision=self.job_revision,
+            clone_revision=self.clone_revision,
+            snapshot_revision=self.snapshot_revision,
+        )
+
+    def records(self) -> tuple[Job | None, Clone | None, Snapshot | None]:
+        """What is stored, without revisions."""
+        return self.job, self.clone, self.snapshot
 
 
 class Projection:
-    """Reads and writes the buckets `jobs` and `clones`."""
+    """Reads and writes the buckets `jobs`, `clones` and `snapshots`."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def load(self, job_id: str) -> State:
         """What is stored now."""
-        job, job_revision = await _get(await self._bus.bucket(streams.JOBS), job_id, Job)
-        clone, clone_revision = None, 0
-        if job_id.startswith("clone-"):
-            clone, clone_revision = await _get(await self._bus.bucket(streams.CLONES), job_id, Clone)
-        return State(job, clone, job_revision, clone_revision)
+        job, revision = await _get(await self._bus.bucket(streams.JOBS), job_id, Job)
+        state = State(job, job_revision=revision)
+        if kind_of(job_id) == "clone":
+            clones = await self._bus.bucket(streams.CLONES)
+            state.clone, state.clone_revision = await _get(clones, job_id, Clone)
+        else:
+            snapshots = await self._bus.bucket(streams.SNAPSHOTS)
+            state.snapshot, state.snapshot_revision = await _get(snapshots, job_id, Snapshot)
+        return state
 
     async def save(self, old: State, new: State) -> State:
         """Store what changed. Raises Conflict when the stored state is no longer `old`.
 
-        The clone goes first: after a kill between the two writes, folding again from the older job changes the clone
-        no more.
+        What was made goes first: after a kill between the two writes, folding again from the older job changes it no
+        more.
         """
         if new.clone is not None and (new.clone is not old.clone or new.clone_revision == 0):
             bucket = await self._bus.bucket(streams.CLONES)
             new.clone_revision = await _put(bucket, new.clone.clone_id, new.clone, new.clone_revision)
+        if new.snapshot is not None and (new.snapshot is not old.snapshot or new.snapshot_revision == 0):
+            bucket = await self._bus.bucket(streams.SNAPSHOTS)
+            key = new.snapshot.snapshot_id
+            new.snapshot_revision = await _put(bucket, key, new.snapshot, new.snapshot_revision)
         if new.job is not None and (new.job is not old.job or new.job_revision == 0):
             bucket = await self._bus.bucket(streams.JOBS)
             new.job_revision = await _put(bucket, new.job.job_id, new.job, new.job_revision)

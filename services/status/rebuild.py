@@ -17,6 +17,7 @@ from shared.bus import Bus
 from shared.pull import direct
 from shared.subjects import KINDS, Kind, kind_of, parse, stream_subjects
 
+PROJECTED = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
 PARALLEL = 16
 TRIES = 50
 
@@ -27,6 +28,7 @@ class Report:
 
     jobs: int = 0
     clones: int = 0
+    snapshots: int = 0
     changed: int = 0
     """Jobs whose stored state was not what the log says."""
     kept: int = 0
@@ -59,8 +61,7 @@ async def _replace(bus: Bus, job_id: str, begins: datetime | None, report: Repor
             if _predates(old, begins):
                 report.kept += 1
                 return
-            blank = State(job_revision=old.job_revision, clone_revision=old.clone_revision)
-            new = blank.after(await projection.behind(job_id, 0))
+            new = old.blank().after(await projection.behind(job_id, 0))
             try:
                 await projection.save(old, new)
                 await _remove_untold(bus, job_id, old, new)
@@ -68,7 +69,8 @@ async def _replace(bus: Bus, job_id: str, begins: datetime | None, report: Repor
                 continue
             report.jobs += new.job is not None
             report.clones += new.clone is not None
-            report.changed += (new.job, new.clone) != (old.job, old.clone)
+            report.snapshots += new.snapshot is not None
+            report.changed += new.records() != old.records()
             report.removed += new.job is None and old.job is not None
             return
     raise Conflict(job_id)
@@ -80,12 +82,14 @@ async def _remove_untold(bus: Bus, job_id: str, old: State, new: State) -> None:
             await (await bus.bucket(streams.JOBS)).delete(job_id, last=old.job_revision)
         if new.clone is None and old.clone is not None:
             await (await bus.bucket(streams.CLONES)).delete(job_id, last=old.clone_revision)
+        if new.snapshot is None and old.snapshot is not None:
+            await (await bus.bucket(streams.SNAPSHOTS)).delete(job_id, last=old.snapshot_revision)
     except BadRequestError as error:
         raise Conflict(job_id) from error
 
 
 def _predates(state: State, begins: datetime | None) -> bool:
-    oldest = state.job or state.clone
+    oldest = state.job or state.clone or state.snapshot
     return begins is not None and oldest is not None and oldest.created_at < begins
 
 
@@ -122,7 +126,7 @@ async def _told(bus: Bus, kind: Kind) -> AsyncIterator[str]:
 async def _stored(bus: Bus, kind: Kind) -> set[str]:
     """The jobs the buckets know."""
     found: set[str] = set()
-    for name in (streams.JOBS, streams.CLONES):
+    for name in PROJECTED:
         try:
             found.update(await (await bus.bucket(name)).keys())
         except NoKeysError:
@@ -138,7 +142,7 @@ def _is_kind(key: str, kind: Kind) -> bool:
 
 
 async def _ensure_buckets(bus: Bus) -> None:
-    for name in (streams.JOBS, streams.CLONES):
+    for name in PROJECTED:
         try:
             await bus.js.stream_info(f"KV_{name}")
         except NotFoundError:

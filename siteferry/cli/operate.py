@@ -27,7 +27,7 @@ CONNECT_TIMEOUT = 5.0
 
 
 def rebuild_projection(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Make jobs and clones anew from the streams. Everything may keep running meanwhile.
+    """Make jobs, clones and snapshots anew from the streams. Everything may keep running meanwhile.
 
     \b
     NATS is that of the `siteferry up` of this machine; elsewhere SITEFERRY_NATS_URL and
@@ -38,7 +38,8 @@ def rebuild_projection(context: typer.Context, as_json: JsonFlag = False) -> Non
     report = asyncio.run(_rebuild(settings))
     if as_json:
         return render.print_json(asdict(report))
-    told = f"Rebuilt from the streams: jobs {report.jobs:,}, clones {report.clones:,}; corrected {report.changed:,}"
+    told = f"Rebuilt from the streams: jobs {report.jobs:,}, clones {report.clones:,}, snapshots {report.snapshots:,}"
+    told += f"; corrected {report.changed:,}"
     told += f"; removed {report.removed:,}" if report.removed else ""
     told += f"; left alone {report.kept:,}, older than the streams" if report.kept else ""
     return render.say(f"{told}.")

@@ -10,11 +10,12 @@ from services.gateway import views
 from services.status.live import shape
 from services.status.projection import State
 from shared.events import now
-from shared.jobs import Clone, CloneResult, Job, Status, Step
+from shared.jobs import Clone, CloneResult, Job, RestorePlan, RestoreResult, Snapshot, Status, Step
 from shared.vault import KeyRing
 
 KEYS = KeyRing([b"k" * 32])
 SEALED = KEYS.seal("correct-horse", purpose="clone-0k3v9x2m7c1p5t8w")
+RESTORE_ID = "restore-0k3v9x2m7c1p5t8w"
 LATER = now() + timedelta(hours=3)
 JOB = Job(
     job_id="clone-0k3v9x2m7c1p5t8w",
@@ -57,6 +58,16 @@ def test_a_pushed_job_has_all_that_rest_answers_but_the_password() -> None:
     assert result.pop("password") == "correct-horse"
     within(answer, pushed)
     assert result == pushed["result"], "a page that takes either must not see two shapes"
+
+
+def test_a_pushed_restore_has_all_that_rest_answers() -> None:
+    result = RestoreResult(target_url="https://t/", snapshot_id=RESTORE_ID, plan=RestorePlan(losses={"order": 2}))
+    job = JOB.model_copy(update={"job_id": RESTORE_ID, "type": "restore", "target_url": "https://t/", "result": result})
+    snapshot = Snapshot(snapshot_id=RESTORE_ID, target_url="https://t/", created_at=now())
+    for made in (None, snapshot):
+        answer = views.job_answer(job, made, KEYS).model_dump(mode="json")
+        within(answer, shape.job_detail(State(job, snapshot=made)))
+        within(answer, json.loads(shape.job_detail_text(State(job, snapshot=made))))
 
 
 def test_pushed_summaries_have_all_that_rest_lists() -> None:

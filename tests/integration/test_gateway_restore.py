@@ -184,7 +184,8 @@ async def test_roll_back_and_discard_are_jobs_of_their_own(gateway: Gateway, api
     await rollback.start()
     await restore.rolled_back()
     await rollback.complete(action="rollback", snapshot_id=restore.job_id, snapshot_expires_at=None, plan=None)
-    assert api.get(f"/jobs/{rollback.job_id}").json()["result"]["snapshot_state"] == "rolled_back"
+    assert api.get(f"/jobs/{restore.job_id}").json()["result"]["snapshot_state"] == "rolled_back"
+    assert api.get(f"/jobs/{rollback.job_id}").json()["result"]["action"] == "rollback"
     assert api.get(f"/snapshots/{rollback.job_id}").status_code == 404, "a roll-back makes no snapshot"
     again = api.post(f"{here}/rollback", json=LOGIN)
     assert (again.status_code, again.json()["code"]) == (409, "already_rolled_back")

@@ -71,7 +71,8 @@ class Channel:
 
 
 def _visible(state: State) -> tuple[object, ...]:
-    return (-1 if state.job is None else state.job.n, *clone_face(state))
+    way_back = () if state.snapshot is None else (state.snapshot.state,)
+    return (-1 if state.job is None else state.job.n, *clone_face(state), *way_back)
 
 
 def clone_face(state: State) -> tuple[object, ...]:

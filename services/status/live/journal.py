@@ -6,7 +6,8 @@ from collections import deque
 from typing import Any
 
 from services.status.story import Entry
-from shared.events import CloneRequested, Extended, JobEvent, Message
+from shared.events import CloneRequested, Discarded, Extended, JobEvent, Message, RestoreRequested, RolledBack
+from shared.jobs import RestoreAction
 from shared.subjects import EventType
 
 Line = dict[str, Any]
@@ -54,12 +55,28 @@ def _said(entry: Entry) -> str:
         return _step_title(message) or message.job.message
     if isinstance(message, CloneRequested):
         return f"Clone of {message.source_url} requested"
+    if isinstance(message, RestoreRequested):
+        return _asked(message)
+    if isinstance(message, RolledBack):
+        how = "Rolled back by itself" if message.automatic else "Rolled back"
+        return f"{how}: {message.reason}" if message.reason else how
+    if isinstance(message, Discarded):
+        return "The way back is gone"
     if isinstance(message, Extended):
         until = message.expires_at
         return (
             "The clone lives until it is deleted" if until is None else f"The clone lives until {until:%d %b %H:%M} UTC"
         )
     return SAID.get(entry.event, str(entry.event))
+
+
+def _asked(command: RestoreRequested) -> str:
+    if command.action is RestoreAction.ROLLBACK:
+        return f"Roll-back of {command.target_url} requested"
+    if command.action is RestoreAction.DISCARD:
+        return f"Removal of the way back on {command.target_url} requested"
+    what = "Comparison" if command.dry_run else "Restore"
+    return f"{what} of {command.source_url} to {command.target_url} requested"
 
 
 def _step_title(event: JobEvent) -> str | None:

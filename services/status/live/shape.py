@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from services.status.projection import State
-from shared.jobs import Clone, CloneState, Job
+from shared.jobs import Clone, CloneState, Job, RestoreResult
 
 Json = dict[str, Any]
 
@@ -25,6 +25,8 @@ _SUMMARY = frozenset(
         "message",
         "name",
         "source_url",
+        "target_url",
+        "action",
         "attempt",
         "batch_id",
         "created_at",
@@ -65,7 +67,9 @@ def job_detail(state: State) -> Json:
     assert job is not None
     shape = job.model_dump(mode="json", include=set(_DETAIL), exclude={"result": {"sealed_password"}})
     result = shape.get("result")
-    if result is not None:
+    if isinstance(job.result, RestoreResult):
+        shape["result"] |= {"snapshot_state": None if state.snapshot is None else state.snapshot.state}
+    elif result is not None:
         result |= {"state": CloneState.ACTIVE, "deleted_at": None}
         if clone is not None:
             result |= clone.model_dump(mode="json", include={"state", "deleted_at", "expires_at"})
