@@ -24,6 +24,7 @@ from tests.live.simulator import Simulated
 from tests.live.stack import NatsHouse, StatusProcess, eventually, nats_house, status_process
 
 EDGE = "http://localhost:8080"
+CROWD = 1000
 
 
 @pytest.fixture(scope="module")
@@ -317,27 +318,52 @@ async def test_a_frozen_client_delays_nobody_and_comes_back_to_the_truth(bus: Bu
         assert fewer < sum(frame["type"] == "ev" for frame in fast.frames)
 
 
-async def test_sigterm_with_many_clients_says_when_to_come_back_and_exits_at_once(house: NatsHouse, bus: Bus) -> None:
+async def test_sigterm_with_a_thousand_clients_exits_at_once_and_all_are_back_soon(house: NatsHouse, bus: Bus) -> None:
     job = await Simulated(bus).submit()
+    await job.start()
+    sub = {"type": "sub", "id": "a", "job": job.job_id}
     async with status_process(house) as status, contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(live(status.ws_url, close_timeout=1)) for _ in range(200)]
-        for client in clients:
-            await client.say(type="sub", id="a", job=job.job_id)
-        for client in clients:
-            await client.until("snap")
-        clients[0].socket.transport.pause_reading()  # one that will not answer
+
+        async def enter() -> Live:
+            client = await stack.enter_async_context(live(status.ws_url, close_timeout=1, open_timeout=30))
+            await client.say(**sub)
+            await client.until("snap", timeout=30)
+            return client
+
+        clients: list[Live] = []
+        while len(clients) < CROWD:
+            clients += await asyncio.gather(*(enter() for _ in range(50)))
+        frozen, *awake = clients
+        frozen.socket.transport.pause_reading()  # one that will not answer
         stopping = asyncio.create_task(status.stop())
-        waits = [(await client.until("bye"))["reconnect_ms"] for client in clients[1:]]
+        waits = [(await client.until("bye"))["reconnect_ms"] for client in awake]
         seconds = await stopping
         assert status.process.returncode == 0, status.text()
-        for client in clients[1:]:
+        for client in awake:
             with contextlib.suppress(websockets.ConnectionClosed):
                 await client.next()
             assert client.socket.close_code == 1012
         assert "Traceback" not in status.text()
+        frozen.socket.transport.abort()
     assert seconds < 3
-    assert max(waits) - min(waits) > 1000
-    assert len(set(waits)) > 150
+    assert max(waits) - min(waits) > 4000
+    assert len(set(waits)) > CROWD / 2
+    async with status_process(house, port=status.port) as restarted, contextlib.AsyncExitStack() as stack:
+        began, after = time.monotonic(), {"seq": awake[0].frames[-2]["seq"], "epoch": awake[0].frames[-2]["epoch"]}
+
+        async def come_back(wait_ms: int) -> Live:
+            await asyncio.sleep(wait_ms / 1000)
+            client = await stack.enter_async_context(live(restarted.ws_url, open_timeout=10))
+            await client.say(**sub, after=after)
+            await client.say(type="ping", k="back")
+            await client.until("pong", timeout=30)
+            return client
+
+        back = await asyncio.gather(*(come_back(wait) for wait in waits))
+        assert time.monotonic() - began < 10
+        await job.complete()
+        for client in back:
+            await client.until("end", timeout=30)
 
 
 async def test_a_restarted_server_is_said_and_nothing_is_missed() -> None:
