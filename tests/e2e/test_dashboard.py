@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from nats.aio.msg import Msg
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from shared.events import Expired
 from shared.ids import new_id
+from shared.jobs import Note
+from shared.preflight import Preview, Question, Reply
+from shared.subjects import rpc
 from tests.live.screens import scenes
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually
@@ -105,6 +109,60 @@ async def test_the_form_says_what_is_missing_and_what_the_server_refuses(it: Sta
     await page.get_by_role("button", name="Start cloning").click()
     await expect(page.locator("p.wrong, .trouble").first).to_be_visible()
     assert "#/jobs" not in page.url
+
+
+async def test_a_typed_address_is_looked_at_and_submitting_does_not_wait(it: Stage, page: Page) -> None:
+    looking, asked = asyncio.Event(), []
+
+    async def answer(msg: Msg) -> None:
+        question = Question.model_validate_json(msg.data)
+        asked.append(question.source_url)
+        seen = Preview(ready=False, source_url=question.source_url, message="A captcha guards the login form.")
+        if "ready" in question.source_url:
+            note = Note(code="moved", message="The site is at https://www.ready.example.")
+            seen = Preview(ready=True, source_url=question.source_url, message="", version="6.8", notes=[note])
+        elif "slow" in question.source_url:
+            await looking.wait()
+        await msg.respond(Reply(preview=seen).model_dump_json().encode())
+
+    cloner = await it.bus.nc.subscribe(rpc("cloner", "preflight"), cb=answer)
+    await it.bus.nc.flush()
+    await page.goto(it.url)
+    address, preview = page.get_by_label("Site address"), page.locator("[data-preview]")
+    await expect(preview).to_have_attribute("role", "status")
+    await expect(preview).to_be_empty()
+    await address.fill("ready.example")
+    await address.blur()
+    await expect(preview).to_have_text(
+        re.compile(r"WordPress 6\.8\s*Its login form was found\. The site is at https://www")
+    )
+    await address.focus()
+    await address.blur()
+    await address.fill("guarded.example")
+    await expect(preview).to_be_empty()
+    await address.blur()
+    await expect(preview).to_have_text(re.compile(r"May not work\s*A captcha guards the login form\."))
+    assert asked == ["https://ready.example", "https://guarded.example"], "left again unchanged: not asked again"
+    found = (await Axe().run(page)).response
+    assert [item["id"] for item in found["violations"] if item["impact"] in ("serious", "critical")] == []
+
+    await address.fill("slow.example")
+    await page.get_by_label("Administrator").fill("editor")
+    await expect(preview).to_have_text("Checking…")
+    await page.get_by_label("Password").fill("n0t-in-any-stream")
+    await page.get_by_role("button", name="Start cloning").click()
+    await expect(page).to_have_url(re.compile(r"#/jobs/clone-"))
+    looking.set()
+    await cloner.unsubscribe()
+
+
+async def test_without_a_cloner_a_typed_address_is_not_commented(it: Stage, page: Page) -> None:
+    await page.goto(it.url)
+    async with page.expect_response("**/preflight") as answered:
+        await page.get_by_label("Site address").fill("harbour-cafe.example")
+        await page.get_by_label("Site address").blur()
+    assert (await answered.value).status == 503
+    await expect(page.locator("[data-preview]")).to_be_empty()
 
 
 async def test_kills_of_status_and_nats_are_said_and_survived_and_progress_never_goes_back(

@@ -5,6 +5,7 @@ import { get, post } from "./api.js";
 import { ago, isOver, plural, site, stateOf } from "./format.js";
 import { live } from "./live.js";
 import { Bar, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
+import { Preview, usePreview } from "./preview.js";
 
 const LIFETIMES = [[120, "2 hours"], [480, "8 hours"], [1440, "1 day"], [4320, "3 days"], [10080, "7 days"], [43200, "30 days"]];
 
@@ -36,6 +37,7 @@ export function CloneForm() {
   const [errors, setErrors] = useState({});
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
+  const preview = usePreview();
 
   const input = (name, more = {}) => ({
     id: name,
@@ -45,9 +47,15 @@ export function CloneForm() {
     "aria-describedby": `${name}-help`,
     onInput: (event) => {
       setValues({ ...values, [name]: event.target.value });
+      if (name === "source_url") preview.forget();
       if (errors[name]) setErrors({ ...errors, [name]: CHECKS[name]?.(event.target.value) ?? "" });
     },
-    onBlur: () => name in CHECKS && values[name] && setErrors({ ...errors, [name]: CHECKS[name](values[name]) }),
+    onBlur: () => {
+      if (!(name in CHECKS) || !values[name]) return;
+      const wrong = CHECKS[name](values[name]);
+      setErrors({ ...errors, [name]: wrong });
+      if (name === "source_url" && !wrong) preview.look(address(values.source_url));
+    },
     ...more,
   });
 
@@ -78,6 +86,7 @@ export function CloneForm() {
     <form onSubmit=${submit} novalidate>
       <${Field} name="source_url" label="Site address" error=${errors.source_url}>
         <input ...${input("source_url", { type: "url", inputmode: "url", placeholder: "https://example.com", autocomplete: "url", required: true, spellcheck: false })} />
+        <${Preview} of=${errors.source_url ? null : preview.shown} />
       <//>
       <div class="pair">
         <${Field} name="username" label="Administrator" error=${errors.username}>
