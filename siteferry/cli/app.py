@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from siteferry import __version__
-from siteferry.cli import batch, check, clone, clones, dead, jobs, operate, render, sweep
+from siteferry.cli import batch, check, clone, clones, dead, jobs, operate, render, restore, snapshots, sweep
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common
 from siteferry.embedded.up import default_state_dir
@@ -43,6 +43,7 @@ def common(
     siteferry up                                                  start everything on this machine
     siteferry clone https://shop.example.com -u admin --watch     clone a site
     siteferry clones                                              what there is
+    siteferry restore CLONE https://shop.example.com -u admin     bring a clone to production
 
     Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 not reachable or not allowed, 4 timed out, 5 cancelled,
     130 interrupted.
@@ -103,6 +104,10 @@ app.command()(jobs.cancel)
 app.command()(jobs.retry)
 app.command()(dead.dead)
 app.add_typer(batch.app, name="batch")
+app.command()(restore.restore)
+app.command()(snapshots.snapshots)
+app.command()(snapshots.rollback)
+app.command()(snapshots.discard)
 app.command()(clones.mail)
 app.command()(jobs.replay)
 app.command()(operate.rebuild_projection)

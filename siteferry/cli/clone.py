@@ -12,7 +12,7 @@ import typer
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
 from siteferry.cli.context import api_of, parse_ttl
-from siteferry.cli.watch import watch
+from siteferry.cli.submitted import finish
 
 
 def clone(
@@ -57,20 +57,7 @@ def clone(
     api = api_of(context)
     # a key of our own: should the answer get lost, trying again makes no second clone
     accepted = api.post("/clone", body, **{"Idempotency-Key": secrets.token_hex(16)})
-    _say_accepted(accepted, follow=follow, as_json=as_json)
-    if follow:
-        raise typer.Exit(watch(api, [accepted["job_id"]], as_json=as_json, timeout=timeout))
-
-
-def _say_accepted(accepted: dict[str, Any], *, follow: bool, as_json: bool) -> None:
-    job_id = accepted["job_id"]
-    if follow:
-        render.say(f"Job {job_id}")
-    elif as_json:
-        render.print_json(accepted)
-    else:
-        render.out.print(job_id)
-        render.say(f"Watch it with: siteferry watch {job_id}")
+    finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
 
 
 def _credentials(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,29 @@ def api_of(context: typer.Context) -> Api:
     """The way to the gateway for this command. Raises CliError when the address is none."""
     common: Common = context.obj
     return Api(find_target(common.url, common.api_key, common.state))
+
+
+def ask_login(whose: str, username: str | None, password: str | None, password_stdin: bool) -> dict[str, str]:
+    """`{username, password}` of a site, asked for at a terminal where missing; with `password_stdin` the password is
+    the next line of stdin. Raises CliError when something is missing and there is nobody to ask."""
+    if password is not None and password_stdin:
+        raise CliError("Give either the password or --password-stdin.", code=Exit.USAGE)
+    if username is None:
+        username = _ask(whose, "administrator", f"Administrator of the {whose}")
+    if password_stdin:
+        password = sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+    elif password is None:
+        password = _ask(whose, "password", f"Password at the {whose}", hidden=True)
+    if not password:
+        raise CliError(f"The {whose}'s password is missing on stdin.", code=Exit.USAGE)
+    return {"username": username, "password": password}
+
+
+def _ask(whose: str, what: str, question: str, *, hidden: bool = False) -> str:
+    if not sys.stdin.isatty():
+        hint = "Pipe it in with --password-stdin." if hidden else "See --help for the options."
+        raise CliError(f"The {whose}'s {what} is missing.", hint=hint, code=Exit.USAGE)
+    return str(typer.prompt(question, hide_input=hidden, err=True))
 
 
 def parse_ttl(text: str) -> int:

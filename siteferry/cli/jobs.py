@@ -46,7 +46,7 @@ def jobs(
             Text(render.state_word(job), style=render.COLOURS[job["status"]]),
             f"{job['progress']:.0f}%",
             render.ago(job["created_at"]),
-            job["name"] or job["source_url"],
+            job["name"] or render.place(job),
         ]
         for job in page["jobs"]
     ]

@@ -21,7 +21,15 @@ STEP_MARKS = {"done": "✓", "running": "▸", "failed": "✗", "skipped": "-", 
 STEP_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "skipped": "dim", "pending": "dim"}
 
 ASK_ANEW = frozenset(
-    {"wrong_password", "unknown_user", "bad_pairing_key", "invalid_address", "host_not_found", "secret_gone"}
+    {
+        "wrong_password",
+        "unknown_user",
+        "bad_pairing_key",
+        "invalid_address",
+        "host_not_found",
+        "secret_gone",
+        "production_would_lose",
+    }
 )
 """Errors a retry can not mend: it would use the same address and login again."""
 NOTE_SAMPLES = 5
@@ -53,6 +61,14 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def place(job: Json) -> str:
+    """Which site a job is about: its source, and where a restore goes."""
+    target = job.get("target_url")
+    if not target:
+        return str(job["source_url"])
+    return f"{job['source_url']} → {target}" if job.get("action") == "restore" else f"{job['action']} of {target}"
 
 
 def amount(step: Json) -> str:
@@ -105,7 +121,7 @@ def job_block(job: Json, *, note: str = "") -> Text:
     """A job while it is watched: overall bar, then its steps."""
     block = Text()
     block.append(f"{job['job_id']}  ", style="bold")
-    block.append(job["source_url"], style="dim")
+    block.append(place(job), style="dim")
     block.append("\n")
     block.append_text(bar(job["progress"]))
     block.append(f" {job['progress']:5.1f}%  ")
@@ -136,7 +152,11 @@ def step_line(step: Json) -> Text:
 
 def result(job: Json) -> None:
     """The end of a job, for people: what it gave on stdout, what went wrong on stderr."""
-    if job["status"] == "completed" and job["result"]:
+    if job["status"] == "completed" and job["result"] and job.get("type") == "restore":
+        from siteferry.cli.plan import outcome  # which is made of what is here
+
+        outcome(job)
+    elif job["status"] == "completed" and job["result"]:
         _clone(job["result"])
     elif job["status"] == "failed":
         error = job["error"] or {}
@@ -144,6 +164,10 @@ def result(job: Json) -> None:
         if error.get("hint"):
             say(f"Hint: {error['hint']}")
         code = error.get("code", "unknown")
+        if code == "production_would_lose":
+            from siteferry.cli.plan import show_losses
+
+            show_losses((error.get("details") or {}).get("plan") or error.get("details") or {})
         again = "" if code in ASK_ANEW else f" Once it is put right: siteferry retry {job['job_id']}"
         say(f"Code: {code}.{again}")
     elif job["status"] == "cancelled":
@@ -160,7 +184,12 @@ def _clone(clone: Json) -> None:
         rows.append(("Copied", f"{clone['files']:,} files, {size(clone['bytes'])}; {clone['rows']:,} rows"))
     for name, value in rows:
         out.print(Text(f"{name:<9} {value}"))
-    for note in clone.get("notes") or []:
+    notes(clone.get("notes") or [])
+
+
+def notes(told: list[Json]) -> None:
+    """What a person should know about a finished job, with some samples of each, on stdout."""
+    for note in told:
         samples, count = note.get("samples") or [], note.get("count") or 0
         out.print(Text(f"Note      {note['message']}" + (f" ({count:,})" if count else "")))
         for sample in samples[:NOTE_SAMPLES]:
@@ -185,7 +214,7 @@ def table(headers: list[str], rows: list[list[str | Text]]) -> None:
         return
     grid = Table(box=None, pad_edge=False, header_style="dim")
     for header in headers:
-        grid.add_column(header, no_wrap=header in ("JOB", "CLONE"))
+        grid.add_column(header, no_wrap=header in ("JOB", "CLONE", "SNAPSHOT"))
     for cells in rows:
         grid.add_row(*cells)
     out.print(grid)

@@ -1,0 +1,99 @@
+"""`siteferry restore`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+import typer
+
+from shared.ids import is_job_id
+from siteferry.cli.client import CliError, Exit
+from siteferry.cli.context import api_of, ask_login
+from siteferry.cli.submitted import FollowFlag, TimeoutOption, finish
+
+Username = Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the target.")]
+Password = Annotated[
+    str | None,
+    typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
+]
+PasswordStdin = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="Read the target's password from stdin; the source's on a second line."),
+]
+
+
+def restore(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="CLONE|URL", help="What is restored: a clone, or a site.", show_default=False)
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET_URL", help="Where it goes: production.", show_default=False)],
+    username: Username = None,
+    password: Password = None,
+    password_stdin: PasswordStdin = False,
+    source_username: Annotated[
+        str | None, typer.Option(help="An administrator of the source, where that is no clone.")
+    ] = None,
+    source_password: Annotated[str | None, typer.Option(help="Its password.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Go on although production has orders, comments… that would go.")
+    ] = False,
+    preserve_plugins: Annotated[bool, typer.Option(help="Production's plugins stay.")] = True,
+    preserve_themes: Annotated[bool, typer.Option(help="Production's themes stay.")] = False,
+    preserve_users: Annotated[bool, typer.Option(help="Production's accounts stay; nobody is logged out.")] = True,
+    preserve_table: Annotated[list[str] | None, typer.Option(help="Table that stays. Repeatable.")] = None,
+    include_table: Annotated[list[str] | None, typer.Option(help="Only these tables. Repeatable.")] = None,
+    exclude_path: Annotated[
+        list[str] | None, typer.Option(help="Path below wp-content that stays. Repeatable.")
+    ] = None,
+    include_path: Annotated[list[str] | None, typer.Option(help="Only these below wp-content. Repeatable.")] = None,
+    snapshot_hours: Annotated[int | None, typer.Option(help="How long the way back is kept.  [default: 72]")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    priority: Annotated[str | None, typer.Option(help="high, normal or low.")] = None,
+    follow: FollowFlag = False,
+    timeout: TimeoutOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with --watch JSON Lines.")] = False,
+) -> None:
+    """Bring a clone, or another site, to production. Production is kept as it was, to roll back to.
+
+    \b
+    siteferry restore clone-0k3v9x2m7c1p5t8w https://shop.example.com -u admin --dry-run --watch
+    siteferry restore clone-0k3v9x2m7c1p5t8w https://shop.example.com -u admin --watch
+    siteferry restore https://staging.example.com https://shop.example.com -u admin --source-username editor
+    """
+    body = _places(source, target)
+    body |= {f"target_{key}": value for key, value in ask_login("target", username, password, password_stdin).items()}
+    if "source_url" in body:
+        login = ask_login("source", source_username, source_password, password_stdin)
+        body |= {f"source_{key}": value for key, value in login.items()}
+    elif source_username or source_password:
+        raise CliError("A clone's login is known; give no --source-username.", code=Exit.USAGE)
+    body |= {"preserve_plugins": preserve_plugins, "preserve_themes": preserve_themes}
+    body |= {"dry_run": dry_run, "accept_loss": accept_loss}
+    optional = {"snapshot_hours": snapshot_hours, "name": name, "priority": priority}
+    body |= {key: value for key, value in optional.items() if value is not None}
+    body["options"] = {"preserve_users": preserve_users} | _given(
+        preserve_tables=preserve_table,
+        include_tables=include_table,
+        exclude_paths=exclude_path,
+        include_paths=include_path,
+    )
+    api = api_of(context)
+    # a key of our own: should the answer get lost, trying again makes no second job
+    accepted = api.post("/restore", body, **{"Idempotency-Key": secrets.token_hex(16)})
+    finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
+
+
+def _places(source: str, target: str) -> dict[str, Any]:
+    named = {"clone_id": source} if is_job_id(source) else {"source_url": _address(source)}
+    return {**named, "target_url": _address(target)}
+
+
+def _address(text: str) -> str:
+    return text if "://" in text else f"https://{text}"
+
+
+def _given(**lists: list[str] | None) -> dict[str, list[str]]:
+    return {key: value for key, value in lists.items() if value}
