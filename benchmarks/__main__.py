@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import benchmarks
+from benchmarks._missing import Missing
 
 Run = Callable[[], dict[str, Any]]
 
@@ -42,13 +43,22 @@ def main(arguments: list[str]) -> int:
         return 2
     if not arguments:
         print("benchmarks:", *(f"  {name:24} {told}" for name, told in known.items()), sep="\n", file=sys.stderr)
+    lacking = False
     for name in arguments or known:
-        run: Run = importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run
-        started = time.monotonic()
-        result = {"benchmark": name, **run()}
-        result["total_s"] = round(time.monotonic() - started, 1)
-        print(json.dumps(result), flush=True)
-    return 0
+        try:
+            run: Run = importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run
+            started = time.monotonic()
+            result = {"benchmark": name, **run()}
+        except ModuleNotFoundError as error:
+            print(f"{name}: no Python package {error.name}; get it with: scripts/install.sh --dev", file=sys.stderr)
+            lacking = True
+        except Missing as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            lacking = True
+        else:
+            result["total_s"] = round(time.monotonic() - started, 1)
+            print(json.dumps(result), flush=True)
+    return 1 if lacking else 0
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 
 import redis
 
+from benchmarks._missing import Missing
 from benchmarks._queue_celery import connected
 from shared import streams
 from shared.bus import Bus, connect
@@ -50,7 +51,9 @@ LOST = 50
 
 
 def run() -> dict[str, Any]:
-    """Rates are jobs a second; `null` for a job that was not recovered while we looked."""
+    """Rates are jobs a second; `null` for a job that was not recovered while we looked. Raises Missing."""
+    if shutil.which("redis-server") is None:
+        raise Missing("Celery needs Redis; get it with: apt-get install redis-server (its service need not run)")
     directory = Path(tempfile.mkdtemp(prefix="siteferry-"))
     directory.chmod(0o711)
     try:
