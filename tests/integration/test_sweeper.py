@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -204,3 +207,44 @@ async def test_one_sweeps_at_a_time_and_a_person_may_ask(engine: Lab) -> None:
         assert Report.model_validate(await ask()).dry_run
     finally:
         serving.cancel()
+        await asyncio.wait([serving])
+
+
+async def test_the_command_line_shows_what_was_found(engine: Lab) -> None:
+    async with engine.worker():
+        failed = await engine.submit(Plan(steps=2, hopeless="s2"))
+        await engine.ended(failed)
+        await engine.all_acknowledged()
+    engine.ledger.thing(failed, "more").touch()
+    serving = asyncio.create_task(serve_sweeps(engine.bus, await sweeper(engine), every=0))
+
+    async def siteferry(*arguments: str) -> tuple[int, str, str]:
+        environment = {**os.environ, **engine.house.environment(), "SITEFERRY_STATE": str(engine.root / "none")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from siteferry.cli.app import main; main()",
+            *arguments,
+            env=environment,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
+    try:
+        code, out, err = await siteferry("sweep", "--dry-run")
+        assert code == 0, err
+        assert f"place\t{failed}\tits job failed\twould be removed" in out
+        assert engine.ledger.things(failed)
+        code, out, err = await siteferry("sweep", "--json")
+        assert (code, [finding["id"] for finding in json.loads(out)["findings"]]) == (0, [failed])
+        assert not engine.ledger.things(failed)
+        code, out, err = await siteferry("sweep")
+        assert (code, out) == (0, "")
+        assert err.startswith("Nothing was left behind. Looked at 0 places")
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
+    code, out, err = await siteferry("sweep")
+    assert code == 3, (out, err)
