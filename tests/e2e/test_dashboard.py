@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -199,6 +203,50 @@ async def test_kills_of_status_and_nats_are_said_and_survived_and_progress_never
     looking.cancel()
     assert seen == sorted(seen)
     assert len(set(seen)) > 3
+
+
+async def test_a_browser_frozen_for_a_while_delays_no_other_and_shows_the_truth_afterwards(
+    it: Stage, page: Page
+) -> None:
+    token = f"--siteferry-test={new_id('clone')}"
+    async with chromium(token) as other:
+        frozen = await other.new_page()
+        frozen.set_default_timeout(SLOW)
+        job = await Simulated(it.bus, name="Watched by two", keys=it.keys).submit()
+        await job.start()
+        for one in (page, frozen):
+            await one.goto(f"{it.url}/#/jobs/{job.job_id}")
+            await expect(one.locator("header .state")).to_have_text("Running")
+            await expect(one.locator("header [data-mode]")).to_have_text("live")
+        processes = family(token)
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            job.ticks = 700  # far more than what waits for a client
+            await job.run_steps(upto="files")
+            await expect(page.locator(".step.running .amount")).to_have_text("84.2 MB of 168 MB", timeout=3000)
+            await job.fail()
+            await expect(page.get_by_role("heading", name="The source stopped answering")).to_be_visible(timeout=3000)
+        finally:
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
+        await expect(frozen.get_by_role("heading", name="The source stopped answering")).to_be_visible()
+        await expect(frozen.locator("header .state")).to_have_text("Failed")
+
+
+def family(token: str) -> list[int]:
+    """The process whose command line has `token`, and all that descend from it."""
+    parents, first = dict[int, int](), 0
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if token in (path / "cmdline").read_text().replace("\0", " ").split(" ") and not first:
+                first = int(path.name)
+    assert first, "the browser was not found"
+    found = [first]
+    for pid in found:  # grows while it is gone through
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
 
 
 async def test_without_any_websocket_the_page_polls_and_ends_in_the_true_state(it: Stage, page: Page) -> None:

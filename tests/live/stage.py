@@ -96,9 +96,10 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(*options: str) -> AsyncIterator[Browser]:
+    """Debian's Chromium without a window."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*CHROMIUM, *options])
         try:
             yield browser
         finally:
