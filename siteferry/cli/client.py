@@ -75,6 +75,7 @@ class Api:
     def __init__(self, target: Target) -> None:
         headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
         self.url = target.url
+        self.api_key = target.api_key
         self._client = httpx2.Client(base_url=target.url, headers=headers, timeout=TIMEOUT, trust_env=False)
 
     def get(self, path: str, **params: Any) -> Any:
@@ -91,9 +92,15 @@ class Api:
     def delete(self, path: str) -> Any:
         return self.request("DELETE", path).json()
 
-    def changed(self, path: str, etag: str | None) -> tuple[Any, str | None]:
-        """What is at a path if it changed since `etag` (else None), and its ETag now."""
-        response = self.request("GET", path, headers={"If-None-Match": etag} if etag else {})
+    def changed(self, path: str, etag: str | None, *, wait: int = 0) -> tuple[Any, str | None]:
+        """What is at a path if it changed since `etag` (else None), and its ETag now.
+
+        `wait`: seconds the server may hold the answer back for news.
+        """
+        headers = {"If-None-Match": etag} if etag else {}
+        if wait:
+            headers["Prefer"] = f"wait={wait}"
+        response = self.request("GET", path, headers=headers)
         if response.status_code == httpx2.codes.NOT_MODIFIED:
             return None, etag
         return response.json(), response.headers.get("etag")

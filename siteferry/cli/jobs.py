@@ -87,7 +87,7 @@ def watch(
     ids = job_ids or [item["job_id"] for item in api.get("/jobs", status=["pending", "running"], limit=50)["jobs"]]
     if not ids:
         return render.say("No job is running.")
-    raise typer.Exit(follow(api, ids, as_json=as_json, timeout=timeout))
+    raise typer.Exit(follow(api, ids, as_json=as_json, timeout=timeout, join=not job_ids))
 
 
 def cancel(

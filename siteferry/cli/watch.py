@@ -1,4 +1,4 @@
-"""Following jobs to their end: polls with ETag, draws on a terminal, says lines elsewhere, JSON Lines on demand."""
+"""Following jobs to their end: live, or polled where that is refused; drawn on a terminal, said in lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from rich.live import Live
 
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit, Unreachable
+from siteferry.cli.live import BEAT, LIST, Line, Lost, Refused, pause
 from siteferry.cli.render import Json
 
 POLL = 0.3
 """Seconds between two looks."""
+PACE = 0.1
+"""Seconds between two looks that may wait for news."""
+LONG_POLL = 5
+"""Seconds one look may wait for news, when there is one job to look at."""
+SETTLE_TRIES = 20
 PATIENCE = 5.0
 """Seconds between two tries when nothing answers, at most."""
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
@@ -38,15 +44,22 @@ class View(Protocol):
 
 
 def watch(
-    api: Api, job_ids: Sequence[str], *, as_json: bool = False, timeout: float | None = None, quiet: bool = False
+    api: Api,
+    job_ids: Sequence[str],
+    *,
+    as_json: bool = False,
+    timeout: float | None = None,
+    quiet: bool = False,
+    join: bool = False,
 ) -> Exit:
-    """Follow jobs until all have ended; the exit code says how the worst of them did.
+    """Follow jobs until all have ended; the exit code says how the worst of them did. `join`: jobs that begin while
+    others run are followed too.
 
     Raises CliError when a job does not exist or the time is up. Ctrl-C only detaches: the jobs go on.
     """
     view: View = JsonView() if as_json else QuietView() if quiet else make_view()
     try:
-        jobs = Follower(api, view).follow(job_ids, timeout)
+        jobs = LiveFollower(api, view, join=join).follow(job_ids, timeout)
     except KeyboardInterrupt:
         view.close()
         ids = " ".join(job_ids)
@@ -81,22 +94,25 @@ class Follower:
         """The jobs in their final states. Raises CliError when `timeout` seconds have passed."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while open_ids := [job_id for job_id in job_ids if not self._ended(job_id)]:
+            alone = len(open_ids) == 1 and deadline is None
+            began = time.monotonic()
             for job_id in open_ids:
-                self._look(job_id)
+                self._look(job_id, wait=LONG_POLL if alone else 0)
             if all(self._ended(job_id) for job_id in job_ids):
                 break
             if deadline is not None and time.monotonic() >= deadline:
-                hint = f"It goes on; come back with: siteferry watch {' '.join(open_ids)}"
-                raise CliError(f"Not finished within {timeout:g} s.", hint=hint, code=Exit.TIMEOUT)
-            time.sleep(min(PATIENCE, POLL * 2**self._failures))
+                raise late(open_ids)
+            took = time.monotonic() - began  # waiting for news was the pause
+            pace = max(0.0, PACE - took) if alone and not self._failures else POLL
+            time.sleep(min(PATIENCE, pace * 2**self._failures))
         return [self._jobs[job_id] for job_id in job_ids]
 
     def _ended(self, job_id: str) -> bool:
         return job_id in self._jobs and self._jobs[job_id]["status"] in TERMINAL
 
-    def _look(self, job_id: str) -> None:
+    def _look(self, job_id: str, *, wait: int = 0) -> None:
         try:
-            job, self._etags[job_id] = self._api.changed(f"/jobs/{job_id}", self._etags.get(job_id))
+            job, self._etags[job_id] = self._api.changed(f"/jobs/{job_id}", self._etags.get(job_id), wait=wait)
         except Unreachable:
             if not self._jobs:  # it never answered: most likely it does not run
                 raise
@@ -109,6 +125,109 @@ class Follower:
         if job is not None:
             self._jobs[job_id] = job
             self._view.show(job)
+
+
+class LiveFollower(Follower):
+    """Follows over the WebSocket. Looks once before and once after, for what exists and for the clone's login."""
+
+    def __init__(self, api: Api, view: View, *, join: bool = False) -> None:
+        super().__init__(api, view)
+        self._line = Line(api)
+        self._join = join
+        self._broken = False
+
+    def follow(self, job_ids: Sequence[str], timeout: float | None) -> list[Json]:
+        """The jobs in their final states. Raises CliError when `timeout` seconds have passed."""
+        wanted, tries = list(job_ids), 0
+        self._ends_at = None if timeout is None else time.monotonic() + timeout
+        for job_id in wanted:
+            self._look(job_id)
+        while self._open(wanted):
+            try:
+                with self._line.connected():
+                    tries = 0
+                    self._restored()
+                    self._listen(wanted)
+            except Refused:
+                return super().follow(wanted, self._left())
+            except Lost as lost:
+                self._broken = True
+                self._view.lost()
+                self._in_time(wanted)
+                tries += 1
+                pause(tries, lost.wait)
+                for job_id in self._open(wanted):  # what happens meanwhile is seen all the same
+                    self._look(job_id)
+        return [self._jobs[job_id] for job_id in wanted]
+
+    def _listen(self, wanted: list[str]) -> None:
+        """Take what comes until all have ended."""
+        if self._join:
+            self._line.watch_list()
+        for job_id in self._open(wanted):
+            self._line.watch(job_id)
+        while self._open(wanted):
+            left = self._left()
+            frame = self._line.next(BEAT if left is None else max(0.01, left))
+            if frame is None:
+                self._in_time(wanted)
+            elif frame["type"] == "upstream":
+                if frame["ok"]:
+                    self._restored()
+                else:
+                    self._broken = True
+                    self._view.lost()
+            elif frame["type"] in ("snap", "ev"):
+                self._take(frame, wanted)
+
+    def _take(self, frame: Json, wanted: list[str]) -> None:
+        if frame["id"] == LIST:
+            for job in frame["jobs"] if frame["type"] == "snap" else [frame["event"]["job"]]:
+                self._welcome(job, wanted)
+            return
+        job = frame["job"] if frame["type"] == "snap" else frame["event"]["job"]
+        job_id = job["job_id"]
+        if job_id not in wanted or self._ended(job_id):
+            return
+        if job["status"] not in TERMINAL:
+            self._jobs[job_id] = job
+            self._view.show(job)
+            return
+        self._line.leave(job_id)
+        self._etags.pop(job_id, None)
+        for _ in range(SETTLE_TRIES):  # the answer may be a moment behind the event
+            self._look(job_id)
+            if self._ended(job_id):
+                return
+            time.sleep(POLL)
+        raise Lost
+
+    def _welcome(self, job: Json, wanted: list[str]) -> None:
+        if job["job_id"] not in wanted and job["status"] not in TERMINAL:
+            wanted.append(job["job_id"])
+            self._line.watch(job["job_id"])
+
+    def _open(self, wanted: Sequence[str]) -> list[str]:
+        return [job_id for job_id in wanted if not self._ended(job_id)]
+
+    def _left(self) -> float | None:
+        return None if self._ends_at is None else self._ends_at - time.monotonic()
+
+    def _in_time(self, wanted: Sequence[str]) -> None:
+        left = self._left()
+        if left is not None and left <= 0:
+            raise late(self._open(wanted))
+
+    def _restored(self) -> None:
+        if self._broken:
+            self._broken = False
+            self._view.found()
+
+
+def late(open_ids: Sequence[str]) -> CliError:
+    """The time to wait is over."""
+    hint = f"It goes on; come back with: siteferry watch {' '.join(open_ids)}"
+    return CliError("Not finished within the time given.", hint=hint, code=Exit.TIMEOUT)
 
 
 class JsonView:

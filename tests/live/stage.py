@@ -54,7 +54,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
+async def stage(**settings: str) -> AsyncIterator[Stage]:
+    """`settings` go to gateway and status."""
     directory = Path(tempfile.mkdtemp(prefix="siteferry-", dir="/tmp"))
     directory.chmod(0o711)
     (directory / "clones").mkdir()
@@ -79,10 +80,11 @@ async def stage() -> AsyncIterator[Stage]:
                 "SITEFERRY_GATEWAY_PORT": str(gateway_port),
                 "SITEFERRY_VAULT_KEY_FILE": str(key_file),
                 "SITEFERRY_EDGE_URL": caddy.url,
+                **{f"SITEFERRY_{name.upper()}": value for name, value in settings.items()},
             }
             gateway = subprocess.Popen([sys.executable, "-m", "services.gateway"], cwd=ROOT, env=environment)
             async with house.bus() as bus:
-                it = Stage(caddy.url, house, bus, keys, {"port": str(status_port), "edge_url": caddy.url})
+                it = Stage(caddy.url, house, bus, keys, {"port": str(status_port), "edge_url": caddy.url, **settings})
                 try:
                     await it.status.ready()
                     await _answers(f"http://127.0.0.1:{gateway_port}/readyz")
