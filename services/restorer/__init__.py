@@ -1,0 +1,1 @@
+"""Consumes restore commands: brings a clone's content to production, and back."""

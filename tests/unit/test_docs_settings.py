@@ -9,13 +9,19 @@ import pytest
 
 from services.cloner.settings import ClonerSettings
 from services.gateway.settings import GatewaySettings
+from services.restorer.settings import RestorerSettings
 from services.status.settings import StatusSettings
 from shared.settings import Settings
 
 DOC = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 ROW = re.compile(r"^\| `SITEFERRY_([A-Z_]+)` \| ([^|]*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
 ROWS = {name.lower(): (who.strip(), default.strip()) for name, who, default in ROW.findall(DOC)}
-SERVICES = {"gateway": GatewaySettings, "cloner": ClonerSettings, "status": StatusSettings}
+SERVICES = {
+    "gateway": GatewaySettings,
+    "cloner": ClonerSettings,
+    "restorer": RestorerSettings,
+    "status": StatusSettings,
+}
 CLIENT = {"state", "url", "api_key"}
 """Variables of the command line, which are no service's settings."""
 FIELDS = sorted({name for service in SERVICES.values() for name in service.model_fields})

@@ -1,0 +1,56 @@
+"""Wiring of the restorer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from services.restorer.settings import RestorerSettings
+from services.restorer.workflow import RestoreWorkflow
+from shared import log, streams
+from shared.bus import Bus, connect
+from shared.connectors import Connectors
+from shared.health import serve_health
+from shared.lifecycle import eternal, stop_on_signals
+from shared.vault import KeyRing, Vault
+from shared.worker import Worker
+
+logger = log.get(__name__)
+
+SWITCH_INTERVAL = 0.0003
+"""Seconds a thread may keep the interpreter when another one wants it."""
+
+
+async def run(settings: RestorerSettings) -> None:
+    """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
+    keys = KeyRing.load(settings.vault_key_file)
+    async with stop_on_signals() as stop, connect(settings, service="restorer") as bus:
+        await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+        vault = Vault(await bus.bucket(streams.VAULT), keys)
+        lifetime = settings.connector_hours * 3600
+        connectors = Connectors(await bus.bucket(streams.CONNECTORS), keys, lifetime=lifetime)
+        workflow = RestoreWorkflow(settings, keys, connectors)
+        worker = Worker(bus, vault, workflow, slots=settings.restorer_slots, settings=settings.engine())
+        async with asyncio.TaskGroup() as group:
+            health = serve_health(settings.restorer_health_port, lambda: problems(bus, worker), stop, bus)
+            group.create_task(eternal("health", health, stop), name="health")
+            logger.info("ready", slots=settings.restorer_slots)
+            await worker.run(stop)
+
+
+def problems(bus: Bus, worker: Worker) -> list[str]:
+    """Why this restorer can not work right now."""
+    found = []
+    if not bus.nc.is_connected:
+        found.append("not connected to NATS")
+    if not worker.healthy:
+        found.append("no pull or heartbeat succeeded lately")
+    return found
+
+
+def main() -> None:
+    """Entry point of `python -m services.restorer`."""
+    settings = RestorerSettings()
+    sys.setswitchinterval(SWITCH_INTERVAL)  # as for the cloner: threads that move rows must not wait for one another
+    log.configure("restorer", fmt=settings.log_format, level=settings.log_level)
+    asyncio.run(run(settings))

@@ -1,0 +1,28 @@
+"""Which URLs and paths of the source become which of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.wordpress.rewrite import PathMapping, UrlMapping
+
+
+def url_mappings(source: Mapping[str, Any], target: Mapping[str, Any]) -> list[UrlMapping]:
+    """Home first; directories of WordPress's own where they lie elsewhere. The longest path wins."""
+    found: dict[str, str] = {}
+    for name in ("home", "siteurl", "content", "plugins", "uploads"):
+        here, there = str(source.get(name) or "").rstrip("/"), str(target.get(name) or "").rstrip("/")
+        if here.startswith(("http://", "https://")) and there.startswith(("http://", "https://")):
+            found.setdefault(here, there)
+    return [UrlMapping((here,), there) for here, there in found.items()]
+
+
+def path_mappings(source: Mapping[str, Any], target: Mapping[str, Any]) -> list[PathMapping]:
+    """Every directory both sites name."""
+    found: dict[str, str] = {}
+    for name in ("document_root", "home", "abspath", "content", "plugins", "mu-plugins", "themes", "uploads"):
+        here, there = str(source["paths"].get(name, "")).rstrip("/"), str(target["paths"].get(name, "")).rstrip("/")
+        if here.count("/") > 1 and there.startswith("/"):
+            found.setdefault(here, there)
+    return [PathMapping(here, there) for here, there in found.items()]

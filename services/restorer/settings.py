@@ -1,0 +1,29 @@
+"""Settings of the restorer, from environment variables `SITEFERRY_…`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.settings import Settings
+from shared.worker import EngineSettings, Limits
+
+
+class RestorerSettings(Settings):
+    """What the restorer needs beyond the bus."""
+
+    restorer_slots: int = Field(4, ge=1, le=64)
+    """Jobs one restorer works on at the same time."""
+    max_restores: int | None = Field(None, ge=1)
+    """Restore jobs at the same time over all restorers."""
+    max_restores_per_tenant: int | None = Field(None, ge=1)
+    connector_hours: int = Field(12, ge=1, le=168)
+    """After this the connector on a site refuses and removes itself, whatever became of the job."""
+    watch_seconds: float = Field(10.0, ge=0)
+    """How long a site that looks worse after the exchange may need to recover before it is rolled back."""
+    restorer_health_port: int = 0
+    """Loopback port of /livez, /readyz and /metrics; 0: none."""
+
+    def engine(self) -> EngineSettings:
+        """How the engine runs here. One restore per target at a time: two would exchange each other's tables."""
+        limits = Limits(total=self.max_restores, per_tenant=self.max_restores_per_tenant, per_source=1)
+        return EngineSettings(ack_wait=self.ack_wait, heartbeat=self.ack_wait / 3, limits=limits)

@@ -1,0 +1,177 @@
+"""The plan: which rows and files differ, what a restore does about each, and what production would lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from services.restorer.domain import paths
+from services.restorer.domain.diff import Act
+from services.restorer.domain.tables import Pair
+from services.restorer.errors import ProductionWouldLose
+from services.restorer.run import RestoreRun
+from services.restorer.steps.compare import TableComparison
+from services.restorer.work import FilesWork, TableWork, Work
+from shared.jobs import FolderPlan, Loss, RestorePlan, TablePlan
+from shared.wordpress.connector.target import BASES, FileDigest
+
+GROUP_ROWS = 200_000
+"""Rows of tables whose digests are held at the same time."""
+MAX_SAMPLES = 50
+
+
+def plan(run: RestoreRun) -> None:
+    """Compare everything. Raises ProductionWouldLose unless the loss was accepted or this is a dry run."""
+    work = ensure_planned(run)
+    run.state["plan"] = work.plan.model_dump(mode="json")
+    changed = sum(table.plan.add + table.plan.change + table.plan.remove for table in work.tables)
+    files = len(work.files.puts) + len(work.files.removes)
+    run.context.report(message=f"{changed:,} rows and {files:,} files to change")
+
+
+def ensure_planned(run: RestoreRun) -> Work:
+    """The plan of this process, made when there is none."""
+    if run.work is None:
+        run.work = _compute(run)
+    return run.work
+
+
+def _compute(run: RestoreRun) -> Work:
+    losses: list[Loss] = []
+    tables = _tables(run, losses)
+    files, folders = _files(run)
+    plans = [table.plan for table in tables]
+    plans += [TablePlan(table=name, action="keep", reason=why) for name, why in sorted(run.selection.kept.items())]
+    counts: dict[str, int] = {}
+    for loss in losses:
+        counts[loss.what] = counts.get(loss.what, 0) + 1
+    result = RestorePlan(
+        tables=plans,
+        folders=folders,
+        losses=counts,
+        loss_samples=losses[:MAX_SAMPLES],
+        drift=[*run.state.get("drift", []), *run.selection.drift],
+        base=bool(run.known.tables),
+    )
+    if losses and not run.command.accept_loss and not run.command.dry_run:
+        raise _refusal(result)
+    return Work(tables, files, result)
+
+
+def _refusal(result: RestorePlan) -> ProductionWouldLose:
+    total = sum(result.losses.values())
+    parts = ", ".join(f"{count} {_plural(what, count)}" for what, count in sorted(result.losses.items()))
+    return ProductionWouldLose(
+        f"Production has {parts} that this restore would take away." if total else None,
+        losses=result.losses,
+        samples=[loss.model_dump(mode="json") for loss in result.loss_samples],
+    )
+
+
+def _plural(what: str, count: int) -> str:
+    return what if count == 1 else {"entry": "entries"}.get(what, f"{what}s")
+
+
+def _tables(run: RestoreRun, losses: list[Loss]) -> list[TableWork]:
+    pairs = run.selection.pairs
+    total, done, found = sum(pair.rows for pair in pairs), 0, []
+    for group in _groups(pairs):
+        comparisons = [TableComparison(run, pair, losses) for pair in group]
+        here = _digests(run, [pair.target for pair in group if pair.target], target=True)
+        by_name = {one.pair.live: one for one in comparisons}
+        for name, block in here:
+            by_name[name].production(block)
+        by_name = {one.pair.source.name: one for one in comparisons}
+        for name, block in _digests(run, [pair.source for pair in group], target=False):
+            done += by_name[name].clone(block)
+            run.context.report(done=done, total=max(total, done), unit="rows", message=f"Comparing {name}")
+        found += [one.finish() for one in comparisons]
+    return found
+
+
+def _digests(run: RestoreRun, tables: Sequence[object], *, target: bool) -> Iterator[tuple[str, bytes]]:
+    side = run.writer if target else run.reader
+    if tables:
+        for item in side.digest_rows(tables):  # type: ignore[arg-type]
+            run.token.check()
+            yield item
+
+
+def _groups(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """Tables of about so many rows together: fewer requests for small ones, bounded memory for large ones."""
+    group: list[Pair] = []
+    rows = 0
+    for pair in pairs:
+        if group and rows + pair.rows > GROUP_ROWS:
+            yield group
+            group, rows = [], 0
+        group.append(pair)
+        rows += pair.rows
+    if group:
+        yield group
+
+
+def _files(run: RestoreRun) -> tuple[FilesWork, list[FolderPlan]]:
+    options, kept = run.command.options, run.bases_kept
+    names = [base for base in BASES if base not in kept]
+    skip = paths.skip_rules(options)
+    run.context.report(message="Comparing files")
+    here = {
+        (found.base, found.path): found
+        for found in run.writer.digest_files(names, skip)
+        if isinstance(found, FileDigest) and paths.wanted(found.base, found.path, options)
+    }
+    work, folders = FilesWork(), _Folders()
+    for found in run.reader.digest_files(names, skip):
+        run.token.check()
+        if not isinstance(found, FileDigest) or found.md5 is None:
+            continue
+        if paths.wanted(found.base, found.path, options):
+            _clone_file(run, found, here.pop((found.base, found.path), None), work, folders)
+    for old in here.values():
+        verdict = paths.file(old.md5, None, _base(run, old), base_known=run.known.files is not None)
+        where = folders.of(old)
+        if verdict.act is Act.REMOVE:
+            work.removes.append(old.name)
+            where.remove += 1
+        else:
+            where.production_only += 1
+    result = [FolderPlan(folder=base, action="keep", reason=why) for base, why in kept.items()]
+    return work, [*result, *folders.plans()]
+
+
+def _clone_file(run: RestoreRun, new: FileDigest, old: FileDigest | None, work: FilesWork, folders: _Folders) -> None:
+    verdict = paths.file(old.md5 if old else None, new.md5, _base(run, new), base_known=run.known.files is not None)
+    where = folders.of(new)
+    if verdict.act is Act.NOTHING:
+        where.same += 1
+        return
+    work.puts.append(new)
+    work.bytes += new.size
+    where.bytes += new.size
+    if old is None:
+        where.add += 1
+    else:
+        where.change += 1
+        work.there[new.base, new.path] = old.md5 or ""
+
+
+def _base(run: RestoreRun, file: FileDigest) -> str | None:
+    return run.known.files.get((file.base, file.path)) if run.known.files is not None else None
+
+
+class _Folders:
+    """Plans by folder."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, FolderPlan] = {}
+
+    def of(self, file: FileDigest) -> FolderPlan:
+        """The plan a file is counted in."""
+        name = paths.folder(file.base, file.path)
+        return self._found.setdefault(name, FolderPlan(folder=name, action="keep"))
+
+    def plans(self) -> list[FolderPlan]:
+        """All, by name."""
+        for plan in self._found.values():
+            plan.action = "change" if plan.add or plan.change or plan.remove else "keep"
+        return [self._found[name] for name in sorted(self._found)]

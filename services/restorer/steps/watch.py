@@ -1,0 +1,156 @@
+"""How the site looks to a visitor, before and after: whether it got worse."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx2
+
+from services.restorer.run import RestoreRun
+from shared.errors import JobError
+from shared.wordpress.connector.target import Health
+from shared.wordpress.http import map_transport_errors, site_client
+from shared.wordpress.page import plain
+from shared.wordpress.probe import SiteAddress
+
+SAMPLES = 3
+LEAST_TEXT = 200
+"""Characters a page must show; below it is white, if it was not before."""
+PAUSE = 1.0
+BROKEN = re.compile(r"There has been a critical error|Error establishing a database connection|wp-die-message")
+PHP_FATAL = re.compile(r"(?:Fatal error|Parse error)(?:</b>)?: .{0,200}")
+TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One page, seen once. `kind`: home, login, rest or page."""
+
+    kind: str
+    url: str
+    status: int
+    text: int
+    """Characters a person can read."""
+    form: bool = False
+    said: str = ""
+    """What it says of an error of its own."""
+
+
+def look(run: RestoreRun, pages: list[str] | None = None) -> list[Look]:
+    """Look at home, login, REST and some pages (from the home page's links unless given)."""
+    site = run.target.site
+    with site_client(allow_private=True, timeout=TIMEOUT) as http:
+        home = _get(http, site.home + "/")
+        found = [_look("home", site.home + "/", home)]
+        found.append(_look("login", site.login_url, _get(http, site.login_url)))
+        found.append(_look("rest", f"{site.home}/?rest_route=/", _get(http, f"{site.home}/?rest_route=/")))
+        for url in _samples(site, home) if pages is None else pages:
+            run.token.check()
+            found.append(_look("page", url, _get(http, url)))
+    return found
+
+
+def remember(run: RestoreRun) -> None:
+    """How the site is before the exchange, into the job's state."""
+    run.context.report(message="Looking at the site as it is")
+    run.state["before"] = [asdict(seen) for seen in look(run)]
+    run.state["before_errors"] = len(health(run, 0.0).php_errors)
+
+
+def worse(before: list[Look], after: list[Look]) -> list[str]:
+    """What got worse, one sentence each; pure."""
+    known = {(seen.kind, seen.url): seen for seen in before}
+    found = []
+    for now in after:
+        then = known.get((now.kind, now.url))
+        if then is None or then.status >= 500 or then.status == 0:
+            continue
+        why = _why(then, now)
+        if why:
+            found.append(f"{now.url} {why}")
+    return found
+
+
+def watch(run: RestoreRun) -> list[str]:
+    """What is worse than before, and stays so; empty: nothing."""
+    before = [Look(**seen) for seen in run.state.get("before", [])]
+    pages = [seen.url for seen in before if seen.kind == "page"]
+    end = time.monotonic() + run.settings.watch_seconds
+    while True:
+        run.context.report(message="Watching the site")
+        found = worse(before, look(run, pages))
+        if not found or time.monotonic() >= end:
+            return found
+        run.token.sleep(PAUSE)
+
+
+def explained(run: RestoreRun, since: float) -> list[str]:
+    """What PHP itself says went wrong since then."""
+    return list(health(run, since).php_errors)[-3:]
+
+
+def health(run: RestoreRun, since: float) -> Health:
+    """How the site sees itself; nothing when it can not say."""
+    try:
+        return run.writer.health(since)
+    except JobError:
+        return Health((), False, (), "", ())
+
+
+def _why(then: Look, now: Look) -> str:
+    if now.status == 0:
+        return "does not answer any more"
+    if now.status >= 500:
+        return f"answers HTTP {now.status}{': ' + now.said if now.said else ''}"
+    if now.said and not then.said:
+        return f"says: {now.said}"
+    if then.status < 400 <= now.status and now.kind != "page":
+        return f"answers HTTP {now.status}"
+    if now.kind == "rest" and then.form and not now.form:
+        return "does not answer as a REST interface any more"
+    if now.kind == "login" and then.form and not now.form:
+        return "has no login form any more"
+    if now.kind in {"home", "page"} and now.status < 300 and now.text < LEAST_TEXT <= then.text:
+        return "is a white page"
+    return ""
+
+
+def _get(http: httpx2.Client, url: str) -> httpx2.Response | None:
+    # a page cache in front must not answer for the site
+    mark = "&" if "?" in url else "?"
+    try:
+        with map_transport_errors():
+            return http.get(f"{url}{mark}nocache={secrets.token_hex(4)}", follow_redirects=True)
+    except JobError:
+        return None
+
+
+def _look(kind: str, url: str, response: httpx2.Response | None) -> Look:
+    if response is None:
+        return Look(kind, url, 0, 0)
+    body = response.text
+    if kind == "rest":
+        is_json = response.headers.get("content-type", "").startswith("application/json")
+        return Look(kind, url, response.status_code, len(body), form=is_json and response.status_code == 200)
+    return Look(kind, url, response.status_code, len(plain(body)), form='name="log"' in body, said=_said(body))
+
+
+def _said(body: str) -> str:
+    match = PHP_FATAL.search(body) or BROKEN.search(body)
+    return plain(match[0])[:200] if match else ""
+
+
+def _samples(site: SiteAddress, home: httpx2.Response | None) -> list[str]:
+    """A few pages the home page links to."""
+    if home is None or home.status_code != 200:
+        return []
+    found: dict[str, Any] = {}
+    for link in re.findall(r'<a[^>]+href="([^"#]+)"', home.text):
+        inside = link.startswith(site.home + "/") and link.rstrip("/") != site.home
+        if inside and not re.search(r"/(wp-|feed|comments/|author/)|\.\w{2,4}$", link[len(site.home) :]):
+            found[link.replace("&#038;", "&").replace("&amp;", "&")] = None
+    return list(found)[:SAMPLES]

@@ -1,0 +1,227 @@
+"""A restore as the engine sees it: named steps with weights and removals, for each of its three actions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from services.restorer.errors import RestoreRolledBack
+from services.restorer.run import RestoreRun
+from services.restorer.schedule import discard_of, forget_discard, schedule_discard
+from services.restorer.settings import RestorerSettings
+from services.restorer.steps import exchange, plan, preflight, stage, verify, watch
+from shared.connectors import Connectors
+from shared.errors import JobError
+from shared.events import Discarded, RestoreRequested, RolledBack
+from shared.jobs import Note, RestoreAction, RestorePlan, RestoreResult
+from shared.log import get
+from shared.subjects import Kind
+from shared.vault import KeyRing
+from shared.wordpress.connector.target import SwapPhase
+from shared.worker import JobContext, StepSpec
+
+log = get(__name__)
+
+Step = Callable[[JobContext], Awaitable[None]]
+
+
+class RestoreWorkflow:
+    """Compare, stage beside, prove, exchange at once, watch, leave; and the two ways out of it afterwards."""
+
+    kind: Kind = "restore"
+
+    def __init__(self, settings: RestorerSettings, keys: KeyRing, connectors: Connectors) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._connectors = connectors
+        self._runs: dict[int, RestoreRun] = {}
+
+    def steps(self, command: RestoreRequested) -> Sequence[StepSpec]:
+        """The steps of one action."""
+        entering = (
+            StepSpec("sign_in", "Sign in", 4, self._sign_in),
+            StepSpec("connector", "Install the connector", 6, self._enter, undo=self._leave),
+        )
+        leaving = StepSpec("remove_connector", "Remove the connector", 3, self._leave)
+        if command.action is RestoreAction.ROLLBACK:
+            return (*entering, StepSpec("rollback", "Roll back", 20, self._roll_back), leaving)
+        if command.action is RestoreAction.DISCARD:
+            return (*entering, StepSpec("discard", "Remove the snapshot", 10, self._discard), leaving)
+        comparing = (
+            StepSpec("preflight", "Inspect both sites", 4, self._blocking(preflight.preflight)),
+            StepSpec("plan", "Compare the two sites", 24, self._blocking(plan.plan)),
+        )
+        if command.dry_run:
+            return (*entering, *comparing, leaving)
+        return (
+            *entering,
+            *comparing,
+            StepSpec("snapshot", "Look at the site as it is", 3, self._blocking(watch.remember)),
+            StepSpec(
+                "stage", "Stage rows", 22, self._blocking(stage.stage_rows), undo=self._blocking(exchange.drop_stage)
+            ),
+            StepSpec("files", "Stage files", 20, self._blocking(stage.stage_files)),
+            StepSpec("verify", "Verify what is staged", 8, self._blocking(verify.verify)),
+            StepSpec(
+                "swap", "Exchange", 4, self._blocking(exchange.swap), undo=self._blocking(exchange.undo), max_tries=6
+            ),
+            StepSpec("watch", "Watch the site", 6, self._watch),
+            leaving,
+        )
+
+    async def finish(self, context: JobContext) -> RestoreResult:
+        """The result; schedules the end of the snapshot, or tells the snapshot's story how it ended."""
+        run, command, state = self._run(context), self._run(context).command, context.state
+        expires_at = None
+        if command.action is RestoreAction.RESTORE and not command.dry_run:
+            if "expires_at" not in state:
+                state["expires_at"] = (datetime.now(UTC) + timedelta(hours=command.snapshot_hours)).isoformat()
+                await context.checkpoint()
+            expires_at = datetime.fromisoformat(state["expires_at"])
+            await schedule_discard(context, command, at=expires_at)
+        elif command.action is not RestoreAction.RESTORE:
+            await self._tell(context, command)
+        result = self._result(run, expires_at)
+        self._forget(context)
+        return result
+
+    async def cleanup(self, context: JobContext) -> None:
+        """After a failure or a cancel the undos have removed everything; only memory is left."""
+        self._forget(context)
+
+    def _result(self, run: RestoreRun, expires_at: datetime | None) -> RestoreResult:
+        state, command = run.state, run.command
+        swapped = state.get("swap", {})
+        return RestoreResult(
+            target_url=command.target_url,
+            action=command.action,
+            dry_run=command.dry_run,
+            plan=RestorePlan.model_validate(state["plan"]) if "plan" in state else None,
+            snapshot_id=run.snapshot_id if expires_at or command.action is not RestoreAction.RESTORE else None,
+            snapshot_expires_at=expires_at,
+            snapshot_bytes=state.get("snapshot_bytes", 0),
+            tables=swapped.get("tables", 0),
+            rows=state.get("rows", 0),
+            files=state.get("files", 0),
+            bytes=state.get("bytes", 0),
+            rewritten=state.get("rewritten", {}),
+            leftovers=state.get("leftovers", 0),
+            late_rows=swapped.get("late_rows", 0),
+            write_unavailable_ms=swapped.get("rename_ms", 0.0),
+            notes=run.context.notes,
+            timings=state.get("timings", {}),
+        )
+
+    # --- getting in and out
+
+    async def _sign_in(self, context: JobContext) -> None:
+        run, secret = self._run(context), await self._secret(context)
+        await run.target.sign_in(secret["target_username"], secret["target_password"])
+        if run.command.action is RestoreAction.RESTORE:
+            await run.source.sign_in(secret["source_username"], secret["source_password"])
+
+    async def _enter(self, context: JobContext) -> None:
+        run, secret = self._run(context), await self._secret(context)
+        await run.target.enter(secret["target_username"], secret["target_password"])
+        if run.command.action is RestoreAction.RESTORE:
+            await run.source.enter(secret["source_username"], secret["source_password"])
+
+    async def _leave(self, context: JobContext) -> None:
+        run = self._run(context)
+        try:
+            secret = await self._secret(context)
+        except JobError:
+            secret = {}  # expired: the connectors can still remove themselves
+        for visit in (run.source, run.target):
+            await visit.leave(secret.get(f"{visit.name}_username", ""), secret.get(f"{visit.name}_password", ""))
+
+    async def _secret(self, context: JobContext) -> dict[str, str]:
+        secret = {name: str(value) for name, value in (await context.secret()).items()}
+        run = self._run(context)
+        run.owner = secret.get("target_username", "")
+        if run.command.clone_id is not None:
+            run.clone_admin = secret.get("source_username", "")
+        return secret
+
+    # --- steps that also speak to the bus
+
+    async def _watch(self, context: JobContext) -> None:
+        run = self._run(context)
+        since = context.state.setdefault("watched_since", time.time() - 2)
+        found = await context.blocking(watch.watch, run)
+        if not found:
+            await context.blocking(_measure, run)
+            return
+        said = await context.blocking(watch.explained, run, since)
+        reason = f"{found[0]}{' (' + said[-1][:300] + ')' if said else ''}"
+        done = await context.blocking(exchange.roll_back, run)
+        event = RolledBack(job_id=context.job_id, lane=context.lane, snapshot_id=context.job_id, reason=reason)
+        await context.bus.publish(event, msg_id=f"{context.job_id}:{context.attempt}:rolled_back")
+        raise RestoreRolledBack(
+            f"The site got worse, so everything is as it was before: {reason}.",
+            findings=found[:10],
+            php_errors=said,
+            rename_ms=done.rename_ms,
+            total_ms=done.total_ms,
+        )
+
+    async def _roll_back(self, context: JobContext) -> None:
+        run = self._run(context)
+        await context.blocking(exchange.roll_back, run)
+        seen = await context.blocking(watch.look, run)
+        failing = [f"{one.url}: HTTP {one.status}" for one in seen if one.status == 0 or one.status >= 500]
+        if failing:
+            context.note(Note(code="pages_failing", message="Pages that fail after the roll-back", samples=failing))
+        await context.blocking(run.writer.drop, snapshot=True)
+
+    async def _discard(self, context: JobContext) -> None:
+        run = self._run(context)
+        found = await context.blocking(run.writer.state)
+        if found.state is SwapPhase.NONE:
+            context.note(Note(code="snapshot_gone", message="The snapshot was not on the target any more"))
+            return
+        await context.blocking(run.writer.drop, snapshot=True)
+
+    async def _tell(self, context: JobContext, command: RestoreRequested) -> None:
+        """The outcome, on the story of the restore that made the snapshot."""
+        snapshot = command.snapshot_id or context.job_id
+        if command.action is RestoreAction.ROLLBACK:
+            event: RolledBack | Discarded = RolledBack(
+                job_id=snapshot, lane=context.lane, snapshot_id=snapshot, reason="asked for", automatic=False
+            )
+        else:
+            why = "expired" if context.job_id == discard_of(snapshot) else "discarded"
+            event = Discarded(job_id=snapshot, lane=context.lane, snapshot_id=snapshot, reason=why)
+        await context.bus.publish(event, msg_id=f"{snapshot}:{command.action}")
+        if context.job_id != discard_of(snapshot):
+            await forget_discard(context, snapshot)
+
+    # --- one restore in this process
+
+    def _run(self, context: JobContext) -> RestoreRun:
+        key = id(context)
+        if key not in self._runs:
+            self._runs[key] = RestoreRun(context, self._settings, self._keys, self._connectors)
+        return self._runs[key]
+
+    def _forget(self, context: JobContext) -> None:
+        run = self._runs.pop(id(context), None)
+        if run is not None:
+            run.close()
+
+    def _blocking(self, step: Callable[[RestoreRun], None]) -> Step:
+        async def run(context: JobContext) -> None:
+            await self._secret(context)
+            await context.blocking(step, self._run(context))
+
+        return run
+
+
+def _measure(run: RestoreRun) -> None:
+    """How much room the way back takes, as the target says; not worth failing for."""
+    try:
+        mine = [found for found in run.writer.snapshots() if found.restore == run.snapshot_id]
+    except JobError:
+        return
+    run.state["snapshot_bytes"] = sum(found.bytes for found in mine)

@@ -1,0 +1,215 @@
+"""One site in the hands of one job: found, signed in to, with our connector on it. A job may visit two sites.
+
+Everything durable is in the job's state under the visit's name, sealed where it is secret; a worker that takes the job
+over goes on from there.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+
+from shared.connectors import Connectors
+from shared.errors import JobError
+from shared.jobs import Note
+from shared.log import get
+from shared.vault import KeyRing
+from shared.wordpress.connector.client import ConnectorClient, endpoints
+from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
+from shared.wordpress.connector.package import build_connector_zip
+from shared.wordpress.connector.protocol import Frame
+from shared.wordpress.errors import SourceUnreachable
+from shared.wordpress.http import site_client
+from shared.wordpress.install import install_connector, remove_connector
+from shared.wordpress.probe import SiteAddress, find_site
+from shared.wordpress.signin import AdminSession, sign_in
+from shared.worker import JobContext
+
+log = get(__name__)
+T = TypeVar("T")
+
+
+class Visit:
+    """Use from one job only. Blocking work goes to threads through the job's context."""
+
+    def __init__(
+        self,
+        context: JobContext,
+        connectors: Connectors,
+        keys: KeyRing,
+        *,
+        name: str,
+        url: str,
+        allow_private: bool,
+        hours: int,
+        unreachable: type[SourceUnreachable] = SourceUnreachable,
+    ) -> None:
+        """`name`: the visit's place in the job's state, "source" or "target", also what people read; `unreachable`:
+        what to raise when this site does not answer; `hours`: the connector's life."""
+        self.context = context
+        self.name = name
+        self._connectors = connectors
+        self._keys = keys
+        self._url = url
+        self._allow_private = allow_private
+        self._hours = hours
+        self._unreachable = unreachable
+        self._session: AdminSession | None = None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """This visit's part of the job's memory."""
+        found: dict[str, Any] = self.context.state.setdefault(self.name, {})
+        return found
+
+    @cached_property
+    def http(self) -> httpx2.Client:
+        """The client for this site: its cookies, its connections."""
+        return site_client(allow_private=self._allow_private)
+
+    @cached_property
+    def site(self) -> SiteAddress:
+        """Where the site is. Raises the errors of `find_site` when it has to look."""
+        if "site" not in self.state:
+            self.state["site"] = asdict(self._named(lambda: find_site(self.http, self._url)))
+        return SiteAddress(**{**self.state["site"], "evidence": tuple(self.state["site"]["evidence"])})
+
+    @property
+    def host(self) -> str:
+        """The site's name for people."""
+        return urlsplit(self.site.home).netloc
+
+    @cached_property
+    def client(self) -> ConnectorClient:
+        """The connector's client; only after `enter`."""
+        key = base64.b64decode(self._keys.open(self.state["key"], purpose=self.context.job_id))
+        addresses = endpoints(self.site.home, self.site.siteurl)
+        return _NamedClient(self.http, addresses, key, self._unreachable, self.name)
+
+    async def sign_in(self, username: str, password: str) -> None:
+        """Find the site and sign in. Raises the SignInError family."""
+        await self.context.blocking(self._signed_in, username, password)
+
+    async def enter(self, username: str, password: str) -> None:
+        """Have our connector on the site, installed by this job or by another that visits it too. Idempotent.
+
+        Raises the InstallError family, ConnectorGone, ConnectorRefused.
+        """
+        await self._join(username, password)
+        try:
+            await self.context.blocking(self._greet)
+        except (ConnectorGone, ConnectorRefused):
+            # Somebody took it off the site behind our back: install it once more.
+            await self._join(username, password, broken=True)
+            await self.context.blocking(self._greet)
+
+    async def leave(self, username: str, password: str) -> None:
+        """Take the connector off again, unless other jobs still use it. Idempotent; what stays is said in a note."""
+        if "site" not in self.state or "key" not in self.state:
+            return
+        if not await self._connectors.leave(self.site.home, self.context.job_id):
+            return
+        await self.context.blocking(self._remove, username, password)
+        await self._connectors.forget(self.site.home, self.context.job_id)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if "http" in self.__dict__:
+            self.http.close()
+
+    async def _join(self, username: str, password: str, *, broken: bool = False) -> None:
+        home = self.site.home
+
+        async def waiting() -> None:
+            self.context.report(message=f"Waiting for the connector another job is installing on {self.host}")
+            self.context.token.check()
+
+        seat = await self._connectors.join(
+            home, self.context.job_id, siteurl=self.site.siteurl, broken=broken, waiting=waiting
+        )
+        self.__dict__.pop("client", None)
+        text = base64.b64encode(seat.key).decode()
+        self.state["key"] = self._keys.seal(text, purpose=self.context.job_id)
+        await self.context.checkpoint()
+        if seat.must_install:
+            await self.context.blocking(self._install, username, password, seat.key, seat.expires_at)
+            await self._connectors.installed(home, self.context.job_id)
+
+    def _signed_in(self, username: str, password: str) -> AdminSession:
+        if self._session is None:
+            self.context.report(message=f"Signing in to {self.host}")
+            self._session = self._named(lambda: sign_in(self.http, self.site, username, password))
+        return self._session
+
+    def _install(self, username: str, password: str, key: bytes, expires_at: int) -> None:
+        session = self._signed_in(username, password)
+        self.context.report(message=f"Installing the connector on {self.host}")
+        archive = build_connector_zip(key, self.context.job_id, expires_at)
+        self._named(lambda: install_connector(session, archive))
+
+    def _greet(self) -> None:
+        self.context.report(message=f"Asking the connector on {self.host}")
+        self.client.call("hello")
+
+    def _remove(self, username: str, password: str) -> None:
+        problem = self._remove_by_itself()
+        if problem is not None:
+            problem = self._remove_as_administrator(username, password)
+        if problem is None:
+            return
+        log.warning("connector stays on the site", job=self.context.job_id, site=self.name, error=problem)
+        text = (
+            f"The connector could not be removed from the {self.name}; it stops working and removes itself within "
+            f"{self._hours} hours. You can delete the plugin “Siteferry Connector” now. ({problem})"
+        )
+        self.context.note(Note(code=f"connector_not_removed_{self.name}", message=text))
+
+    def _remove_by_itself(self) -> str | None:
+        """Not `client.remove()`: one that does not answer may be gone, or only be switched off."""
+        try:
+            answer = self.client.call("remove")
+        except JobError as error:
+            return error.message
+        return None if answer.get("removed", True) else f"left behind: {', '.join(answer['left'][:5])}"
+
+    def _remove_as_administrator(self, username: str, password: str) -> str | None:
+        try:
+            remove_connector(self._signed_in(username, password))
+        except JobError as error:
+            return error.message
+        return None
+
+    def _named(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except SourceUnreachable as error:
+            raise _renamed(error, self._unreachable, self.name) from error
+
+
+class _NamedClient(ConnectorClient):
+    """A connector's client whose site is called by its part in the job."""
+
+    def __init__(
+        self, http: httpx2.Client, addresses: list[str], key: bytes, unreachable: type[SourceUnreachable], name: str
+    ) -> None:
+        super().__init__(http, addresses, key)
+        self._unreachable = unreachable
+        self._name = name
+
+    def stream(self, op: str, params: dict[str, Any]) -> Iterator[Frame]:
+        try:
+            yield from super().stream(op, params)
+        except SourceUnreachable as error:
+            raise _renamed(error, self._unreachable, self._name) from error
+
+
+def _renamed(error: SourceUnreachable, kind: type[SourceUnreachable], name: str) -> SourceUnreachable:
+    if type(error) is kind:
+        return error
+    return kind(error.message.replace("The source", f"The {name}"), retry_after=error.retry_after, **error.details)

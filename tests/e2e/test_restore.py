@@ -1,0 +1,142 @@
+"""A clone's content goes to production, with a way back, and production is never worse off than before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.product import Product
+from tests.e2e.restoring import Pair, files_of, rows_of, traces
+from tests.sites.compare import Tables, leftovers
+from tests.sites.farm import SourceFarm
+from tests.sites.site import Site
+from tests.sites.spec import SiteSpec
+
+PLUGIN = """<?php
+/* Plugin Name: Tides
+Version: {version} */
+add_action('wp_head', function () {{ echo '<!-- tides {version} -->'; }});
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(siteferry: Product, farm: SourceFarm) -> Iterator[Pair]:
+    site = farm.create(SiteSpec("harbour"))
+    site.plugin("tides", PLUGIN.format(version="1.0"))
+    made = Pair(siteferry, site, siteferry.clone(site))
+    yield made
+    site.destroy()
+
+
+def edit(pair: Pair, words: str) -> int:
+    """Somebody works on the clone: a page is edited there and a new one is made."""
+    (post,) = pair.on_clone("SELECT MIN(ID) FROM {p}posts WHERE post_type='post' AND post_status='publish'")[0]
+    text = f'{words} <a href="{pair.clone_url}/?p={post}">here</a>'
+    pair.on_clone("UPDATE {p}posts SET post_content=%s WHERE ID=%s", text, post)
+    return int(post)
+
+
+def content(site: Site, post: int) -> str:
+    return str(site.sql("SELECT post_content FROM {p}posts WHERE ID=%s", (post,))[0][0])
+
+
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(pair: Pair) -> None:
+    post = edit(pair, "Planned")
+    rows, files = rows_of(pair.site), files_of(pair.site)
+    job = pair.restore(dry_run=True)
+    plan = job["result"]["plan"]
+    posts = next(table for table in plan["tables"] if table["table"] == f"{pair.site.prefix}posts")
+    assert (posts["action"], posts["change"]) == ("change", 1)
+    assert posts["same"] > 5
+    assert {t["table"]: t["action"] for t in plan["tables"]}[f"{pair.site.prefix}users"] == "keep"
+    assert plan["losses"] == {}
+    assert job["result"]["dry_run"]
+    assert job["result"]["snapshot_id"] is None
+    assert rows_of(pair.site) == rows
+    assert files_of(pair.site) == files
+    assert traces(pair.site) == []
+    assert "Planned" not in content(pair.site, post)
+
+
+def test_the_clones_content_is_live_and_productions_own_stays(pair: Pair) -> None:
+    site = pair.site
+    post = edit(pair, "Ahoy from the clone")
+    pair.on_clone(
+        "INSERT INTO {p}posts (post_author, post_date, post_date_gmt, post_content, post_title, post_excerpt,"
+        " post_status, post_name, to_ping, pinged, post_modified, post_modified_gmt, post_content_filtered, guid,"
+        " post_type) SELECT (SELECT MAX(ID) FROM {p}users), NOW(), NOW(), 'New', 'Made on the clone', '', 'publish',"
+        " 'made-on-the-clone', '', '', NOW(), NOW(), '', %s, 'page'",
+        f"{pair.clone_url}/?page_id=9999",
+    )
+    picture = pair.document_root / "wp-content" / "uploads" / "made-on-the-clone.txt"
+    picture.write_text(f"see {pair.clone_url}/ for more\n")
+    site.plugin("tides", PLUGIN.format(version="2.0"), activate=False)
+    site.php("return wp_insert_user(array('user_login' => 'newbie', 'user_pass' => 'pw-newbie', 'role' => 'editor'));")
+    with site.sign_in("newbie", "pw-newbie") as browser, site.sign_in() as admin:
+        job = pair.restore()
+        assert browser.get(site.siteurl + "/wp-admin/profile.php").status_code == 200, "still logged in"
+        assert admin.get(site.siteurl + "/wp-admin/plugins.php").status_code == 200
+    assert f'Ahoy from the clone <a href="{site.home}/?p={post}">' in content(site, post)
+    page = site.sql("SELECT guid, post_author FROM {p}posts WHERE post_name='made-on-the-clone'")
+    (admin_id,) = site.sql("SELECT ID FROM {p}users WHERE user_login=%s", (site.username,))[0]
+    assert page == [(f"{site.home}/?page_id=9999", admin_id)], "the clone's administrator is nobody in production"
+    assert (site.uploads / "made-on-the-clone.txt").read_text() == f"see {site.home}/ for more\n"
+    home = site.get("/").text
+    assert "tides 2.0" in home
+    assert site.get("/made-on-the-clone/").status_code == 200
+    assert leftovers(Tables.of(site), pair.clone_url) == []
+    users = {row[0] for row in site.sql("SELECT user_login FROM {p}users")}
+    assert {site.username, "newbie"} <= users
+    assert not any(user.startswith("siteferry") for user in users)
+    result = job["result"]
+    assert result["snapshot_id"] == job["job_id"]
+    assert result["leftovers"] == 0
+    assert result["tables"] > 0
+    assert not list(site.content.glob("plugins/siteferry*")), "the connector has left"
+
+
+def test_the_clones_safety_never_reaches_production(pair: Pair) -> None:
+    edit(pair, "Safely")
+    pair.restore()
+    home = pair.site.get("/")
+    assert "noindex" not in home.headers.get("x-robots-tag", "")
+    assert "noindex" not in home.text
+    assert "siteferry-banner" not in home.text
+    assert pair.site.sql("SELECT option_value FROM {p}options WHERE option_name='blog_public'") == [("1",)]
+    assert "SITEFERRY_CLONE" not in (pair.site.abspath / "wp-config.php").read_text()
+    held = "return defined('SITEFERRY_CLONE') || has_filter('pre_wp_mail') || has_filter('pre_get_ready_cron_jobs');"
+    assert pair.site.php(held) is False
+    assert "siteferry" not in str(pair.site.sql("SELECT user_login, user_email FROM {p}users"))
+
+
+def test_orders_and_comments_are_not_lost_silently(pair: Pair) -> None:
+    edit(pair, "Before the order")
+    pair.restore()
+    site = pair.site
+    order = site.php(
+        "return wp_insert_post(array('post_type' => 'shop_order', 'post_status' => 'wc-processing',"
+        " 'post_title' => 'Order of Ms Pike'));"
+    )
+    comment = site.php(
+        "return wp_insert_comment(array('comment_post_ID' => 1, 'comment_author' => 'Gull',"
+        " 'comment_content' => 'Screech', 'comment_approved' => 1));"
+    )
+    rows = rows_of(site)
+    error = failed_but_kept(pair)
+    assert error["code"] == "production_would_lose"
+    losses = {(loss["what"], loss["key"]): loss for loss in error["details"]["samples"]}
+    assert losses["order", str(order)]["title"] == "Order of Ms Pike"
+    assert losses["comment", str(comment)]["title"].startswith("Gull: Screech")
+    assert error["details"]["losses"]["order"] == 1
+    assert rows_of(site) == rows
+    pair.restore(accept_loss=True)
+    assert site.sql("SELECT ID FROM {p}posts WHERE ID=%s", (order,)) == []
+    assert site.sql("SELECT comment_ID FROM {p}comments WHERE comment_ID=%s", (comment,)) == []
+
+
+def failed_but_kept(pair: Pair) -> dict[str, object]:
+    job = pair.siteferry.wait(pair.submit())
+    assert job["status"] == "failed", job
+    error: dict[str, object] = job["error"]
+    return error
