@@ -224,6 +224,8 @@ async def test_a_job_that_kills_its_workers_is_poison(engine: Lab) -> None:
     job: Job = await eventually(ended, timeout=30, what="the poison verdict")
     assert job.error is not None
     assert (job.status, job.error.code, job.attempt) == (Status.FAILED, "poison", 1)
+    assert [(failure["step"], failure["code"]) for failure in job.error.details["history"]] == [("s2", "poison")]
+    assert "code=poison" in engine.log()
     assert engine.ledger.did(job_id, "die") == ["s2"] * 2
     assert engine.ledger.things(job_id) == set()
     assert worker.poll() is None

@@ -1,0 +1,94 @@
+"""The sweeper on real things: a MariaDB with databases and users, a WordPress with a connector on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+
+from services.cloner.drivers.host import HostDriver
+from services.cloner.drivers.host.mariadb import CloneDatabases
+from services.cloner.sweeper.report import Report
+from services.cloner.sweeper.sources import Sources
+from services.cloner.sweeper.sweep import Sweeper
+from shared import streams
+from shared.connectors import Connectors
+from shared.ids import new_id
+from shared.wordpress.connector.package import build_connector_zip
+from siteferry.embedded.servers import MariaDB, running
+from tests.engine.lab import Lab, lab
+from tests.engine.light import Plan
+from tests.integration.connected import activate, unpack
+from tests.integration.house import place
+from tests.sites.fixtures import MakeSite
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[HostDriver]:
+    with place() as directory, running(MariaDB(directory / "mariadb")) as mariadb:
+        databases = CloneDatabases(mariadb.socket, mariadb.admin_user, mariadb.admin_password_file)
+        clones = directory / "clones"
+        clones.mkdir(mode=0o711)
+        yield HostDriver(clones=clones, databases=databases, edge_url="http://localhost:8080", owner=None)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Lab]:
+    async with lab() as made:
+        yield made
+
+
+async def connectors(engine: Lab) -> Connectors:
+    return Connectors(await engine.bus.bucket(streams.CONNECTORS), engine.keys, lifetime=3600 * 4)
+
+
+async def sweep(engine: Lab, driver: HostDriver) -> Report:
+    sources = Sources(await connectors(engine), owner="sweeper", allow_private=True)
+    return await Sweeper(engine.bus, driver, sources, grace=timedelta(0)).sweep()
+
+
+async def ended(engine: Lab, plan: Plan) -> str:
+    async with engine.worker():
+        job_id = await engine.submit(plan)
+        await engine.ended(job_id)
+        await engine.all_acknowledged()
+    return job_id
+
+
+async def test_directory_database_and_user_go_whichever_is_left(engine: Lab, driver: HostDriver) -> None:
+    clone, stranger = await ended(engine, Plan(steps=1)), new_id("clone")
+    whole, half, interrupted = [await ended(engine, Plan(steps=1, hopeless="s1")) for _ in range(3)]
+    for job_id in (clone, stranger, whole, half, interrupted):
+        await asyncio.to_thread(driver.ensure, job_id)
+    driver.place(interrupted).directory.rename(driver.clones / f".deleting-{interrupted}")
+    user = driver.place(half).database
+    with driver.databases._admin() as cursor:
+        cursor.execute(f"DROP DATABASE `{user}`")
+    report = await sweep(engine, driver)
+    assert {(f.id, f.outcome) for f in report.findings if f.what == "place"} == {
+        (whole, "removed"),
+        (half, "removed"),
+        (interrupted, "removed"),
+        (stranger, "left"),
+    }
+    assert driver.ids() == sorted([clone, stranger])
+    assert {path.name for path in driver.clones.iterdir()} == {clone, stranger}
+    assert driver.databases.names() == {driver.place(job_id).database for job_id in (clone, stranger)}
+
+
+async def test_a_connector_left_on_a_source_is_removed(engine: Lab, driver: HostDriver, make_site: MakeSite) -> None:
+    site, seats = await asyncio.to_thread(make_site, "forgotten"), await connectors(engine)
+    job_id = await ended(engine, Plan(steps=1, hopeless="s1"))
+    seat = await seats.join(site.home, job_id, siteurl=site.siteurl)
+    await asyncio.to_thread(unpack, build_connector_zip(seat.key, job_id, seat.expires_at), site)
+    await asyncio.to_thread(activate, site)
+    await seats.installed(site.home, job_id)
+    plugin = site.content / "plugins" / "siteferry-connector"
+    assert plugin.is_dir()
+    report = await sweep(engine, driver)
+    assert [(f.id, f.outcome) for f in report.findings if f.what == "connector"] == [(site.home, "removed")]
+    assert not plugin.exists()
+    again = await sweep(engine, driver)
+    assert (again.looked_at["connector"], [f for f in again.findings if f.what == "connector"]) == (0, [])
