@@ -48,6 +48,8 @@ __all__ = [
 log = get(__name__)
 
 CANCEL = "cancel"
+BATCH_HEADER = "Nats-Batch-Id"
+"""Marks a message of an atomic batch: we hear it when it is sent, and it may yet come to nothing."""
 CANCELS = 4
 """Cancels of jobs that do not run, carried out at the same time, beside the slots."""
 THREADS = 3
@@ -177,9 +179,10 @@ class Worker:
     async def _on_cancel(self, message: Msg) -> None:
         """The fast way to a running job; the stream and its consumer are the sure one."""
         job_id = parse(message.subject)[3]
+        maybe = BATCH_HEADER in (message.headers or {})
         for source, run in self._runs.values():
             if run.job_id == job_id and source != CANCEL:
-                run.stop(Cancelled)
+                run.look_for_cancel() if maybe else run.stop(Cancelled)
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()

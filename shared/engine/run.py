@@ -27,6 +27,9 @@ from shared.subjects import TERMINAL, EventType, parse
 
 log = get(__name__)
 
+LOOKS = (0.05, 0.2, 0.5)
+"""Seconds between looks for a cancel that was sent but perhaps not stored; storing takes milliseconds."""
+
 
 class JobRun:
     """A message in our hands."""
@@ -38,10 +41,21 @@ class JobRun:
         self._seq = delivery.metadata.sequence.stream
         self._story = Story(shop.bus, kind, lane, self.job_id)
         self._held = Held(shop, kind, lane, self.job_id)
+        self._looking: asyncio.Task[None] | None = None
 
     def stop(self, reason: type[JobError]) -> None:
         """Make the job stop: it was cancelled, or the worker drains."""
         self._held.stop(reason)
+
+    def look_for_cancel(self) -> None:
+        """A cancel may be stored in a moment: look sooner than at the next beat."""
+        self._looking = asyncio.create_task(self._look_soon(), name=f"cancel of {self.job_id}?")
+
+    async def _look_soon(self) -> None:
+        for pause in LOOKS:
+            await asyncio.sleep(pause)
+            with suppress(Exception):  # the next beat asks again
+                await self._look_for_cancel()
 
     async def handle(self) -> None:
         """Until the message is acknowledged, handed back, or not ours any more. Raises nothing."""

@@ -357,3 +357,46 @@ def test_ten_clones_cost_one_call() -> None:
     with running_gateway(rate_limit_per_minute=30, rate_limit_burst=20) as gateway, gateway.client() as api:
         whole = api.post("/batches", json=request(1000))  # would cost 100: never more than a full bucket
         assert (whole.status_code, whole.headers["ratelimit"].partition(";t")[0]) == (202, '"changes";r=0')
+
+
+@pytest.mark.parametrize("wish", ["submit", "cancel"])
+async def test_a_gateway_killed_on_the_way_leaves_all_or_nothing(wish: str) -> None:
+    """Killed at several moments, from before the request is read to after it is answered."""
+    with running_gateway(rate_limit_per_minute=0) as gateway:
+        async with connect(gateway.settings, service="test") as bus:
+            outcomes = set()
+            for delay in (0.0, 0.08, None):
+                with gateway.client() as api:
+                    batch_id = submitted(api, 1000) if wish == "cancel" else ""
+                pattern = "clone.cancel.>" if wish == "cancel" else "clone.requested.>"
+                before = await stored(bus, pattern)
+                path = f"/batches/{batch_id}/cancel" if wish == "cancel" else "/batches"
+                body = None if wish == "cancel" else request(1000)
+                async with httpx2.AsyncClient(base_url=gateway.url, timeout=10, trust_env=False) as client:
+                    asked = asyncio.create_task(client.post(path, json=body))
+                    await (asyncio.wait([asked]) if delay is None else asyncio.sleep(delay))
+                    gateway.popen.kill()
+                    answered = await asyncio.gather(asked, return_exceptions=True)
+                gateway.popen.wait(5)
+                came = await settled(bus, pattern) - before
+                assert came in (0, 1000)
+                if isinstance(answered[0], httpx2.Response):
+                    assert (answered[0].status_code, came) == (202, 1000), "what was answered is stored"
+                outcomes.add(came)
+                gateway.popen, _ = launch(gateway.directory, gateway.nats, gateway.port, rate_limit_per_minute=0)
+                wait_ready(gateway.url, gateway.popen)
+                if wish == "cancel":
+                    with gateway.client() as api:
+                        again = api.post(path)
+                    assert (again.status_code, again.json()["phase"]) == (202, "cancelling")
+                    assert await stored(bus, pattern) - before == 1000
+            assert outcomes == {0, 1000}, "killed neither always too early nor always too late"
+
+
+async def settled(bus: Bus, pattern: str) -> int:
+    """How many messages are stored once the server has taken in what a dead client sent."""
+    last = -1
+    while (now := await stored(bus, pattern)) != last:
+        last = now
+        await asyncio.sleep(0.2)
+    return last
