@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
-from services.status import dashboard, health
+from services.status import asyncapi, dashboard, health
 from services.status.live import sse, websocket
 from services.status.live.hub import Hub
 from services.status.live.wire import Wire
@@ -38,7 +38,7 @@ def create_app(service: Service) -> FastAPI:
     """The HTTP side."""
     app = FastAPI(title="Siteferry status", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
-    for module in (health, websocket, sse, dashboard):
+    for module in (health, websocket, sse, asyncapi, dashboard):
         app.include_router(module.router)
     return app
 

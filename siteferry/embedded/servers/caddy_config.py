@@ -20,6 +20,7 @@ STATUS_PATHS = (
     "/",
     "/ws",
     "/jobs/*/events",
+    "/asyncapi.json",
     "/dashboard",
     "/dashboard/*",
     "/assets/*",
