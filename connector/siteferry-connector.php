@@ -1,8 +1,8 @@
 <?php
 /**
  * Plugin Name:       Siteferry Connector
- * Description:       Lets Siteferry read this site to clone it. Answers signed requests only and removes itself when the work is done.
- * Version:           1.0.0
+ * Description:       Lets Siteferry read this site to clone it, and restore a clone to it. Answers signed requests only and removes itself when the work is done.
+ * Version:           1.1.0
  * Requires at least: 5.0
  * Requires PHP:      7.4
  * Author:            Siteferry
@@ -13,7 +13,7 @@
 
 defined('ABSPATH') || exit;
 
-define('SITEFERRY_CONNECTOR_VERSION', '1.0.0');
+define('SITEFERRY_CONNECTOR_VERSION', '1.1.0');
 define('SITEFERRY_CONNECTOR_FILE', __FILE__);
 
 spl_autoload_register(
@@ -27,6 +27,10 @@ spl_autoload_register(
 		}
 	}
 );
+
+if (is_file(__DIR__ . '/journal')) {
+	Siteferry\Connector\Journal::replay(); // an exchange of tables and files was cut off, or is at work right now
+}
 
 // Requests are answered while this file loads: before themes, REST, permalinks and maintenance screens have a say.
 if (isset($_SERVER['REQUEST_METHOD']) && $_SERVER['REQUEST_METHOD'] === 'POST') {

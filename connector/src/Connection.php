@@ -6,10 +6,26 @@ defined('ABSPATH') || exit;
 /** Our own connection to the site's database: same credentials as WordPress, but every byte comes as it is stored. */
 final class Connection {
 
+	const CODES = array(
+		1146 => 'table_gone', 1054 => 'schema_changed', 1142 => 'database_denied', 1143 => 'database_denied',
+		2006 => 'database_lost', 2013 => 'database_lost', 1317 => 'database_lost', 1053 => 'database_lost', 1927 => 'database_lost',
+	);
+
+	const CODES_OF_WRITING = array(
+		1044 => 'target_no_privilege', 1142 => 'target_no_privilege', 1143 => 'target_no_privilege', 1227 => 'target_no_privilege',
+		1205 => 'target_busy', 1213 => 'target_busy', 1969 => 'target_busy', 3024 => 'target_busy',
+		1021 => 'target_full', 1114 => 'target_full', 1290 => 'target_read_only', 1792 => 'target_read_only', 1836 => 'target_read_only',
+	);
+
 	/** @var \mysqli */
 	private $link;
 
-	public function __construct(bool $snapshot) {
+	/** @var bool */
+	private $writes;
+
+	/** @param bool $snapshot everything is read as of now @param bool $writes rows are written: what the server would cut or change is an error */
+	public function __construct(bool $snapshot, bool $writes = false) {
+		$this->writes = $writes;
 		if (!class_exists('mysqli')) {
 			throw new Fault('database_unsupported', 'PHP has no mysqli extension, so the database can not be read.');
 		}
@@ -17,7 +33,8 @@ final class Connection {
 		$this->link = self::connect();
 		// A zero date, a DST gap or a strict mode must not change what is read.
 		$this->must('SET NAMES binary');
-		$this->must("SET SESSION sql_mode = '', time_zone = '+00:00'");
+		$mode = $writes ? 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION' : '';
+		$this->must("SET SESSION sql_mode = '" . $mode . "', time_zone = '+00:00'" . ($writes ? ', foreign_key_checks = 0' : ''));
 		$this->link->query('SET SESSION sql_quote_show_create = 1, net_write_timeout = 600, net_read_timeout = 600');
 		$this->link->query('SET SESSION max_statement_time = 0');
 		$this->link->query('SET SESSION max_execution_time = 0');
@@ -53,6 +70,15 @@ final class Connection {
 	/** The server's number of the last error; 0 when there was none. */
 	public function errno(): int {
 		return (int) $this->link->errno;
+	}
+
+	public function error(): string {
+		return $this->link->error;
+	}
+
+	/** Another connection of the same account, ended. */
+	public function kill(int $id): void {
+		$this->link->query('KILL ' . $id);
 	}
 
 	/** Rows one at a time as they arrive; only one such result may be open. */
@@ -95,12 +121,9 @@ final class Connection {
 		}
 	}
 
-	private function fault(): Fault {
-		$codes = array(
-			1146 => 'table_gone', 1054 => 'schema_changed', 1142 => 'database_denied', 1143 => 'database_denied',
-			2006 => 'database_lost', 2013 => 'database_lost', 1317 => 'database_lost', 1053 => 'database_lost',
-		);
+	public function fault(): Fault {
 		$number = $this->link->errno;
+		$codes  = $this->writes ? self::CODES_OF_WRITING + self::CODES : self::CODES;
 		return new Fault(isset($codes[$number]) ? $codes[$number] : 'database_error', 'Database error ' . $number . ': ' . $this->link->error);
 	}
 

@@ -63,6 +63,45 @@ final class Entry {
 			case 'files.fetch':
 				(new Fetch($params, $budget, $reply))->files();
 				return;
+			case 'stage.begin':
+				self::result($reply, (new Staging($params, $budget))->begin());
+				return;
+			case 'stage.copy':
+				self::result($reply, (new Staging($params, $budget))->copy());
+				return;
+			case 'stage.reserve':
+				self::result($reply, (new Staging($params, $budget))->reserve());
+				return;
+			case 'stage.apply':
+				self::result($reply, (new Apply($params))->run());
+				return;
+			case 'stage.files':
+				self::result($reply, (new StagedFiles($params))->run());
+				return;
+			case 'stage.sql':
+				self::result($reply, (new Staging($params, $budget))->sql());
+				return;
+			case 'stage.drop':
+				self::result($reply, (new Staging($params, $budget))->drop());
+				return;
+			case 'swap':
+				self::result($reply, Swap::run($params));
+				return;
+			case 'swap.late':
+				self::result($reply, Snapshots::late($params));
+				return;
+			case 'swap.rollback':
+				self::result($reply, Rollback::run($params));
+				return;
+			case 'swap.state':
+				self::result($reply, Snapshots::state($params));
+				return;
+			case 'snapshots':
+				self::result($reply, Snapshots::all());
+				return;
+			case 'health':
+				self::result($reply, Health::now($params));
+				return;
 			case 'files.digest':
 				(new FileDigest($params, $budget, $reply))->run();
 				return;

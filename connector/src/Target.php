@@ -14,7 +14,7 @@ final class Target {
 		$users = self::users($db);
 		return array(
 			'foreign_keys'   => self::foreign_keys($db),
-			'triggers_on'    => self::column($db, 'SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()'),
+			'triggers_on'    => self::triggers($db),
 			'users'          => array_slice($users, 0, self::MAX_USERS),
 			'users_cut'      => count($users) > self::MAX_USERS,
 			'writable_bases' => array_map(array(self::class, 'writable'), Paths::bases()),
@@ -26,6 +26,11 @@ final class Target {
 	public static function foreign_keys(Connection $db): array {
 		$sql = ' FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = DATABASE() AND REFERENCED_TABLE_NAME IS NOT NULL';
 		return self::column($db, 'SELECT TABLE_NAME' . $sql . ' UNION SELECT REFERENCED_TABLE_NAME' . $sql);
+	}
+
+	/** @return string[] tables that have triggers */
+	public static function triggers(Connection $db): array {
+		return self::column($db, 'SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()');
 	}
 
 	/** Whether files can be made in this directory; also when it is not there yet. */

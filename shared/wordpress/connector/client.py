@@ -103,13 +103,13 @@ class ConnectorClient:
         self._skew = 0.0
         self._settled = False
 
-    def call(self, op: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run a small operation and return its result.
+    def call(self, op: str, params: dict[str, Any] | None = None, *, tries: int = TRIES) -> dict[str, Any]:
+        """Run a small operation and return its result. Operations that write bear being repeated too.
 
         Raises ConnectorGone, ConnectorRefused, ConnectorFault, HostChallenge, BasicAuthRequired, TlsError,
         SourceUnreachable, TruncatedResponse (the last two after a few tries).
         """
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             try:
                 results = [frame for frame in self.stream(op, params or {}) if frame.type == "J"]
                 return results[0].json() if results else {}
@@ -118,7 +118,7 @@ class ConnectorClient:
                     return {"removed": True, "left": []}  # the first try worked; only its answer was lost
                 raise
             except (SourceUnreachable, TruncatedResponse):
-                if attempt == TRIES - 1:
+                if attempt == tries - 1:
                     raise
                 self._sleep(PAUSE * 2**attempt)
         raise AssertionError("unreachable")
@@ -145,6 +145,10 @@ class ConnectorClient:
             raise ConnectorRefused("The source's clock can not be followed.", fault="stale_request")
         assert refused is not None
         raise refused
+
+    def elsewhere(self, endpoint: str) -> ConnectorClient:
+        """The same connector at another address (its rescue.php)."""
+        return ConnectorClient(self._http, [endpoint], self._key, clock=self._clock, sleep=self._sleep)
 
     def remove(self) -> dict[str, Any]:
         """Let the connector take itself off the source: `{removed, left}`. Fine when it is gone already."""

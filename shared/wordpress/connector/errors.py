@@ -133,6 +133,7 @@ class StageLost(TargetError):
 TARGET_FAULTS: dict[str, type[TargetError]] = {
     kind.code: kind
     for kind in (
+        TargetError,
         TargetReadOnly,
         TargetNoPrivilege,
         TargetFull,

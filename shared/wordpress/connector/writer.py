@@ -16,11 +16,17 @@ Raises what `ConnectorClient.call` raises, and the errors of `shared.wordpress.c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from shared.wordpress.connector import reading
+from shared.wordpress.connector import answers, reading
 from shared.wordpress.connector.client import ConnectorClient
+from shared.wordpress.connector.errors import ConnectorGone
+from shared.wordpress.connector.package import PLUGIN_DIR
+from shared.wordpress.connector.packing import chunk_size
+from shared.wordpress.connector.protocol import TruncatedResponse
+from shared.wordpress.connector.staging import Chunks, FileSender, RowSender
 from shared.wordpress.connector.target import (
     Applied,
     Begun,
@@ -36,17 +42,24 @@ from shared.wordpress.connector.target import (
     SnapshotFound,
     StagedTable,
     Swapped,
+    SwapPhase,
     SwapPlan,
     SwapState,
     TableRead,
 )
+from shared.wordpress.errors import HostChallenge, SourceUnreachable
 
 BUDGET: Final = 10.0
 """Seconds one answer may take on the site; longer work is cut into several requests."""
 
 
 class SiteWriter:
-    """Drives one restore on one site. `limits` is what `inspect` says (`post_max_size` bounds what a request holds)."""
+    """Drives one restore on one site.
+
+    `limits` is what `inspect` says (`post_max_size` bounds what a request holds; `begin` learns it too). `rescue` is
+    the address of the connector's rescue.php (`rescue_url`), asked when WordPress itself does not answer; `inspect`
+    learns it.
+    """
 
     def __init__(
         self,
@@ -54,12 +67,14 @@ class SiteWriter:
         restore_id: str,
         *,
         limits: dict[str, Any] | None = None,
+        rescue: str | None = None,
         budget: float = BUDGET,
     ) -> None:
         self.client = client
         self.restore_id = restore_id
-        self.limits = limits or {}
+        self.rescue = rescue
         self.budget = budget
+        self._chunks = Chunks(chunk_size(int((limits or {}).get("post_max_size", 0))))
 
     # Reading, on either side
 
@@ -71,7 +86,9 @@ class SiteWriter:
         table), database.max_allowed_packet. Also remembers the limits for this writer.
         """
         facts = self.client.call("inspect", {"target": True})
-        self.limits = facts["limits"]
+        packet = int(facts["database"]["max_allowed_packet"])
+        self._chunks.size = chunk_size(int(facts["limits"]["post_max_size"]), packet)
+        self.rescue = rescue_url(facts["urls"]["plugins"])
         return facts
 
     def digest_rows(self, tables: Sequence[TableRead]) -> Iterator[tuple[str, bytes]]:
@@ -105,24 +122,44 @@ class SiteWriter:
 
     def health(self, since: float = 0.0) -> Health:
         """`health`: fatal errors of PHP since then (Unix seconds), active plugins and theme, paused extensions."""
-        raise NotImplementedError
+        said = self._call("health", {"since": since})
+        return Health(
+            tuple(said["php_errors"]),
+            bool(said["log_readable"]),
+            tuple(said["active_plugins"]),
+            str(said["theme"]),
+            tuple(said["paused"]),
+        )
 
     # Staging: beside the live tables and files
 
     def begin(self, tables: Sequence[StagedTable]) -> Begun:
         """`stage.begin`: make the restore's directory and write down its tables; the same call again is harmless."""
-        raise NotImplementedError
+        said = self._call("stage.begin", {"tables": [table.params() for table in tables]})
+        self._chunks.size = chunk_size(int(said["post_max_size"]), int(said["max_allowed_packet"]))
+        return Begun(
+            SwapPhase(said["state"]),
+            f"siteferry-{said['dir_token']}",
+            said["free_bytes"],
+            dict(said["same_filesystem"]),
+            {int(n): str(name) for n, name in said["staged"]},
+        )
 
     def reserve_ids(self, above: dict[str, int]) -> None:
         """`stage.reserve`: from now on live tables give new rows ids above these (table -> highest id of the clone).
 
         Keeps rows that visitors add during the restore from colliding with the rows that come.
         """
-        raise NotImplementedError
+        self._call("stage.reserve", {"above": dict(above)})
 
     def copy(self, n: int) -> int:
         """`stage.copy`: make staged table `n` anew and fill it; the number of rows in it. Starts from the beginning."""
-        raise NotImplementedError
+        cursor: dict[str, Any] | None = None
+        while True:
+            said = self._call("stage.copy", {"n": n, "cursor": cursor, "budget": self.budget})
+            if said["done"]:
+                return int(said["rows"])
+            cursor = said["cursor"]
 
     def apply(
         self,
@@ -138,11 +175,16 @@ class SiteWriter:
         Rows larger than a request travel in pieces. Raises RowRefused naming table and key when the server would cut or
         refuse a value.
         """
-        raise NotImplementedError
+        sender = RowSender(self._call, self._chunks, n, columns, key)
+        sender.delete(deletes)
+        sender.write(upserts)
+        return sender.applied()
 
     def replace_all(self, n: int, columns: Sequence[dict[str, Any]], rows: Iterable[bytes]) -> Applied:
         """`stage.apply {first: true}`: empty staged table `n` and fill it with these rows (tables without a key)."""
-        raise NotImplementedError
+        sender = RowSender(self._call, self._chunks, n, columns, ())
+        sender.write(rows, first=True)
+        return sender.applied()
 
     def put_files(self, files: Iterable[FilePut]) -> int:
         """`stage.files`: lay the files out in the staging directory, small ones many to a request; the bytes sent.
@@ -150,19 +192,19 @@ class SiteWriter:
         A file that is staged already with the same md5 is not sent again. New files get the mode of the file they will
         replace, else of their neighbours.
         """
-        raise NotImplementedError
+        return FileSender(self._call, self._chunks).send(files)
 
     def keep_options(self, options: OptionsKept) -> int:
         """`stage.sql {kind: options_keep}`: the live values of these options into the staged table; how many."""
-        raise NotImplementedError
+        return int(self._call("stage.sql", {"kind": "options_keep", **options.params()})["kept"])
 
     def staged_name(self, n: int) -> str:
         """The name of staged table `n`, for reading it with `digest_rows`."""
-        raise NotImplementedError
+        return f"sfn_{hashlib.sha1(self.restore_id.encode(), usedforsecurity=False).hexdigest()[:8]}_{n}"
 
     def drop(self, *, snapshot: bool) -> None:
         """`stage.drop`: remove what is staged; with `snapshot` also the old tables and files, for good."""
-        raise NotImplementedError
+        self._call("stage.drop", {"snapshot": snapshot})
 
     # The exchange
 
@@ -172,23 +214,50 @@ class SiteWriter:
         When the connection is lost the outcome is asked (`state`); a second call of a finished swap answers the same.
         Raises TargetBusy (nothing changed) when a table could not be locked in time.
         """
-        raise NotImplementedError
+        try:
+            return answers.swapped(self._vital("swap", plan.params()))
+        except (SourceUnreachable, TruncatedResponse) as error:
+            found = self.state()
+            if found.state != SwapPhase.SWAPPED or found.swapped is None:
+                raise error
+            return found.swapped
 
     def late(self) -> LateRows:
         """`swap.late`: rows that came into the old tables between copy and exchange, into the live ones."""
-        raise NotImplementedError
+        return answers.late(self._call("swap.late", {}))
 
     def rollback(self) -> RolledBack:
         """`swap.rollback`: old files and tables come back, byte for byte; rows added since the swap are kept."""
-        raise NotImplementedError
+        return answers.rolled_back(self._vital("swap.rollback", {}))
 
     def state(self) -> SwapState:
         """`swap.state`: where this restore stands; replays an unfinished journal first. Also answered by rescue.php."""
-        raise NotImplementedError
+        return answers.state(self._vital("swap.state", {}))
 
     def snapshots(self) -> list[SnapshotFound]:
         """`snapshots`: every restore that left something on this site."""
-        raise NotImplementedError
+        return [answers.snapshot(found) for found in self._call("snapshots", {})["snapshots"]]
+
+    def _call(self, op: str, params: dict[str, Any]) -> dict[str, Any]:
+        return self.client.call(op, {"restore": self.restore_id, **params})
+
+    def _vital(self, op: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What has to work on a broken site too: rescue.php answers when WordPress with its plugins does not."""
+        request = {"restore": self.restore_id, **params}
+        try:
+            return self.client.call(op, request, tries=2)
+        except (SourceUnreachable, TruncatedResponse, ConnectorGone, HostChallenge) as error:
+            if self.rescue is None:
+                raise
+            try:
+                return self.client.elsewhere(self.rescue).call(op, request, tries=2)
+            except (SourceUnreachable, TruncatedResponse, ConnectorGone, HostChallenge):
+                raise error from None
+
+
+def rescue_url(plugins_url: str) -> str:
+    """Where the connector answers without plugins and theme; `plugins_url` is `urls.plugins` of `inspect`."""
+    return f"{plugins_url.rstrip('/')}/{PLUGIN_DIR}/rescue.php"
 
 
 def split_digest(line: bytes) -> tuple[bytes, bytes]:
