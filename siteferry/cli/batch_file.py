@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,13 +86,16 @@ def _json(text: str) -> Rows:
 def _lines_of(text: str, count: int) -> list[int]:
     """The line each member of a JSON document's list of clones begins at."""
     decoder, lines = json.JSONDecoder(), []
-    start = 0 if text.lstrip().startswith("[") else text.index('"clones"')
-    position = text.index("[", start) + 1
+    found = re.search(r'^\s*\[|"clones"\s*:\s*\[', text)
+    position = found.end() if found else 0
     for _ in range(count):
-        while text[position] in " \t\r\n,":
-            position += 1
-        lines.append(text.count("\n", 0, position) + 1)
-        position = decoder.raw_decode(text, position)[1]
+        try:
+            while text[position] in " \t\r\n,":
+                position += 1
+            lines.append(text.count("\n", 0, position) + 1)
+            position = decoder.raw_decode(text, position)[1]
+        except (ValueError, IndexError):  # not the list we took it for
+            return [1] * count
     return lines
 
 

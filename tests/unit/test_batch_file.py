@@ -52,6 +52,10 @@ def test_one_clone_alone_and_defaults(tmp_path: Path) -> None:
     assert read(written(tmp_path, json.dumps(SHOP))).clones == [SHOP]
     rows = read(written(tmp_path, json.dumps({"defaults": {"priority": "low"}, "clones": [SHOP]})))
     assert (rows.defaults, rows.clones) == ({"priority": "low"}, [SHOP])
+    named = json.dumps(
+        {"defaults": {"name": "clones", "options": {"exclude_paths": ["a"]}}, "clones": [SHOP]}, indent=1
+    )
+    assert read(written(tmp_path, named)).lines == [11]
 
 
 def test_lists_and_quoted_lines_in_csv(tmp_path: Path) -> None:
