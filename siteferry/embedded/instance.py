@@ -30,6 +30,8 @@ class Instance:
     mariadb_socket: str
     pids: dict[str, int] = field(default_factory=dict)
     """Process (and process group) of each child by name."""
+    services: dict[str, str] = field(default_factory=dict)
+    """Address of /livez, /readyz and /metrics of each service."""
 
     def write(self, state: Path) -> None:
         """Atomically, readable by us alone."""

@@ -24,6 +24,8 @@ EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
 SWEEP_SECONDS = 300
 SERVICES = ("gateway", "cloner", "restorer", "status")
+WORKERS = ("cloner", "restorer")
+"""Services that speak HTTP only for /livez, /readyz and /metrics."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class House:
         except ServerError as error:
             raise ServerError(f"{error}; choose another: siteferry up --port PORT") from None
         self.ports = {"gateway": free_port(), "status": free_port()}
+        self.health_ports = {name: _health_port(name) for name in WORKERS}
         self.clones = make_directory(state / "clones", mode=0o711)
         self.nats = Nats(state / "nats")
         self.mariadb = MariaDB(state / "mariadb", buffer_pool=options.buffer_pool)
@@ -138,6 +141,7 @@ class House:
             "gateway_port": str(self.ports["gateway"]),
             "status_host": "127.0.0.1",
             "status_port": str(self.ports["status"]),
+            **{f"{name}_health_port": str(port) for name, port in self.health_ports.items()},
         } | dict(self.options.settings or {})
 
     @property
@@ -167,6 +171,9 @@ class House:
             nats_monitor_url=self.nats.monitor_url,
             mariadb_socket=str(self.mariadb.socket),
             pids=pids,
+            services={
+                name: f"http://127.0.0.1:{port}" for name, port in (self.ports | self.health_ports).items() if port
+            },
         ).write(self.state)
 
     async def sweep(self) -> None:
@@ -178,6 +185,12 @@ class House:
     def banner(self) -> str:
         """What people want to know once everything runs."""
         return f"Siteferry is ready at {self.url} (state in {self.state}; Ctrl-C stops)"
+
+
+def _health_port(name: str) -> int:
+    """Where a worker tells its numbers: as the operator's environment says, else a free port."""
+    wanted = os.environ.get(f"SITEFERRY_{name.upper()}_HEALTH_PORT", "")
+    return int(wanted) if wanted.isdecimal() else free_port()
 
 
 def _complain(message: str) -> None:

@@ -123,8 +123,22 @@ def test_up_runs_everything_repairs_it_and_continues(state: Path) -> None:
     key = (state / "vault.key").read_bytes()
     with up(state) as again:
         assert again.get("/readyz").status_code == 200
+        assert set(again.instance.services) == set(again.instance.pids) - {"nats", "mariadb", "php-fpm", "caddy"}
+        for name, url in again.instance.services.items():
+            eventually(lambda url=url: _reads_the_queue(url), what=f"the numbers of {name}")
+        swept = subprocess.run(
+            [*COMMAND, "--state", str(state), "sweep"], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert swept.stderr.startswith("Nothing was left behind.")
     assert (state / "vault.key").read_bytes() == key
     assert_private(state)
+
+
+def _reads_the_queue(url: str) -> bool:
+    try:
+        return "siteferry_queue_readable 1.0" in httpx2.get(f"{url}/metrics", trust_env=False).text
+    except httpx2.ConnectError:
+        return False
 
 
 def assert_private(state: Path) -> None:
