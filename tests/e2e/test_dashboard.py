@@ -249,7 +249,8 @@ def family(token: str) -> list[int]:
     return found
 
 
-async def test_without_any_websocket_the_page_polls_and_ends_in_the_true_state(it: Stage, page: Page) -> None:
+async def test_without_websockets_and_events_the_page_polls_and_ends_in_the_true_state(it: Stage, page: Page) -> None:
+    await page.route("**/events", lambda route: asyncio.ensure_future(route.abort()))
     await page.route_web_socket("**/ws", lambda socket: asyncio.ensure_future(socket.close()))
     job = await job_from_form(page, it)
     await expect(page.locator("header [data-mode]")).to_have_text("polling every 2 s")

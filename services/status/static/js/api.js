@@ -12,6 +12,9 @@ export class Problem extends Error {
   }
 }
 
+/** The event told to the window when a call was answered with 401: the session is over. */
+export const SIGNED_OUT = "signedout";
+
 /**
  * @param {string} method
  * @param {string} path
@@ -31,6 +34,7 @@ export async function call(method, path, body) {
     throw new Problem({ detail: "Siteferry can not be reached.", hint: "Is it running? Try again in a moment." });
   }
   const json = await answer.json().catch(() => null);
+  if (answer.status === 401 && !(path === "/session" && method === "POST")) dispatchEvent(new Event(SIGNED_OUT));
   if (!answer.ok) throw new Problem({ ...(json ?? {}), detail: json?.detail ?? `The server answered ${answer.status}.`, status: answer.status });
   return json;
 }

@@ -5,6 +5,7 @@ import { get, post } from "./api.js";
 import { amount, clock, isOver, moment, number, plural, site, size, span, stateOf } from "./format.js";
 import { live } from "./live.js";
 import { announce, Bar, Confirm, Copy, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
+import { Again, needsLogin } from "./again.js";
 import { ClonePanel } from "./clone.js";
 
 /** What a screen reader should hear between two states of a job; empty for nothing. */
@@ -126,14 +127,17 @@ function Numbers({ result }) {
 
 function Actions({ job }) {
   const [asking, setAsking] = useState(false);
+  const [again, setAgain] = useState(false);
   const [problem, setProblem] = useState(null);
   const retry = () => post(`/jobs/${job.job_id}/retry`).then(() => setProblem(null), setProblem);
   const cancel = () => post(`/jobs/${job.job_id}/cancel`).then(() => setAsking(false));
   return html`<div class="row wrap actions">
     ${!isOver(job) && html`<button type="button" disabled=${job.phase === "cancelling"} onClick=${() => setAsking(true)}>Cancel</button>`}
-    ${["failed", "cancelled"].includes(job.status) && html`<button type="button" class="primary" onClick=${retry}><${Icon} name="retry" />Try again</button>`}
+    ${needsLogin(job) ? html`<button type="button" class="primary" aria-expanded=${again} onClick=${() => setAgain(!again)}><${Icon} name="retry" />${job.status === "cancelled" ? "Start again" : "Start again with another password"}</button>`
+      : ["failed", "cancelled"].includes(job.status) && html`<button type="button" class="primary" onClick=${retry}><${Icon} name="retry" />Try again</button>`}
     <${Copy} label="Copy this clone as a CLI command" text=${`siteferry clone ${job.source_url} --username USER --watch`}>CLI command<//>
     <${Trouble} problem=${problem} />
+    ${again && needsLogin(job) && html`<${Again} job=${job} />`}
     ${asking && html`<${Confirm} title="Cancel this job?" yes="Cancel the job" onYes=${cancel} onNo=${() => setAsking(false)}>What was made so far is removed, here and on the source. The site itself is not touched.<//>`}
   </div>`;
 }

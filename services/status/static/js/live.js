@@ -1,14 +1,16 @@
-// The live connection: one WebSocket for everything shown, polling while there is none.
+// The live connection: one WebSocket for everything shown. Without one, server-sent events for jobs, polling for lists.
 
+import { SIGNED_OUT } from "./api.js";
 import { backoff, judge } from "./resume.js";
 
 const READY_WITHIN = 2500;
 const POLL_EVERY = 2000;
 const HEALTHY_AFTER = 30_000;
 const UNAVAILABLE_RETRY = 2000;
+const UNAUTHENTICATED = 4401;
 
 /**
- * @typedef {"live" | "connecting" | "reconnecting" | "polling" | "stopped"} Mode
+ * @typedef {"live" | "events" | "connecting" | "reconnecting" | "polling" | "stopped"} Mode
  * @typedef {{onSnap: (frame: any) => void, onEvent?: (frame: any) => void, onError?: (frame: any) => void}} Handlers
  */
 
@@ -29,14 +31,28 @@ class Live {
   #retry = 0;
   #lateTimer = 0;
   #missed = 0;
+  #begun = false;
+  #out = false;
 
+  /** Begin, or go on after `stop`. */
   start() {
+    this.#out = false;
+    if (this.#begun) return this.#now();
+    this.#begun = true;
     addEventListener("online", () => this.#now());
     addEventListener("pageshow", () => this.#now());
     addEventListener("pagehide", () => this.#socket?.close());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#now());
     setInterval(() => this.#poll(), POLL_EVERY);
     this.#connect();
+  }
+
+  /** Nobody is signed in any more. */
+  stop() {
+    this.#out = true;
+    clearTimeout(this.#retry);
+    for (const sub of this.#subs.values()) this.#closeSource(sub);
+    this.#socket?.close();
   }
 
   /** @param {() => void} listener called when the mode changes */
@@ -52,11 +68,13 @@ class Live {
    */
   watch(what, handlers) {
     const id = `s${++this.#count}`;
-    const sub = { id, what, handlers, cursor: null };
+    const sub = { id, what, handlers, cursor: null, source: null };
     this.#subs.set(id, sub);
     if (this.#ready) this.#subscribe(sub);
+    else if (this.mode === "events" || this.mode === "polling") this.#fallBack();
     return () => {
       this.#subs.delete(id);
+      this.#closeSource(sub);
       if (this.#ready) this.#send({ type: "unsub", id });
     };
   }
@@ -69,6 +87,7 @@ class Live {
 
   #resubscribe(sub) {
     sub.cursor = null;
+    if (sub.source) return this.#closeSource(sub), this.#openSource(sub);
     this.#send({ type: "unsub", id: sub.id });
     this.#subscribe(sub);
   }
@@ -85,7 +104,7 @@ class Live {
   }
 
   #now() {
-    if (this.#socket || this.mode === "stopped") return;
+    if (this.#socket || this.#out || this.mode === "stopped") return;
     this.#tries = 0;
     this.#connect();
   }
@@ -94,7 +113,8 @@ class Live {
     clearTimeout(this.#retry);
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
     this.#socket = socket;
-    this.#lateTimer = setTimeout(() => !this.#ready && this.#set("polling"), READY_WITHIN);
+    clearTimeout(this.#lateTimer);
+    this.#lateTimer = setTimeout(() => !this.#ready && this.#fallBack(), READY_WITHIN);
     socket.onopen = () => this.#send({ type: "hello", v: 1 });
     socket.onmessage = (message) => this.#frame(JSON.parse(message.data));
     socket.onclose = (event) => this.#closed(socket, event.code);
@@ -105,8 +125,10 @@ class Live {
     clearInterval(this.#beat);
     this.#socket = null;
     this.#ready = false;
+    if (code === UNAUTHENTICATED) return dispatchEvent(new Event(SIGNED_OUT));
+    if (this.#out) return this.#set("connecting");
     if (code >= 4400 && code < 4500) return this.#set("stopped");
-    this.#set(this.#everReady && this.mode !== "polling" ? "reconnecting" : this.mode);
+    this.#set(this.#everReady && this.mode !== "polling" && this.mode !== "events" ? "reconnecting" : this.mode);
     this.#later(this.#wait ?? backoff(this.#tries++));
     this.#wait = null;
   }
@@ -126,7 +148,10 @@ class Live {
     else if (frame.type === "upstream") this.#upstreamIs(frame.ok);
     else if (frame.type === "bye") this.#wait = frame.reconnect_ms;
     else if (sub && frame.type === "err") this.#refused(sub, frame);
-    else if (sub && sub.what.list) sub.handlers[frame.type === "snap" ? "onSnap" : "onEvent"]?.(frame);
+    else if (sub && sub.what.list) {
+      sub.handlers[frame.type === "snap" ? "onSnap" : "onEvent"]?.(frame);
+      if (frame.partial) sub.handlers.poll?.().catch(() => {}); // older ones of ours, which the server did not keep
+    }
     else if (sub && (frame.type === "snap" || frame.type === "ev")) this.#change(sub, frame);
   }
 
@@ -134,7 +159,10 @@ class Live {
     clearTimeout(this.#lateTimer);
     this.#ready = this.#everReady = true;
     this.#upstreamIs(true);
-    for (const sub of this.#subs.values()) this.#subscribe(sub);
+    for (const sub of this.#subs.values()) {
+      this.#closeSource(sub);
+      this.#subscribe(sub);
+    }
     const socket = this.#socket;
     this.#missed = 0;
     this.#beat = setInterval(() => {
@@ -161,11 +189,49 @@ class Live {
     if (verdict === "take") sub.handlers[frame.type === "snap" ? "onSnap" : "onEvent"]?.(frame);
   }
 
+  /** WebSockets do not get through: jobs by server-sent events, everything else by polling. */
+  #fallBack() {
+    if (this.#ready || this.#out) return;
+    for (const sub of this.#subs.values()) if (sub.what.job && !sub.source) this.#openSource(sub);
+    this.#setFallen();
+  }
+
+  #setFallen() {
+    const subs = [...this.#subs.values()];
+    if (!this.#ready) this.#set(subs.length && subs.every(flows) ? "events" : "polling");
+  }
+
+  #openSource(sub) {
+    const source = (sub.source = new EventSource(`/jobs/${encodeURIComponent(sub.what.job)}/events`));
+    const take = ({ data }) => {
+      if (source !== sub.source) return;
+      this.heardAt = Date.now();
+      this.#change(sub, JSON.parse(data));
+      this.#setFallen();
+    };
+    source.addEventListener("snap", take);
+    source.addEventListener("ev", take);
+    source.onopen = () => this.#setFallen();
+    source.onerror = () => {
+      if (source !== sub.source) return;
+      if (source.readyState === EventSource.CLOSED) sub.source = null; // refused; the next try of the socket tries this too
+      this.#setFallen();
+    };
+  }
+
+  #closeSource(sub) {
+    sub.source?.close();
+    sub.source = null;
+  }
+
   #poll() {
-    if (this.#ready && this.#upstream) return;
+    if (this.#out || (this.#ready && this.#upstream)) return;
     if (document.visibilityState === "hidden") return;
-    for (const sub of this.#subs.values()) sub.handlers.poll?.().then(() => (this.heardAt = Date.now()), () => {});
+    for (const sub of this.#subs.values()) if (!flows(sub)) sub.handlers.poll?.().then(() => (this.heardAt = Date.now()), () => {});
   }
 }
+
+/** Whether server-sent events of this subscription come in. */
+const flows = (sub) => sub.source?.readyState === EventSource.OPEN;
 
 export const live = new Live();

@@ -4,8 +4,8 @@ import { html, render, useEffect, useState } from "../vendor/preact-htm.js";
 import { Clones } from "./clones.js";
 import { Home } from "./home.js";
 import { JobPage } from "./job.js";
-import { live } from "./live.js";
 import { Icon } from "./parts.js";
+import { SignedIn, SignIn, useSession } from "./session.js";
 
 const THEMES = ["light dark", "light", "dark"];
 const THEME_WORDS = { "light dark": "as the system", light: "light", dark: "dark" };
@@ -25,6 +25,7 @@ const route = () => location.hash.replace(/^#\/?/, "").split("/");
 function App() {
   const [[page, id], setRoute] = useState(route());
   const [theme, nextTheme] = useTheme();
+  const [session, setSession] = useSession();
   useEffect(() => {
     const moved = () => {
       setRoute(route());
@@ -40,14 +41,16 @@ function App() {
     <header class="top"><div class="inner">
       <a class="brand" href="#/"><img src="/assets/icon.svg" alt="" width="28" height="28" />Siteferry</a>
       <nav aria-label="Main"><a href="#/" aria-current=${here("")}>Jobs</a><a href="#/clones" aria-current=${here("clones")}>Clones</a><a href="/docs">API</a></nav>
+      ${session && html`<${SignedIn} session=${session} onDone=${setSession} />`}
       <button type="button" class="quiet round" aria-label=${`Colours: ${THEME_WORDS[theme]}. Change`} title=${`Colours: ${THEME_WORDS[theme]}`} onClick=${nextTheme}><${Icon} name="theme" /></button>
     </div></header>
     <main id="main" tabindex="-1">
-      ${page === "jobs" && id ? html`<${JobPage} key=${id} id=${id} />` : page === "clones" ? html`<${Clones} />` : html`<${Home} />`}
+      ${session === null ? html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>`
+      : session === false ? html`<${SignIn} onDone=${setSession} />`
+      : page === "jobs" && id ? html`<${JobPage} key=${id} id=${id} />` : page === "clones" ? html`<${Clones} />` : html`<${Home} />`}
     </main>`;
 }
 
-live.start();
 const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${App} />`, root);

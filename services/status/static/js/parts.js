@@ -79,6 +79,7 @@ export function useMode() {
 
 const MODES = {
   live: ["live", "good"],
+  events: ["live by events", "good"],
   connecting: ["connecting", "warn"],
   reconnecting: ["reconnecting", "warn"],
   polling: ["polling every 2 s", "warn"],
