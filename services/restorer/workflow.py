@@ -154,8 +154,9 @@ class RestoreWorkflow:
             await context.blocking(_measure, run)
             return
         said = await context.blocking(watch.explained, run, since)
-        reason = f"{found[0]}{' (' + said[-1][:300] + ')' if said else ''}"
         done = await context.blocking(exchange.roll_back, run)
+        said = said or await context.blocking(watch.explained, run, since)  # a dead site could not say it
+        reason = f"{found[0]}{' (' + said[-1][:300] + ')' if said else ''}"
         event = RolledBack(job_id=context.job_id, lane=context.lane, snapshot_id=context.job_id, reason=reason)
         await context.bus.publish(event, msg_id=f"{context.job_id}:{context.attempt}:rolled_back")
         raise RestoreRolledBack(

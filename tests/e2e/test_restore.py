@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 
-from tests.e2e.product import Product
+from tests.e2e.product import Product, product
 from tests.e2e.restoring import Pair, files_of, rows_of, traces
 from tests.sites.compare import Tables, leftovers
 from tests.sites.farm import SourceFarm
@@ -21,10 +24,18 @@ add_action('wp_head', function () {{ echo '<!-- tides {version} -->'; }});
 
 
 @pytest.fixture(scope="module")
-def pair(siteferry: Product, farm: SourceFarm) -> Iterator[Pair]:
-    site = farm.create(SiteSpec("harbour"))
+def quick() -> Iterator[Product]:
+    """A Siteferry that does not wait long for a broken site to recover."""
+    with product(environment={"SITEFERRY_WATCH_SECONDS": "2"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pair(quick: Product, farm: SourceFarm) -> Iterator[Pair]:
+    told = {"WP_DEBUG": True, "WP_DEBUG_LOG": True, "WP_DEBUG_DISPLAY": False}
+    site = farm.create(SiteSpec("harbour", constants=told))
     site.plugin("tides", PLUGIN.format(version="1.0"))
-    made = Pair(siteferry, site, siteferry.clone(site))
+    made = Pair(quick, site, quick.clone(site))
     yield made
     site.destroy()
 
@@ -105,7 +116,7 @@ def test_the_clones_safety_never_reaches_production(pair: Pair) -> None:
     assert "siteferry-banner" not in home.text
     assert pair.site.sql("SELECT option_value FROM {p}options WHERE option_name='blog_public'") == [("1",)]
     assert "SITEFERRY_CLONE" not in (pair.site.abspath / "wp-config.php").read_text()
-    held = "return defined('SITEFERRY_CLONE') || has_filter('pre_wp_mail') || has_filter('pre_get_ready_cron_jobs');"
+    held = "return defined('SITEFERRY_CLONE') || has_filter('pre_get_ready_cron_jobs');"
     assert pair.site.php(held) is False
     assert "siteferry" not in str(pair.site.sql("SELECT user_login, user_email FROM {p}users"))
 
@@ -140,3 +151,101 @@ def failed_but_kept(pair: Pair) -> dict[str, object]:
     assert job["status"] == "failed", job
     error: dict[str, object] = job["error"]
     return error
+
+
+class Probe(threading.Thread):
+    """Asks for a page 20 times a second, as visitors do, and keeps every answer that is not good."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(daemon=True)
+        self._site = site
+        self._over = threading.Event()
+        self.asked = 0
+        self.bad: list[str] = []
+
+    def run(self) -> None:
+        paths = ("/", "/?p=1", "/wp-login.php", "/?rest_route=/")
+        while not self._over.wait(0.05):
+            path = paths[self.asked % len(paths)]
+            self.asked += 1
+            try:
+                answer = self._site.get(path)
+            except httpx2.TransportError as error:
+                self.bad.append(f"{path}: {error!r}")
+                continue
+            if answer.status_code >= 400 or len(answer.text) < 200 or "critical error" in answer.text:
+                self.bad.append(f"{path}: {answer.status_code} {answer.text[:80]}")
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+
+def test_visitors_see_good_answers_only_and_the_way_back_leads_back(pair: Pair) -> None:
+    pair.restore(accept_loss=True)
+    post = edit(pair, f"Watched {time.time()}")
+    rows, files, before = rows_of(pair.site), files_of(pair.site), content(pair.site, post)
+    known = traces(pair.site)  # snapshots of earlier restores
+    probe = Probe(pair.site)
+    probe.start()
+    try:
+        job = pair.restore()
+        assert "Watched" in content(pair.site, post)
+        back = pair.snapshot("rollback", job["job_id"])
+    finally:
+        probe.end()
+    assert probe.asked > 20
+    assert probe.bad == []
+    assert job["result"]["write_unavailable_ms"] < 1000
+    assert content(pair.site, post) == before
+    assert rows_of(pair.site) == rows
+    assert files_of(pair.site) == files
+    assert traces(pair.site) == known
+    assert back["result"]["action"] == "rollback"
+    shown = pair.siteferry.http.get(f"/snapshots/{job['job_id']}").json()
+    assert shown["state"] == "rolled_back"
+
+
+def test_a_snapshot_can_be_discarded(pair: Pair) -> None:
+    edit(pair, f"Kept {time.time()}")
+    known = traces(pair.site)
+    job = pair.restore(accept_loss=True)
+    assert traces(pair.site) != known
+    pair.snapshot("discard", job["job_id"])
+    assert traces(pair.site) == known
+    assert pair.siteferry.http.get(f"/snapshots/{job['job_id']}").json()["state"] == "discarded"
+
+
+BREAKS = [
+    ("fatal", b"\ndefined('SITEFERRY_CLONE') || undefined_function_of_the_clone();\n", "undefined_function"),
+    ("white", b"\nadd_action('template_redirect', function () { exit; });\n", "white page"),
+    ("error", b"\nadd_action('template_redirect', function () { wp_die('Out to lunch', '', 500); });\n", "HTTP 500"),
+    (
+        "rest",
+        b"\nadd_filter('rest_enabled', '__return_false'); add_filter('rest_pre_dispatch', function () {"
+        b" return new WP_Error('gone', 'Gone', array('status' => 404)); });\n",
+        "rest_route",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "code", "said"), BREAKS, ids=[name for name, *_ in BREAKS])
+def test_a_restore_that_breaks_the_site_is_rolled_back_by_itself(pair: Pair, name: str, code: bytes, said: str) -> None:
+    site = pair.site
+    edit(pair, f"Broken {name} {time.time()}")
+    theme = site.php("return get_stylesheet();")
+    functions = pair.document_root / "wp-content" / "themes" / theme / "functions.php"
+    good = functions.read_bytes()
+    rows, files, known = rows_of(site), files_of(site), traces(site)
+    try:
+        functions.write_bytes(good + code)
+        job = pair.siteferry.wait(pair.submit(accept_loss=True))
+    finally:
+        functions.write_bytes(good)
+    assert job["status"] == "failed", job
+    assert job["error"]["code"] == "rolled_back"
+    assert said in str(job["error"]), job["error"]
+    assert rows_of(site) == rows
+    assert files_of(site) == files
+    assert traces(site) == known
+    assert site.get("/").status_code == 200

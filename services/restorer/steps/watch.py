@@ -21,7 +21,8 @@ SAMPLES = 3
 LEAST_TEXT = 200
 """Characters a page must show; below it is white, if it was not before."""
 PAUSE = 1.0
-BROKEN = re.compile(r"There has been a critical error|Error establishing a database connection|wp-die-message")
+BROKEN = re.compile(r"There has been a critical error[^<]*|Error establishing a database connection")
+DIED = re.compile(r'<div class="wp-die-message">(.*?)</div>', re.DOTALL)
 PHP_FATAL = re.compile(r"(?:Fatal error|Parse error)(?:</b>)?: .{0,200}")
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 
@@ -140,8 +141,8 @@ def _look(kind: str, url: str, response: httpx2.Response | None) -> Look:
 
 
 def _said(body: str) -> str:
-    match = PHP_FATAL.search(body) or BROKEN.search(body)
-    return plain(match[0])[:200] if match else ""
+    match = PHP_FATAL.search(body) or BROKEN.search(body) or DIED.search(body)
+    return plain(match[0])[:200].rstrip(". ") if match else ""
 
 
 def _samples(site: SiteAddress, home: httpx2.Response | None) -> list[str]:
