@@ -110,6 +110,9 @@ BUCKETS: dict[str, KeyValueConfig] = {
     SESSIONS: KeyValueConfig(bucket=SESSIONS, history=1, ttl=SESSION_LIFE),
     WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
 }
+BASES = "bases"
+"""Object store: clone id -> what its source was (`shared.wordpress.base`). Objects expire by themselves."""
+BASES_MAX_AGE = 90 * 86_400
 ATOMIC = frozenset({VAULT})
 """Buckets whose entries may be put in atomic batches."""
 PROJECTOR = "projector"
@@ -221,6 +224,20 @@ def deliverer_config(*, replicas: int) -> ConsumerConfig:
     )
 
 
+def bases_config(*, replicas: int) -> StreamConfig:
+    """The stream below the object store `BASES`, laid out as clients expect it."""
+    return StreamConfig(
+        name=f"OBJ_{BASES}",
+        subjects=[f"$O.{BASES}.C.>", f"$O.{BASES}.M.>"],
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        num_replicas=replicas,
+        max_age=BASES_MAX_AGE,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    )
+
+
 async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
     """Create or update every stream, consumer and bucket. Idempotent; any service may call it at start.
 
@@ -233,6 +250,7 @@ async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = 
             await js.add_consumer(STREAMS[kind], config)
     await _upsert_stream(js, outgoing_config(replicas=replicas))
     await js.add_consumer(OUTGOING, deliverer_config(replicas=replicas))
+    await _upsert_stream(js, bases_config(replicas=replicas))
     for bucket in BUCKETS.values():
         await _ensure_bucket(js, bucket, replicas)
 

@@ -6,9 +6,10 @@ import asyncio
 import time
 
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from services.cloner.drivers.port import Provisioner
-from shared import streams
+from shared import bases, streams
 from shared.bus import Bus
 from shared.errors import JobError
 from shared.events import Expire, Expired
@@ -45,7 +46,8 @@ class Expiry:
             while not (await asyncio.wait({destroying}, timeout=streams.HEARTBEAT))[0]:
                 await msg.in_progress()
             await destroying
-        except (JobError, OSError) as error:
+            await bases.forget(self._bus, expire.job_id)
+        except (JobError, OSError, NatsError, TimeoutError) as error:
             log.warning("clone not removed yet", clone=expire.job_id, error=str(error))
             await msg.nak(delay=AGAIN_SECONDS)
             return

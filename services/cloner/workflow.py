@@ -10,7 +10,8 @@ from typing import Any
 from services.cloner.drivers.port import Provisioner
 from services.cloner.run import CloneRun
 from services.cloner.settings import ClonerSettings
-from services.cloner.steps import entry, finalize, preflight, transfer, verify
+from services.cloner.steps import base, entry, finalize, preflight, transfer, verify
+from shared import bases
 from shared.connectors import Connectors
 from shared.errors import JobError
 from shared.events import CloneRequested, Expire
@@ -49,7 +50,7 @@ class CloneWorkflow:
             StepSpec("files", "Copy files", 38, self._files),
             StepSpec("database", "Copy the database", 34, self._database),
             StepSpec("finalize", "Configure the clone", 5, self._blocking(finalize.finalize)),
-            StepSpec("verify", "Verify the clone", 7, self._blocking(verify.verify)),
+            StepSpec("verify", "Verify the clone", 7, self._verify),
             StepSpec("remove_connector", "Remove the connector", 2, self._remove_connector),
         )
 
@@ -153,6 +154,18 @@ class CloneWorkflow:
 
     async def _destroy(self, context: JobContext) -> None:
         await asyncio.to_thread(self._driver.destroy, context.job_id)
+        await bases.forget(context.bus, context.job_id)
+
+    async def _verify(self, context: JobContext) -> None:
+        run = self._run(context)
+        keeping = asyncio.create_task(base.keep(run), name="base")
+        try:
+            await context.blocking(verify.verify, run)
+        except BaseException:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            raise
+        await keeping
 
     async def _files(self, context: JobContext) -> None:
         run = self._run(context)

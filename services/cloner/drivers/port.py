@@ -49,6 +49,10 @@ class Target(Protocol):
         """Where files go that must not load on a clone."""
 
     @property
+    def records(self) -> Path:
+        """Where the cloner keeps notes about the copy while it is made; nothing the site could read."""
+
+    @property
     def owner(self) -> Owner | None:
         """Who must own what is written, when it is not us."""
 

@@ -10,11 +10,13 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 from services.cloner.domain import file_rules
 from services.cloner.run import CloneRun
+from services.cloner.steps.base import file_digests, row_digests
 from shared.jobs import Note
 from shared.log import get
 from shared.wordpress.connector.protocol import Frame
@@ -22,6 +24,7 @@ from shared.wordpress.connector.skips import file_rule_params
 from shared.wordpress.rewrite import ColumnRule, Mode, RewriteReport
 from shared.wordpress.transfer.database import Loader, Table, restart_point
 from shared.wordpress.transfer.ddl import transactional
+from shared.wordpress.transfer.digests import RowDigests
 from shared.wordpress.transfer.errors import TargetRefused
 from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
 
@@ -72,7 +75,8 @@ def pull_files(run: CloneRun) -> None:
         quarantine=os.fsencode(run.target.quarantine),
         is_quarantined=plan.is_quarantined,
     )
-    sink = FileSink(layout, received, run.target.owner)
+    digests = file_digests(run)
+    sink = FileSink(layout, received, run.target.owner, digests)
     total = state["totals"]["bytes"]
 
     def on_frame() -> None:
@@ -80,19 +84,20 @@ def pull_files(run: CloneRun) -> None:
         run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
 
     params = {"roots": list(plan.roots), "skip": file_rule_params(file_rules(run.options)), **_limits(run)}
-    while not state.get("files_done"):
-        frames = run.connector.stream("files.stream", {**params, "cursor": state.get("files_cursor")})
-        end = receive(frames, sink, on_frame=on_frame)
-        state["files_cursor"], state["files_done"] = end["cursor"], end["done"]
-        state["received"] = asdict(received)
-        run.context.save()
+    with closing(digests):
+        while not state.get("files_done"):
+            frames = run.connector.stream("files.stream", {**params, "cursor": state.get("files_cursor")})
+            end = receive(frames, sink, on_frame=on_frame)
+            state["files_cursor"], state["files_done"] = end["cursor"], end["done"]
+            state["received"], state["base_files"] = asdict(received), digests.place()
+            run.context.save()
     _note_files(run, received)
 
 
 def pull_database(run: CloneRun, progress: Any) -> None:
     """Load every table of the plan. Resumes behind the last committed row; `progress(rows)` may raise to stop."""
     plan, rewriting = run.plan, RowRewriting(run)
-    loader = Loader(run.target.connect, plan.tables, rewriting, rewriting.counts)
+    loader = Loader(run.target.connect, plan.tables, rewriting, rewriting.facts)
     last_stop = 0.0
 
     def on_rows() -> None:
@@ -106,12 +111,13 @@ def pull_database(run: CloneRun, progress: Any) -> None:
     try:
         position = loader.open()
         rewriting.earlier = position["facts"] if position else {}
+        tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
+        rewriting.digests = row_digests(run, position, tables[0].name if tables and not cursor else None)
         if position is None:
             for table in plan.tables:
                 run.token.check()
                 loader.create(table)
             loader.commit_position(None)
-        tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
         for table in tables if position else ():
             if not transactional(table.engine):
                 loader.create(table)  # what it holds was not rolled back with the position
@@ -121,9 +127,10 @@ def pull_database(run: CloneRun, progress: Any) -> None:
             text = "Tables that vanished from the source while it was copied"
             run.context.note(Note(code="tables_gone", message=text, count=len(loader.gone), samples=loader.gone[:20]))
         progress(loader.rows)
-        run.state["rewritten"] = rewriting.counts()
+        run.state["rewritten"], run.state["base_rows"] = rewriting.counts(), rewriting.digests.position()
         _note_left_alone(run, run.rewriter.report)
     finally:
+        rewriting.close()
         loader.close()
 
 
@@ -171,10 +178,11 @@ def _make_views(run: CloneRun, loader: Loader) -> None:
 
 
 class RowRewriting:
-    """Rewrites the rows of one table after the other."""
+    """Rewrites the rows of one table after the other, and remembers what they were."""
 
     def __init__(self, run: CloneRun) -> None:
         self._rewriter = run.rewriter
+        self.digests: RowDigests | None = None
         self._rules: dict[str, list[ColumnRule]] = {}
         self.earlier: dict[str, dict[str, int]] = {}
         """What attempts before this one had rewritten up to the position we began at."""
@@ -188,8 +196,19 @@ class RowRewriting:
             "columns": _added(self.earlier.get("columns", {}), {name: n for name, n in columns.items() if n}),
         }
 
+    def facts(self) -> dict[str, Any]:
+        """What is stored beside a committed row."""
+        return {**self.counts(), "base": self.digests.position() if self.digests else None}
+
+    def close(self) -> None:
+        """Let go of what is remembered."""
+        if self.digests:
+            self.digests.close()
+
     def __call__(self, table: Table, rows: bytes) -> bytes:
         """Whole rows in, whole rows out."""
+        if self.digests:
+            self.digests.add(table, rows)
         rules = self._rules.get(table.name)
         if rules is None:
             rules = [ColumnRule(column.name, Mode.REWRITE if column.rewrite else Mode.KEEP) for column in table.columns]

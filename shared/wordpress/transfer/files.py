@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from shared.wordpress.connector.protocol import Frame
+from shared.wordpress.transfer.digests import FileDigests
 from shared.wordpress.transfer.errors import target_errors
 
 MAX_LISTED = 50
@@ -63,7 +64,11 @@ class Layout:
 class FileSink:
     """Writes one stream of file frames. Not for concurrent use."""
 
-    def __init__(self, layout: Layout, received: Received, owner: Owner | None = None) -> None:
+    def __init__(
+        self, layout: Layout, received: Received, owner: Owner | None = None, digests: FileDigests | None = None
+    ) -> None:
+        """`digests` takes note of every file that is complete."""
+        self._digests = digests
         self._layout = layout
         self._received = received
         self._owner = owner
@@ -83,6 +88,8 @@ class FileSink:
                 assert self._file is not None, "bytes without a file"
                 self._file.write(frame.payload)
                 self._received.size += len(frame.payload)
+                if self._digests:
+                    self._digests.add(frame.payload)
             elif frame.type == "F":
                 self._begin(frame.json())
             elif frame.type == "C":
@@ -106,6 +113,8 @@ class FileSink:
         relative = self._relative(meta)
         target = self._place(relative)
         offset = int(meta.get("offset", 0))
+        if self._digests:
+            self._digests.begin(meta["root"], base64.b64decode(meta["path_b64"]), offset, target)
         if offset:
             self._file = open(target, "r+b", buffering=0)
             self._file.truncate(offset)
@@ -123,6 +132,8 @@ class FileSink:
         os.utime(descriptor, (self._meta["mtime"], self._meta["mtime"]))
         self.close()
         self._received.files += 1
+        if self._digests:
+            self._digests.end()
         if meta.get("changed"):
             self._received.warn("changed_while_read", base64.b64decode(self._meta["path_b64"]))
 

@@ -57,6 +57,11 @@ class HostTarget:
         return self.directory / "quarantine"
 
     @property
+    def records(self) -> Path:
+        """Where notes about the copy are kept while it is made."""
+        return self.directory / "records"
+
+    @property
     def database(self) -> str:
         """Name of the clone's database and of its user."""
         return database_name(self.clone_id)

@@ -1,0 +1,201 @@
+"""Digests of what arrives, taken while it arrives and before it is changed: the lines of a `shared.wordpress.base`.
+
+They go to files that are only appended to. Whoever takes a transfer up again gives the place they had reached when the
+rows or files before it were durable, and what a dead worker wrote behind it is cut off. Nothing here may end a clone:
+once a file can not be written, no more is remembered, and the place says so by being None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from shared.log import get
+from shared.wordpress.base import PLACES, file_line, row_identity, table_line
+from shared.wordpress.transfer.database import Table
+
+log = get(__name__)
+
+LARGE = 4 * 1024 * 1024
+"""Bytes from which a row is digested where it is, without a copy."""
+BLOCK = 1 << 20
+
+md5 = partial(hashlib.md5, usedforsecurity=False)
+
+
+class Spool:
+    """Lines in a file. `place` is where it ends; None once it could not be written."""
+
+    def __init__(self, path: Path, place: int | None) -> None:
+        """Begin at a place (0: anew); None: what an attempt before this one gave up stays given up."""
+        self.path = path
+        self._file: BinaryIO | None = None
+        if place is None:
+            return
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = os.fdopen(descriptor, "r+b", buffering=BLOCK)
+            if self._file.seek(0, os.SEEK_END) < place:
+                raise OSError("the end of the file is lost")
+            self._file.truncate(place)
+            self._file.seek(place)
+        except OSError as error:
+            self._give_up(error)
+
+    def write(self, lines: bytes) -> None:
+        """Append lines."""
+        if self._file is not None:
+            try:
+                self._file.write(lines)
+            except OSError as error:
+                self._give_up(error)
+
+    def place(self) -> int | None:
+        """Where the file ends, with everything written handed to the system."""
+        if self._file is not None:
+            try:
+                self._file.flush()
+                return self._file.tell()
+            except OSError as error:
+                self._give_up(error)
+        return None
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                log.warning("digests were not all written", error=str(error))
+            self._file = None
+
+    def _give_up(self, error: OSError) -> None:
+        log.warning("digests are not kept", file=str(self.path), error=str(error))
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                log.debug("nor could the file be closed", file=str(self.path))
+
+
+class RowDigests:
+    """Digests of the rows of one table after the other. Not for concurrent use."""
+
+    def __init__(
+        self, path: Path, prefix: str, position: Mapping[str, Any] | None, *, again: str | None = None
+    ) -> None:
+        """`position` is what `position()` gave with the last durable row, None to give up, empty to begin.
+
+        `again`: the table that comes once more from its start.
+        """
+        self._prefix = prefix
+        begun = {"at": 0, "table": None, "table_at": 0} | dict(position or {})
+        repeated = again is not None and again == begun["table"]
+        self._table: str | None = None if repeated else begun["table"]
+        self._table_at: int = begun["table_at"]
+        at = begun["table_at"] if repeated else begun["at"]
+        self._spool = Spool(path, None if position is None else at)
+        self._digest: Callable[[bytes], bytes] | None = None
+
+    def add(self, table: Table, rows: bytes) -> None:
+        """Take whole rows as the source sent them."""
+        if table.name != self._table or self._digest is None:
+            self._begin(table)
+        assert self._digest is not None
+        self._spool.write(self._digest(rows))
+
+    def position(self) -> dict[str, Any] | None:
+        """What to begin with once everything added so far is durable; None: no more is remembered."""
+        at = self._spool.place()
+        return None if at is None else {"at": at, "table": self._table, "table_at": self._table_at}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._spool.close()
+
+    def _begin(self, table: Table) -> None:
+        names = [column.name for column in table.columns]
+        key, columns = row_identity(table.name.removeprefix(self._prefix), table.key, names)
+        if table.name != self._table:
+            self._table, self._table_at = table.name, self._spool.place() or 0
+            self._spool.write(table_line(table.name, key, columns))
+        self._digest = _digester([names.index(name) for name in key], [names.index(name) for name in columns])
+
+
+def _digester(key: list[int], columns: list[int]) -> Callable[[bytes], bytes]:
+    """What turns rows into lines of the base."""
+    whole = columns == list(range(len(columns)))
+
+    def line_of(line: bytes) -> bytes:
+        cells = line.split(b"\t")
+        told = line if whole else b"\t".join([cells[i] for i in columns])
+        return b"R\t%b\t%b" % (md5(told).hexdigest().encode(), b"\t".join([cells[i] for i in key]))
+
+    def first_cell(line: bytes) -> bytes:
+        return b"R\t%b\t%b" % (md5(line).hexdigest().encode(), line.partition(b"\t")[0])
+
+    each = first_cell if whole and key == [0] else line_of
+
+    def digest(rows: bytes) -> bytes:
+        if whole and key == [0] and len(rows) > LARGE and rows.find(b"\n") == len(rows) - 1:
+            only = md5(memoryview(rows)[:-1]).hexdigest().encode()
+            return b"R\t%b\t%b\n" % (only, rows[: rows.find(b"\t")])
+        return b"\n".join([each(line) for line in rows.split(b"\n")[:-1]]) + b"\n"
+
+    return digest
+
+
+class FileDigests:
+    """Digests of files on their way, named by WordPress's directories. Not for concurrent use."""
+
+    def __init__(self, path: Path, place: int | None, *, roots: Mapping[str, str], bases: Mapping[str, str]) -> None:
+        """`roots` maps ids of the stream's roots to directories of the source, `bases` those of WordPress."""
+        self._spool = Spool(path, place)
+        self._roots = {name: root.rstrip("/").encode() for name, root in roots.items()}
+        found = [(bases[name].rstrip("/").encode() + b"/", name) for name in PLACES if bases.get(name)]
+        self._bases = sorted(found, key=lambda item: -len(item[0]))
+        self._hash = md5()
+        self._size = 0
+        self._name: tuple[str, bytes] | None = None
+        self._skipped = False
+
+    def begin(self, root: str, path: bytes, offset: int, written: Path | bytes) -> None:
+        """A file's bytes come, from `offset` on; those before it are in `written`."""
+        if (root, path) == self._name and offset and self._size == offset:
+            return  # it goes on where the last response ended
+        self._name, self._size, self._hash = (root, path), 0, md5()
+        self._skipped = self._place(root, path) is None
+        if offset and not self._skipped:
+            with open(written, "rb") as file:
+                while self._size < offset and (block := file.read(min(BLOCK, offset - self._size))):
+                    self.add(block)
+
+    def add(self, block: bytes | memoryview) -> None:
+        """More bytes of the file."""
+        if not self._skipped:
+            self._hash.update(block)
+            self._size += len(block)
+
+    def end(self) -> None:
+        """The file is complete."""
+        if self._name is not None and (place := self._place(*self._name)) is not None:
+            self._spool.write(file_line(*place, self._size, self._hash.hexdigest()))
+        self._name = None
+
+    def place(self) -> int | None:
+        """Where to begin once everything up to here is durable; None: no more is remembered."""
+        return self._spool.place()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._spool.close()
+
+    def _place(self, root: str, path: bytes) -> tuple[str, bytes] | None:
+        full = self._roots[root] + b"/" + path
+        return next(((name, full[len(base) :]) for base, name in self._bases if full.startswith(base)), None)
