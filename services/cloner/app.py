@@ -20,6 +20,7 @@ from services.cloner.workflow import CloneWorkflow
 from shared import log, streams
 from shared.bus import Bus, connect
 from shared.connectors import Connectors
+from shared.engine.records import patiently
 from shared.health import serve_health
 from shared.lifecycle import eternal, stop_on_signals
 from shared.vault import KeyRing, Vault
@@ -51,9 +52,9 @@ async def run(settings: ClonerSettings) -> None:
     driver, keys = make_driver(settings), KeyRing.load(settings.vault_key_file)
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
         await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
-        vault = Vault(await bus.bucket(streams.VAULT), keys)
+        vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)
         lifetime = settings.connector_hours * 3600
-        connectors = Connectors(await bus.bucket(streams.CONNECTORS), keys, lifetime=lifetime)
+        connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
         workflow = CloneWorkflow(driver, settings, keys, connectors)
         sources = Sources(connectors, owner=bus.source, allow_private=settings.allow_private_sources)
         sweeper = Sweeper(bus, driver, sources, grace=timedelta(minutes=settings.sweep_grace_minutes))

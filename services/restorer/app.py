@@ -10,6 +10,7 @@ from services.restorer.workflow import RestoreWorkflow
 from shared import log, streams
 from shared.bus import Bus, connect
 from shared.connectors import Connectors
+from shared.engine.records import patiently
 from shared.health import serve_health
 from shared.lifecycle import eternal, stop_on_signals
 from shared.vault import KeyRing, Vault
@@ -26,9 +27,9 @@ async def run(settings: RestorerSettings) -> None:
     keys = KeyRing.load(settings.vault_key_file)
     async with stop_on_signals() as stop, connect(settings, service="restorer") as bus:
         await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
-        vault = Vault(await bus.bucket(streams.VAULT), keys)
+        vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)
         lifetime = settings.connector_hours * 3600
-        connectors = Connectors(await bus.bucket(streams.CONNECTORS), keys, lifetime=lifetime)
+        connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
         workflow = RestoreWorkflow(settings, keys, connectors)
         worker = Worker(bus, vault, workflow, slots=settings.restorer_slots, settings=settings.engine())
         async with asyncio.TaskGroup() as group:

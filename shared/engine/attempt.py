@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from shared.engine.checkpoint import Checkpoint
@@ -162,19 +163,19 @@ class Attempt:
         for spec, step in reversed(list(zip(self._specs, self._checkpoint.steps, strict=True))):
             if step.state is StepState.PENDING or spec.undo is None:
                 continue
-            if not await self._removed(spec.name, spec.undo(self.context), spec):
+            if not await self._removed(spec.name, partial(spec.undo, self.context)):
                 left.append(spec.name)
-        if not await self._removed("cleanup", self._workflow.cleanup(self.context), None):
+        if not await self._removed("cleanup", partial(self._workflow.cleanup, self.context)):
             left.append("cleanup")
         if left:
             self.context.note(Note(code="left_behind", message="Not everything could be removed", samples=left))
         return left
 
-    async def _removed(self, name: str, work: Awaitable[None], spec: StepSpec | None) -> bool:
+    async def _removed(self, name: str, removal: Callable[[], Awaitable[None]]) -> bool:
         for tries in range(1, self._settings.removal_tries + 1):
             self.context.token.check()
             try:
-                await self._attended(work)
+                await self._attended(removal())
             except (LeaseLost, Draining):
                 raise
             except Exception as error:
@@ -182,5 +183,4 @@ class Attempt:
             else:
                 return True
             await asyncio.sleep(min(0.2 * 2**tries, 2.0))
-            work = spec.undo(self.context) if spec and spec.undo else self._workflow.cleanup(self.context)
         return False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shared import log, streams
 from shared.bus import connect
+from shared.engine.records import patiently
 from shared.lifecycle import stop_on_signals
 from shared.settings import Settings
 from shared.vault import KeyRing, Vault
@@ -20,7 +21,7 @@ async def main(directory: Path, slots: int, options: dict[str, object]) -> None:
     limits = Limits(**options.pop("limits", {}))  # type: ignore[arg-type]
     settings = EngineSettings(**options, limits=limits)  # type: ignore[arg-type]
     async with stop_on_signals() as stop, connect(Settings(), service="cloner") as bus:
-        vault = Vault(await bus.bucket(streams.VAULT), KeyRing.load(directory.parent / "vault.key"))
+        vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), KeyRing.load(directory.parent / "vault.key"))
         worker = Worker(bus, vault, LightWorkflow(directory), slots=slots, settings=settings)
         await worker.run(stop)
 
