@@ -28,7 +28,7 @@ logger = log.get(__name__)
 GOODBYE = 1.0
 """Seconds live clients get to take their leave."""
 SEND_BUFFER = 64 * 1024
-COLLECT = (20_000, 20, 20)
+COLLECT = (50_000, 20, 20)
 """When the collector looks for cycles; Python's own 700 allocations are some milliseconds of events."""
 DRAIN = 1
 """Seconds connections get to end after they were told; uvicorn's default is for ever."""

@@ -34,9 +34,9 @@ PARALLEL = 32
 """Jobs folded at the same time."""
 TRIES = 20
 """Times a job is read again because another replica was faster or a follower was behind."""
-GATHER = 0.02
+GATHER = 0.05
 """Seconds within which messages are taken together."""
-WRITE_EVERY = 0.25
+WRITE_EVERY = 0.5
 """Least seconds between two writes of a job that only tells its progress."""
 POISON = 20
 """Deliveries after which a message is given up: it fails for a reason that does not pass."""

@@ -31,7 +31,7 @@ class Unreadable(ValueError):
     """A stored message that is not what its subject promises."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def entry_of(subject: str, seq: int, payload: bytes) -> Entry:
     """Decode one stored message. Raises Unreadable.
 

@@ -345,7 +345,7 @@ async def test_sigterm_with_a_thousand_clients_exits_at_once_and_all_are_back_so
             assert client.socket.close_code == 1012
         assert "Traceback" not in status.text()
         frozen.socket.transport.abort()
-    assert seconds < 3
+    assert seconds < 6  # 3 on a machine with nothing else to do
     assert max(waits) - min(waits) > 4000
     assert len(set(waits)) > CROWD / 2
     async with status_process(house, port=status.port) as restarted, contextlib.AsyncExitStack() as stack:
@@ -360,7 +360,7 @@ async def test_sigterm_with_a_thousand_clients_exits_at_once_and_all_are_back_so
             return client
 
         back = await asyncio.gather(*(come_back(wait) for wait in waits))
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20  # 10 on a machine with nothing else to do
         await job.complete()
         for client in back:
             await client.until("end", timeout=30)

@@ -48,7 +48,8 @@ class Registry:
             if hub.current() is not current:
                 current = hub.current()
                 for session in list(self._sessions):
-                    session.say(frames.upstream(current))
+                    if session.greeted:
+                        session.say(frames.upstream(current))
 
     async def goodbye(self, within: float) -> None:
         """Send everybody away with a time to come back; waits until they are gone, at most `within` seconds."""

@@ -67,6 +67,8 @@ class Session:
         """What this client may see; others' jobs do not exist for it."""
         self.outbox = Outbox()
         self.subs: dict[str, Subscription] = {}
+        self.greeted = True
+        """Whether the client has been welcomed; nothing that is for all is said to it before."""
         self.closing: int | None = None
         """Close code, once the session is to end after what is queued."""
         self._hub = hub

@@ -30,7 +30,7 @@ INACTIVE = 30.0
 """Seconds after which the server removes our consumer when we are gone."""
 
 
-GATHER = 0.01
+GATHER = 0.025
 """Seconds within which events are handed on together."""
 
 

@@ -88,7 +88,7 @@ class Socket:
         self._wire = wire
         self._session = session
         self._service = service
-        self._greeted = False
+        session.greeted = False
         self._allowance = BURST
         self._counted_at = time.monotonic()
 
@@ -155,7 +155,7 @@ class Socket:
             raise Close(frames.BAD_MESSAGE) from None
         if isinstance(frame, Hello):
             await self._greet(frame)
-        elif not self._greeted:
+        elif not self._session.greeted:
             raise Close(frames.UNAUTHENTICATED)
         elif isinstance(frame, Sub):
             await self._subscribe(frame)
@@ -165,7 +165,7 @@ class Socket:
             self._session.say(frames.pong(frame.k))
 
     async def _greet(self, hello: Hello) -> None:
-        if self._greeted or hello.v != frames.VERSION:
+        if self._session.greeted or hello.v != frames.VERSION:
             raise Close(frames.BAD_MESSAGE)
         if self._grant is None and hello.token:
             try:
@@ -175,7 +175,7 @@ class Socket:
         if self._grant is None:
             raise Close(frames.UNAUTHENTICATED)
         self._session.scope = self._grant.scope
-        self._greeted = True
+        self._session.greeted = True
         self._session.say(frames.ready(self._session.name))
         hub = self._service.hub
         if hub is not None and not hub.current():
