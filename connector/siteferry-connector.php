@@ -36,7 +36,7 @@ if (is_file(__DIR__ . '/journal')) {
 if (isset($_SERVER['REQUEST_METHOD']) && $_SERVER['REQUEST_METHOD'] === 'POST') {
 	$siteferry_home = isset($_GET['siteferry']) && $_GET['siteferry'] === '1';
 	$siteferry_ajax = defined('DOING_AJAX') && isset($_GET['action']) && $_GET['action'] === 'siteferry';
-	if ($siteferry_home || $siteferry_ajax) {
+	if ($siteferry_home || $siteferry_ajax || defined('SITEFERRY_RESCUE')) {
 		Siteferry\Connector\Entry::serve();
 		exit;
 	}

@@ -6,6 +6,9 @@ defined('ABSPATH') || exit;
 /** The one door: takes a request from the body, answers it, and lets nobody else print before or after. */
 final class Entry {
 
+	/** Operations that work while WordPress's plugins and theme do not. */
+	const RESCUE = array('hello', 'swap', 'swap.state', 'swap.rollback');
+
 	/** @var Reply|null */
 	private static $reply = null;
 
@@ -13,7 +16,7 @@ final class Entry {
 		self::quiet();
 		try {
 			$key = self::key();
-			if (defined('SHORTINIT') && SHORTINIT) {
+			if (defined('SHORTINIT') && SHORTINIT && !defined('SITEFERRY_RESCUE')) {
 				throw new Fault('not_loaded', 'WordPress was loaded without its plugins.', 500);
 			}
 			$request = Request::open((string) file_get_contents('php://input'), $key);
@@ -35,6 +38,9 @@ final class Entry {
 	private static function dispatch(Request $request, Reply $reply, string $key): void {
 		$params = $request->params;
 		$budget = new Budget($params);
+		if (defined('SITEFERRY_RESCUE') && !in_array($request->op, self::RESCUE, true)) {
+			throw new Fault('not_loaded', 'WordPress was loaded without its plugins.', 500);
+		}
 		switch ($request->op) {
 			case 'hello':
 				self::result($reply, Site::hello($key));
@@ -43,6 +49,7 @@ final class Entry {
 				self::result($reply, self::inspect($params, $key));
 				return;
 			case 'remove':
+				Journal::guard();
 				self::result($reply, Removal::now());
 				return;
 			case 'files.count':

@@ -79,6 +79,7 @@ final class Journal {
 
 	/** Says that an exchange begins. */
 	public static function open(Manifest $manifest): void {
+		Disk::put(dirname(SITEFERRY_CONNECTOR_FILE) . '/abspath', Site::clean(ABSPATH)); // for rescue.php
 		Disk::put(self::marker(), $manifest->dir, true);
 		$loader = self::loader($manifest);
 		if ($loader === null) {
@@ -94,6 +95,14 @@ final class Journal {
 		} catch (Fault $fault) {
 			return; // the plugin itself and rescue.php do the same, a little later
 		}
+	}
+
+	/** The connector stays while an exchange is not at its end. */
+	public static function guard(): void {
+		if (is_file(self::marker())) {
+			throw new Fault('target_busy', 'An exchange of tables and files is not at its end.');
+		}
+		self::close();
 	}
 
 	public static function close(): void {

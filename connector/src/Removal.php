@@ -9,7 +9,7 @@ final class Removal {
 	/** On admin and cron requests: a connector whose time is up leaves by itself. */
 	public static function when_expired(): void {
 		$key = Key::load();
-		if ($key !== null && $key['expires'] > 0 && $key['expires'] < time()) {
+		if ($key !== null && $key['expires'] > 0 && $key['expires'] < time() && !is_file(dirname(SITEFERRY_CONNECTOR_FILE) . '/journal')) {
 			self::now();
 		}
 	}

@@ -30,8 +30,8 @@ final class Site {
 			'instance'    => self::instance($key),
 			'wordpress'   => self::wordpress_version(),
 			'php'         => PHP_VERSION,
-			'home'        => (string) get_option('home'),
-			'siteurl'     => (string) get_option('siteurl'),
+			'home'        => self::option('home'),
+			'siteurl'     => self::option('siteurl'),
 			'server_time' => time(),
 			'multisite'   => is_multisite(),
 			'writable'    => array(
@@ -132,6 +132,15 @@ final class Site {
 			'uploads'    => self::clean($uploads['basedir']),
 			'connector'  => self::clean(dirname(SITEFERRY_CONNECTOR_FILE)),
 		);
+	}
+
+	/** An option, also when WordPress was loaded without what reads options. */
+	private static function option(string $name): string {
+		if (function_exists('get_option')) {
+			return (string) get_option($name);
+		}
+		global $wpdb;
+		return (string) $wpdb->get_var($wpdb->prepare("SELECT option_value FROM `{$wpdb->prefix}options` WHERE option_name = %s", $name));
 	}
 
 	public static function prefix(): string {
