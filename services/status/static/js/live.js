@@ -113,8 +113,8 @@ class Live {
     clearTimeout(this.#retry);
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
     this.#socket = socket;
-    clearTimeout(this.#lateTimer);
-    this.#lateTimer = setTimeout(() => !this.#ready && this.#fallBack(), READY_WITHIN);
+    // counted from the first of several tries, however soon each of them fails
+    this.#lateTimer ||= setTimeout(() => ((this.#lateTimer = 0), this.#fallBack()), READY_WITHIN);
     socket.onopen = () => this.#send({ type: "hello", v: 1 });
     socket.onmessage = (message) => this.#frame(JSON.parse(message.data));
     socket.onclose = (event) => this.#closed(socket, event.code);
@@ -157,6 +157,7 @@ class Live {
 
   #welcome({ heartbeat }) {
     clearTimeout(this.#lateTimer);
+    this.#lateTimer = 0;
     this.#ready = this.#everReady = true;
     this.#upstreamIs(true);
     for (const sub of this.#subs.values()) {

@@ -1,0 +1,58 @@
+"""`siteferry webhooks` against a real gateway, a real status service and a real receiver."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_webhooks import receiver
+from tests.live.guarded import KEYS, Guarded, guarded
+
+SITEFERRY = str(Path(sys.executable).parent / "siteferry")
+
+
+@pytest.fixture(scope="module")
+async def it() -> AsyncIterator[Guarded]:
+    async with guarded(webhook_networks="127.0.0.0/8") as found:
+        yield found
+
+
+async def siteferry(it: Guarded, *arguments: str) -> tuple[int, str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SITEFERRY_")}
+    own = {"SITEFERRY_URL": it.url, "SITEFERRY_API_KEY": KEYS["agency"], "SITEFERRY_STATE": "/nonexistent/siteferry"}
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        SITEFERRY, "webhooks", *arguments, env=kept | own | {"NO_COLOR": "1"}, stdout=pipe, stderr=pipe
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_a_webhook_is_added_tried_looked_at_and_removed(it: Guarded) -> None:
+    async with receiver() as hooks:
+        code, out, _ = await siteferry(it, "add", hooks.url, "-e", "clone.completed", "--json")
+        assert code == 0
+        made = json.loads(out)
+        assert made["secret"].startswith("whsec_")
+        code, out, _ = await siteferry(it, "list")
+        assert made["id"] in out
+        assert "clone.completed" in out
+        code, _, err = await siteferry(it, "test", made["id"])
+        assert (code, "Taken" in err) == (0, True)
+        assert hooks.got[0].told["type"] == "webhook.test"
+        code, out, _ = await siteferry(it, "deliveries", made["id"])
+        assert "delivered" in out
+        hooks.answers.append(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
+        code, _, err = await siteferry(it, "test", made["id"])
+        assert (code, "answered 500" in err) == (1, True)
+        assert (await siteferry(it, "remove", made["id"]))[0] == 0
+        assert (await siteferry(it, "test", made["id"]))[0] == 1
+    code, _, err = await siteferry(it, "add", "http://10.0.0.1/")
+    assert code == 2
+    assert "private network" in err
