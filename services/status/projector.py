@@ -71,7 +71,7 @@ class Projector:
         self.feed = Feed(bus.nc, streams.STREAMS[kind], streams.PROJECTOR, gather=GATHER)
         self._projection = Projection(bus)
         self._known: OrderedDict[str, State] = OrderedDict()
-        self._consumer_seq = 0
+        self._consumer_seq = self._stream_seq = 0
         self._slots = asyncio.Semaphore(PARALLEL)
         self._waiting: dict[str, Waiting] = {}
         self._written: OrderedDict[str, float] = OrderedDict()
@@ -126,10 +126,11 @@ class Projector:
     def _watch_for_holes(self, msgs: list[Msg]) -> None:
         """Forget what we know when another replica was given messages in between, or some never reached us."""
         for msg in msgs:
-            seq = msg.metadata.sequence.consumer
-            if seq != self._consumer_seq + 1:
+            seq = msg.metadata.sequence
+            # both: a new leader of the consumer may give numbers away again that the old one had used for others
+            if seq.consumer != self._consumer_seq + 1 or seq.stream != self._stream_seq + 1:
                 self._known.clear()
-            self._consumer_seq = seq
+            self._consumer_seq, self._stream_seq = seq.consumer, seq.stream
 
     def _read(self, msg: Msg) -> Ring | None:
         try:

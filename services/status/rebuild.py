@@ -15,11 +15,14 @@ from services.status.projection import Conflict, Projection, State
 from shared import streams
 from shared.bus import Bus
 from shared.pull import direct
-from shared.subjects import KINDS, Kind, kind_of, parse, stream_subjects
+from shared.subjects import KINDS, Kind, kind_of, parse, story, stream_subjects
 
 PROJECTED = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
 PARALLEL = 16
 TRIES = 50
+PATIENT = 20
+"""Tries in which a story must be as long as the leader's: in a cluster, a replica that is behind may have answered.
+After them, it just ends with a message nobody can read."""
 
 
 @dataclass
@@ -56,12 +59,16 @@ async def rebuild(bus: Bus) -> Report:
 async def _replace(bus: Bus, job_id: str, begins: datetime | None, report: Report, slots: asyncio.Semaphore) -> None:
     projection = Projection(bus)
     async with slots:
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
             old = await projection.load(job_id)
             if _predates(old, begins):
                 report.kept += 1
                 return
-            new = old.blank().after(await projection.behind(job_id, 0))
+            told = await projection.behind(job_id, 0)
+            if attempt < PATIENT and await _last(bus, job_id) > (told[-1].seq if told else 0):
+                await asyncio.sleep(0.05)
+                continue
+            new = old.blank().after(told)
             try:
                 await projection.save(old, new)
                 await _remove_untold(bus, job_id, old, new)
@@ -74,6 +81,14 @@ async def _replace(bus: Bus, job_id: str, begins: datetime | None, report: Repor
             report.removed += new.job is None and old.job is not None
             return
     raise Conflict(job_id)
+
+
+async def _last(bus: Bus, job_id: str) -> int:
+    """Sequence of the newest message of a story, as the leader of the stream has it."""
+    try:
+        return (await bus.js.get_msg(streams.STREAMS[kind_of(job_id)], subject=story(job_id))).seq or 0
+    except NotFoundError:
+        return 0
 
 
 async def _remove_untold(bus: Bus, job_id: str, old: State, new: State) -> None:
