@@ -42,6 +42,8 @@ GROWTH = 4.0
 RETRY_MOST = 6 * 3600.0
 PUT_BACK_MOST = 900.0
 JITTER = 0.1
+POISON = 20
+"""Deliveries after which a message is given up: it fails for a reason of ours that does not pass."""
 
 
 @dataclass
@@ -95,6 +97,8 @@ class Deliverer:
             log.warning("a webhook comes again", webhook=out.endpoint, error=repr(error))
         except Exception as error:  # one message's trouble must not stop the others
             log.error("a webhook can not be sent", webhook=out.endpoint, exc_info=error)
+            if msg.metadata.num_delivered >= POISON:
+                await msg.ack()
         finally:
             if not lane.waiting:
                 lane.put_back = 0
