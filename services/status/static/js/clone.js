@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { call, get } from "./api.js";
 import { moment, number, site } from "./format.js";
 import { announce, Confirm, Copy, Countdown, Icon, State, Trouble } from "./parts.js";
+import { Restore } from "./restore.js";
 
 const MORE = [[120, "2 hours"], [1440, "1 day"], [10080, "7 days"], [43200, "30 days"]];
 
@@ -65,6 +66,6 @@ export function ClonePanel({ clone }) {
     <div class="row wrap"><a class="button primary" href=${clone.clone_url} target="_blank" rel="noopener">Open the clone<${Icon} name="open" /></a>
       <a class="button" href=${clone.admin_url} target="_blank" rel="noopener">WordPress admin<${Icon} name="open" /></a>
       <${Copy} text=${clone.clone_url} label="Copy the address">Copy address<//><span class="push"></span><${CloneActions} clone=${clone} /></div>
-    <${Login} clone=${clone} /><${Mail} clone=${clone} />
+    <${Login} clone=${clone} /><${Mail} clone=${clone} /><${Restore} clone=${clone} />
   </section>`;
 }

@@ -52,6 +52,11 @@ export function site(url) {
   }
 }
 
+const ACTIONS = { rollback: "Roll-back of", discard: "Discard on" };
+
+/** @param {any} job what a job is about, for people: its name, or its site, and where a restore goes */
+export const title = (job) => job.name ?? (job.type !== "restore" ? site(job.source_url) : job.action in ACTIONS ? `${ACTIONS[job.action]} ${site(job.target_url)}` : `${site(job.source_url)} → ${site(job.target_url)}`);
+
 /**
  * How much of a step is done, in its own unit; nothing before it begins, no total when it is over.
  * @param {{state: string, done: number, total: number | null, unit: string | null}} step
@@ -76,6 +81,8 @@ const STATES = {
   active: ["Ready", "good", "check"],
   deleting: ["Being deleted", "warn", "spinner"],
   deleted: ["Deleted", "idle", "stop"],
+  rolled_back: ["Rolled back", "idle", "back"],
+  discarded: ["Discarded", "idle", "stop"],
 };
 
 /** @param {{status?: string, phase?: string | null, state?: string}} record */

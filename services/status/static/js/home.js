@@ -2,7 +2,7 @@
 
 import { html, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { ago, isOver, plural, site, stateOf } from "./format.js";
+import { ago, isOver, plural, site, stateOf, title } from "./format.js";
 import { live } from "./live.js";
 import { Bar, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
 import { Preview, usePreview } from "./preview.js";
@@ -143,13 +143,13 @@ function JobRow({ job, now }) {
   const { tone } = stateOf(job);
   const over = isOver(job);
   return html`<li class="job"><a href=${`#/jobs/${job.job_id}`}>
-    <span class="title">${job.name ?? site(job.source_url)}</span>
-    <span class="sub">${job.name ? `${site(job.source_url)} · ` : ""}${ago(job.created_at, now)}${job.priority === "high" ? " · high priority" : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}</span>
+    <span class="title">${title(job)}</span>
+    <span class="sub">${job.name ? `${site(job.target_url || job.source_url)} · ` : ""}${ago(job.created_at, now)}${job.priority === "high" ? " · high priority" : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}</span>
     <${State} of=${job} />
     ${over
       ? job.status !== "completed" && html`<span class="said">${job.message}</span>`
       : html`<span class="said">${job.message}</span>
-          <span class="gauge"><${Bar} thin value=${job.status === "pending" ? null : job.progress} tone=${tone} label=${`Progress of ${job.name ?? site(job.source_url)}`}
+          <span class="gauge"><${Bar} thin value=${job.status === "pending" ? null : job.progress} tone=${tone} label=${`Progress of ${title(job)}`}
             text=${job.status === "pending" ? "waiting" : `${Math.round(job.progress)} percent`} /><b>${job.status === "pending" ? "" : `${Math.floor(job.progress)} %`}</b></span>`}
   </a></li>`;
 }
@@ -168,7 +168,7 @@ export function JobList() {
   }, [jobs, older]);
   const wanted = FILTERS.find(([name]) => name === filter)[2];
   const words = search.toLowerCase();
-  const shown = all?.filter((job) => wanted(job) && `${job.name} ${job.source_url} ${job.job_id}`.toLowerCase().includes(words));
+  const shown = all?.filter((job) => wanted(job) && `${job.name} ${job.source_url} ${job.target_url} ${job.job_id}`.toLowerCase().includes(words));
   const more = async () => {
     const page = await get(`/jobs?limit=100${older.cursor ? `&cursor=${encodeURIComponent(older.cursor)}` : ""}`);
     setOlder({ jobs: [...older.jobs, ...page.jobs], cursor: page.next_cursor });

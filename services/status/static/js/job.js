@@ -2,17 +2,18 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { amount, clock, isOver, moment, number, plural, site, size, span, stateOf } from "./format.js";
+import { amount, clock, isOver, moment, number, plural, site, size, span, stateOf, title } from "./format.js";
 import { live } from "./live.js";
 import { announce, Bar, Confirm, Copy, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
 import { Again, needsLogin } from "./again.js";
 import { ClonePanel } from "./clone.js";
+import { RestoreResult, Stopped } from "./restore.js";
 
 /** What a screen reader should hear between two states of a job; empty for nothing. */
 export function news(before, job) {
-  if (before?.status !== job.status) return job.status === "completed" ? "The clone is ready" : job.status === "failed" ? `The job failed: ${job.error?.message ?? job.message}` : stateOf(job).word;
-  const title = (of) => of?.steps.find((step) => step.name === of.step)?.title;
-  if (title(job) && title(before) !== title(job)) return `Now: ${title(job)}`;
+  if (before?.status !== job.status) return job.status === "completed" ? (job.type === "restore" ? "Done" : "The clone is ready") : job.status === "failed" ? `The job failed: ${job.error?.message ?? job.message}` : stateOf(job).word;
+  const stepOf = (of) => of?.steps.find((step) => step.name === of.step)?.title;
+  if (stepOf(job) && stepOf(before) !== stepOf(job)) return `Now: ${stepOf(job)}`;
   const quarter = (of) => Math.floor((of?.progress ?? 0) / 25);
   return quarter(before) < quarter(job) && job.progress < 100 ? `${quarter(job) * 25} percent` : "";
 }
@@ -103,7 +104,7 @@ function Log({ job, log }) {
         <span class="kind">${line.type.replace("_", " ")}</span><span>${line.message}${line.attempt > 1 && line.type === "started" ? ` (attempt ${line.attempt})` : ""}</span></li>`)}
     </ol></div>
     <div class="row wrap">
-      <${Copy} label="Copy the command that replays this job" text=${`nats stream view CLONES --subject 'clone.*.*.${job.job_id}'`}>nats replay command<//>
+      <${Copy} label="Copy the command that replays this job" text=${`nats stream view ${job.type.toUpperCase()}S --subject '${job.type}.*.*.${job.job_id}'`}>nats replay command<//>
       <a class="button quiet" href=${`/jobs/${job.job_id}/story`} target="_blank" rel="noopener">Raw story<${Icon} name="open" /></a>
     </div>
   </details>`;
@@ -112,7 +113,7 @@ function Log({ job, log }) {
 function Failure({ job }) {
   if (job.status !== "failed" || !job.error) return null;
   return html`<section class="card failure" aria-labelledby="why"><h2 id="why">${job.error.message}</h2>
-    ${job.error.hint && html`<p>${job.error.hint}</p>`}<p class="hint">Error code <code>${job.error.code}</code></p></section>`;
+    ${job.error.hint && html`<p>${job.error.hint}</p>`}<p class="hint">Error code <code>${job.error.code}</code></p><${Stopped} job=${job} /></section>`;
 }
 
 function Numbers({ result }) {
@@ -135,10 +136,10 @@ function Actions({ job }) {
     ${!isOver(job) && html`<button type="button" disabled=${job.phase === "cancelling"} onClick=${() => setAsking(true)}>Cancel</button>`}
     ${needsLogin(job) ? html`<button type="button" class="primary" aria-expanded=${again} onClick=${() => setAgain(!again)}><${Icon} name="retry" />${job.status === "cancelled" ? "Start again" : "Start again with another password"}</button>`
       : ["failed", "cancelled"].includes(job.status) && html`<button type="button" class="primary" onClick=${retry}><${Icon} name="retry" />Try again</button>`}
-    <${Copy} label="Copy this clone as a CLI command" text=${`siteferry clone ${job.source_url} --username USER --watch`}>CLI command<//>
+    ${(job.action ?? "restore") === "restore" && html`<${Copy} label=${`Copy this ${job.type} as a CLI command`} text=${`siteferry ${job.type} ${job.source_url}${job.target_url && ` ${job.target_url}`} --username USER --watch`}>CLI command<//>`}
     <${Trouble} problem=${problem} />
     ${again && needsLogin(job) && html`<${Again} job=${job} />`}
-    ${asking && html`<${Confirm} title="Cancel this job?" yes="Cancel the job" onYes=${cancel} onNo=${() => setAsking(false)}>What was made so far is removed, here and on the source. The site itself is not touched.<//>`}
+    ${asking && html`<${Confirm} title="Cancel this job?" yes="Cancel the job" onYes=${cancel} onNo=${() => setAsking(false)}>${job.type === "restore" ? "What was staged is removed from production. If it was exchanged already, it is rolled back." : "What was made so far is removed, here and on the source. The site itself is not touched."}<//>`}
   </div>`;
 }
 
@@ -148,7 +149,7 @@ export function JobPage({ id }) {
   const { job, missing, log } = useJob(id);
   const now = useNow(job && !isOver(job) ? 500 : 5000);
   useEffect(() => {
-    document.title = job ? `${isOver(job) ? stateOf(job).word : `${Math.floor(job.progress)} %`} · ${job.name ?? site(job.source_url)} · Siteferry` : "Siteferry";
+    document.title = job ? `${isOver(job) ? stateOf(job).word : `${Math.floor(job.progress)} %`} · ${title(job)} · Siteferry` : "Siteferry";
   }, [job]);
   if (missing) return html`<${Missing} id=${id} />`;
   if (!job) return html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading the job</div>`;
@@ -158,18 +159,18 @@ export function JobPage({ id }) {
   return html`<article class="jobpage">
     <p class="crumb"><a href="#/"><${Icon} name="back" />All jobs</a></p>
     <header>
-      <div class="row between wrap"><h1>${job.name ?? site(job.source_url)}</h1><${State} of=${job} /></div>
-      <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${result ? site(result.clone_url) : "a new clone"}</span></p>
+      <div class="row between wrap"><h1>${title(job)}</h1><${State} of=${job} /></div>
+      <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${job.target_url ? site(job.target_url) : result ? site(result.clone_url) : "a new clone"}</span></p>
       <div class="row between wrap meta"><p>${isOver(job) ? `took ${span(elapsed)}` : job.started_at ? `running for ${span(elapsed)}` : `waiting for ${span(elapsed)}`} · requested ${moment(job.created_at)}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}${job.priority !== "normal" ? ` · ${job.priority} priority` : ""}</p><${Freshness} at=${job.updated_at} /></div>
     </header>
-    ${result ? html`<${ClonePanel} clone=${result} />` : html`<${Failure} job=${job} />`}
+    ${result && job.type === "restore" ? html`<${RestoreResult} job=${job} />` : result ? html`<${ClonePanel} clone=${{ ...result, source_url: job.source_url }} />` : html`<${Failure} job=${job} />`}
     <div class="columns">
       <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${isOver(job) ? "Steps" : "Progress"}</h2>
         ${!result && html`<${Progress} job=${job} />`}
         ${job.steps.length > 0 && html`<ol class="steps">${job.steps.map((step) => html`<${Step} key=${step.name} step=${step} now=${now} />`)}</ol>`}
         <${Actions} job=${job} />
       </section>
-      <div class="stack">${result && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
+      <div class="stack">${result && job.type === "clone" && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
     </div>
   </article>`;
 }
