@@ -86,12 +86,10 @@ final class Journal {
 			return;
 		}
 		try {
-			$made = !is_dir(dirname($loader));
 			Disk::directory(dirname($loader));
 			Disk::put($loader, "<?php\n/* Siteferry: ends an exchange that was cut off. Removes itself. */\n"
 				. '$siteferry = ' . var_export(Site::clean(SITEFERRY_CONNECTOR_FILE), true) . ";\n"
 				. "if (is_file(dirname(\$siteferry) . '/journal') && is_file(\$siteferry) && !defined('SITEFERRY_CONNECTOR_VERSION')) {\n\trequire_once \$siteferry;\n}\n");
-			$manifest->data['loader'] = array('file' => base64_encode($loader), 'made' => $made);
 		} catch (Fault $fault) {
 			return; // the plugin itself and rescue.php do the same, a little later
 		}
@@ -105,14 +103,14 @@ final class Journal {
 		self::close();
 	}
 
+	/** The marker goes last: as long as it is there, somebody tidies up. */
 	public static function close(): void {
-		@unlink(self::marker());
-		foreach (array(defined('WPMU_PLUGIN_DIR') ? WPMU_PLUGIN_DIR : WP_CONTENT_DIR . '/mu-plugins') as $dir) {
-			if (is_file($dir . '/' . self::LOADER)) {
-				@unlink($dir . '/' . self::LOADER);
-				@rmdir($dir); // only when it is empty
-			}
+		$dir = defined('WPMU_PLUGIN_DIR') ? WPMU_PLUGIN_DIR : WP_CONTENT_DIR . '/mu-plugins';
+		if (is_file($dir . '/' . self::LOADER)) {
+			@unlink($dir . '/' . self::LOADER);
+			@rmdir($dir); // only when it is empty
 		}
+		@unlink(self::marker());
 	}
 
 	private static function loader(Manifest $manifest): ?string {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ class Restore:
     def prepare(self) -> SwapPlan:
         """Lay out the live site, stage the restore, note what is and what is to be."""
         site = self.site
+        for name in ("r", "gone", "added"):
+            shutil.rmtree(site.uploads / name, ignore_errors=True)
         for number in range(self.files):
             site.write(f"wp-content/uploads/r/{number:04}.txt", f"old {number}", mode=0o640)
             site.write(f"wp-content/uploads/gone/{number:04}.txt", f"gone {number}")
