@@ -13,7 +13,6 @@ from typing import Any
 
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
-from pydantic import ValidationError
 
 from services.cloner import metrics
 from services.cloner.drivers.port import Provisioner
@@ -41,7 +40,7 @@ log = get(__name__)
 LEASE = "sweeper"
 LEASE_SECONDS = 30
 RENEW = 8.0
-TROUBLE = (JobError, OSError, NatsError, APIError, TimeoutError, ValidationError)
+TROUBLE = (JobError, OSError, NatsError, APIError, TimeoutError, ValueError)
 """What may go wrong about one thing without keeping the sweep from the others."""
 
 Judge = Callable[[Known], Verdict]
