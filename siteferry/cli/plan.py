@@ -99,8 +99,7 @@ def _remark(item: Json) -> str:
     if item.get("bytes"):
         parts.append(f"{render.size(item['bytes'])} travel")
     if item["production_only"]:
-        stay = "stay" if "folder" in item else "go"
-        parts.append(f"{item['production_only']:,} in production only {stay}")
+        parts.append(f"{item['production_only']:,} in production only, {'kept' if 'folder' in item else 'lost'}")
     if item.get("production_newer"):
         parts.append(f"{item['production_newer']:,} newer in production")
     return "; ".join(parts)

@@ -13,7 +13,7 @@ from shared.bus import Bus, connect
 from shared.events import COMMAND, RestoreRequested
 from shared.jobs import ErrorInfo
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
-from tests.integration.test_cli import begin, known_jobs, next_job, siteferry
+from tests.integration.test_cli import begin, known_jobs, siteferry
 from tests.live.restores import PLAN, SimulatedRestore
 from tests.live.stack import eventually
 
@@ -50,7 +50,12 @@ async def played(
     assert process.stdin is not None
     process.stdin.write(f"{PASSWORD}\nother-{PASSWORD}\n".encode())
     process.stdin.close()
-    worker = await SimulatedRestore(bus, job_id=await next_job(gateway, known), target_url=SHOP).adopt()
+
+    async def asked() -> str | None:
+        return next(iter(await asyncio.to_thread(known_jobs, gateway) - known), None)
+
+    job_id = await eventually(asked, timeout=60, what="a new job")
+    worker = await SimulatedRestore(bus, job_id=job_id, target_url=SHOP).adopt()
     await worker.start()
     await worker.reach("plan")
     await (worker.complete(**result) if error is None else worker.fail(error))
@@ -85,7 +90,7 @@ async def test_a_dry_run_shows_what_would_change_and_be_lost(gateway: Gateway, b
     assert code == 0, err
     lines = out.splitlines()
     assert "TABLE\tACTION\tADD\tCHANGE\tREMOVE\tSAME\tNOTE" in lines
-    assert "wp_posts\tchange\t2\t3\t1\t812\t1 in production only go" in lines
+    assert "wp_posts\tchange\t2\t3\t1\t812\t1 in production only, lost" in lines
     assert "wp_harbour_bookings\tcreate\t40\t\t\t\t" in lines
     assert "Stay as they are: wp_users" in lines
     assert "uploads/2026\tchange\t4\t1\t\t300\t1.9 MB travel" in lines

@@ -20,7 +20,7 @@ export function lossWords(losses) {
 export function remark(item) {
   const parts = item.reason ? [item.reason] : [];
   if (item.bytes) parts.push(`${size(item.bytes)} travel`);
-  if (item.production_only) parts.push(`${number(item.production_only)} only in production ${"folder" in item ? "stay" : "go"}`);
+  if (item.production_only) parts.push(`${number(item.production_only)} only in production, ${"folder" in item ? "kept" : "lost"}`);
   if (item.production_newer) parts.push(`${number(item.production_newer)} newer in production`);
   return parts.join("; ");
 }
@@ -35,7 +35,7 @@ function Changes({ title, one, items }) {
       <tbody>${changed.map((item) => html`<tr><th scope="row">${item.table ?? item.folder}${item.action === "change" ? "" : html` <span class="count">${item.action}</span>`}</th>
         ${COUNTS.map((name) => html`<td class=${`number ${name}`}>${item[name] ? number(item[name]) : ""}</td>`)}<td>${remark(item)}</td></tr>`)}</tbody>
     </table></div>`}
-    ${kept.length > 0 && html`<details class="kept"><summary>${plural(kept.length, one.toLowerCase())} stay as they are</summary>
+    ${kept.length > 0 && html`<details class="kept"><summary>${plural(kept.length, one.toLowerCase())} ${kept.length === 1 ? "stays as it is" : "stay as they are"}</summary>
       <ul class="notes">${kept.map((item) => html`<li>${item.table ?? item.folder}${item.reason ? html` <span class="samples">${item.reason}</span>` : ""}</li>`)}</ul></details>`}`;
 }
 

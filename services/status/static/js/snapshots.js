@@ -64,7 +64,7 @@ export function Snapshots() {
     <${Trouble} problem=${problem} />
     ${snapshots === null ? html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>`
     : snapshots.length === 0 ? html`<div class="empty"><h2>No snapshots</h2><p>When a clone is restored to production, production as it was before is kept here for a while.</p></div>`
-    : html`<p class="lead">${plural(snapshots.length, "site")} as they were before a restore, kept on the sites themselves.</p>
+    : html`<p class="lead">Production as it was before a restore. Each is kept on the site itself, and discarded when its time is up.</p>
       <ul class="clones">${snapshots.map((snapshot) => html`<li class="card" key=${snapshot.snapshot_id}>
         <div class="row between"><h2><a href=${`#/jobs/${snapshot.snapshot_id}`}>${site(snapshot.target_url)}</a></h2><${State} of=${{ state: snapshot.state }} /></div>
         <p class="sub">before ${site(snapshot.source_url)} came, ${ago(snapshot.created_at, now)} · ${plural(snapshot.tables, "table")}, ${plural(snapshot.files, "file")}, ${size(snapshot.bytes)}</p>
