@@ -18,10 +18,11 @@ from services.restorer.domain.people import user_map
 from services.restorer.domain.tables import Selection, select
 from services.restorer.errors import TargetUnreachable
 from services.restorer.settings import RestorerSettings
-from services.restorer.work import Known, Work
+from services.restorer.work import Work
 from shared.connectors import Connectors
 from shared.events import RestoreRequested
 from shared.vault import KeyRing
+from shared.wordpress.base import Base
 from shared.wordpress.connector.writer import SiteWriter
 from shared.wordpress.rewrite import Rewriter
 from shared.wordpress.visit import Visit
@@ -53,8 +54,9 @@ class RestoreRun:
         )
         self.work: Work | None = None
         """The plan and what is staged of it; None until it was made in this process."""
-        self.known = Known()
-        """What the site was when the clone was made."""
+        self.base: Base | None = None
+        """What the site was when the clone was made; None: nobody knows, so every difference is the clone's."""
+        self.base_asked = False
         self.owner = ""
         """Login of the administrator of the target."""
         self.clone_admin = ""

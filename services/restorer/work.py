@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from services.restorer.domain.tables import Pair
 from shared.jobs import RestorePlan, TablePlan
 from shared.wordpress.connector.target import FileDigest, FileName, SwapFile, SwapPlan, SwapTable
-
-
-@dataclass
-class Known:
-    """What the site was when the clone was made; empty when nobody knows any more."""
-
-    created: datetime | None = None
-    tables: Mapping[str, Mapping[bytes, bytes]] = field(default_factory=dict)
-    """Table without prefix -> key -> digest."""
-    files: Mapping[tuple[str, bytes], str] | None = None
-
-    def rows(self, short: str) -> Mapping[bytes, bytes] | None:
-        """Digests of one table, None when they are not known."""
-        return self.tables.get(short)
 
 
 class Spool:

@@ -6,11 +6,15 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from nats.errors import Error as NatsError
+
+from services.restorer.domain.addresses import same_site
 from services.restorer.errors import RestoreRolledBack
 from services.restorer.run import RestoreRun
 from services.restorer.schedule import discard_of, forget_discard, schedule_discard
 from services.restorer.settings import RestorerSettings
 from services.restorer.steps import exchange, plan, preflight, stage, verify, watch
+from shared import bases
 from shared.connectors import Connectors
 from shared.errors import JobError
 from shared.events import Discarded, RestoreRequested, RolledBack
@@ -200,6 +204,21 @@ class RestoreWorkflow:
 
     # --- one restore in this process
 
+    async def _remember_base(self, context: JobContext) -> None:
+        """What the site was when the clone was made, once: any step may have to plan again."""
+        run = self._run(context)
+        if run.base_asked or run.command.clone_id is None or run.command.action is not RestoreAction.RESTORE:
+            return
+        run.base_asked = True
+        try:
+            base = await bases.load(context.bus, run.command.clone_id)
+        except (NatsError, TimeoutError) as error:
+            log.warning("the base can not be read", job=context.job_id, error=repr(error))
+            return
+        # a clone may be restored to another site than the one it was made from: then its base says nothing
+        if base is not None and same_site(base.header.source, run.target.site.home):
+            run.base = base
+
     def _run(self, context: JobContext) -> RestoreRun:
         key = id(context)
         if key not in self._runs:
@@ -214,6 +233,7 @@ class RestoreWorkflow:
     def _blocking(self, step: Callable[[RestoreRun], None]) -> Step:
         async def run(context: JobContext) -> None:
             await self._secret(context)
+            await self._remember_base(context)
             await context.blocking(step, self._run(context))
 
         return run

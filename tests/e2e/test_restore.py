@@ -32,8 +32,7 @@ def quick() -> Iterator[Product]:
 
 @pytest.fixture(scope="module")
 def pair(quick: Product, farm: SourceFarm) -> Iterator[Pair]:
-    told = {"WP_DEBUG": True, "WP_DEBUG_LOG": True, "WP_DEBUG_DISPLAY": False}
-    site = farm.create(SiteSpec("harbour", constants=told))
+    site = farm.create(SiteSpec("harbour"))
     site.plugin("tides", PLUGIN.format(version="1.0"))
     made = Pair(quick, site, quick.clone(site))
     yield made
@@ -217,7 +216,7 @@ def test_a_snapshot_can_be_discarded(pair: Pair) -> None:
 
 
 BREAKS = [
-    ("fatal", b"\ndefined('SITEFERRY_CLONE') || undefined_function_of_the_clone();\n", "undefined_function"),
+    ("fatal", b"\ndefined('SITEFERRY_CLONE') || undefined_function_of_the_clone();\n", "critical error"),
     ("white", b"\nadd_action('template_redirect', function () { exit; });\n", "white page"),
     ("error", b"\nadd_action('template_redirect', function () { wp_die('Out to lunch', '', 500); });\n", "HTTP 500"),
     (

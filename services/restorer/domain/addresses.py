@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 
@@ -26,3 +27,13 @@ def path_mappings(source: Mapping[str, Any], target: Mapping[str, Any]) -> list[
         if here.count("/") > 1 and there.startswith("/"):
             found.setdefault(here, there)
     return [PathMapping(here, there) for here, there in found.items()]
+
+
+def same_site(one: str, other: str) -> bool:
+    """Whether two addresses are the same site's, whatever the scheme and the leading www."""
+
+    def essence(url: str) -> tuple[str, str]:
+        parts = urlsplit(url)
+        return parts.netloc.lower().removeprefix("www."), parts.path.rstrip("/")
+
+    return essence(one) == essence(other)

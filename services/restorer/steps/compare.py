@@ -33,7 +33,9 @@ class TableComparison:
         self._counted: Counter[bytes] = Counter()
         """Rows of production without a key, minus the clone's."""
         self._differ: list[bytes] = []
-        self._base = run.known.rows(pair.short)
+        base = run.base
+        self._base = base.rows(pair.short, pair.key, pair.columns) if base else None
+        self._cloned_at = base.created if base else None
         self._plan = TablePlan(table=pair.live, action="keep", reason=SAME_REASON)
         self._work = TableWork(pair, self._plan, Spool(run.directory))
         self._lost: dict[bytes, tuple[Why, datetime | None]] = {}
@@ -98,7 +100,7 @@ class TableComparison:
             self._plan.change += 1
             if verdict.lost:
                 self._plan.production_newer += 1
-                self._lost[row.key] = (verdict.lost, self._run.known.created)
+                self._lost[row.key] = (verdict.lost, self._cloned_at)
             elif self._base is None and self.pair.short == "posts":
                 cells = dict(zip(self.pair.columns, row.line.split(b"\t"), strict=False))
                 self._lost[row.key] = ("production_newer", modified_at(cells))

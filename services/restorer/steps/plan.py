@@ -50,7 +50,7 @@ def _compute(run: RestoreRun) -> Work:
         losses=counts,
         loss_samples=losses[:MAX_SAMPLES],
         drift=[*run.state.get("drift", []), *run.selection.drift],
-        base=bool(run.known.tables),
+        base=run.base is not None,
     )
     if losses and not run.command.accept_loss and not run.command.dry_run:
         raise _refusal(result)
@@ -128,7 +128,7 @@ def _files(run: RestoreRun) -> tuple[FilesWork, list[FolderPlan]]:
         if paths.wanted(found.base, found.path, options):
             _clone_file(run, found, here.pop((found.base, found.path), None), work, folders)
     for old in here.values():
-        verdict = paths.file(old.md5, None, _base(run, old), base_known=run.known.files is not None)
+        verdict = paths.file(old.md5, None, _base(run, old), base_known=run.base is not None)
         where = folders.of(old)
         if verdict.act is Act.REMOVE:
             work.removes.append(old.name)
@@ -140,7 +140,7 @@ def _files(run: RestoreRun) -> tuple[FilesWork, list[FolderPlan]]:
 
 
 def _clone_file(run: RestoreRun, new: FileDigest, old: FileDigest | None, work: FilesWork, folders: _Folders) -> None:
-    verdict = paths.file(old.md5 if old else None, new.md5, _base(run, new), base_known=run.known.files is not None)
+    verdict = paths.file(old.md5 if old else None, new.md5, _base(run, new), base_known=run.base is not None)
     where = folders.of(new)
     if verdict.act is Act.NOTHING:
         where.same += 1
@@ -156,7 +156,7 @@ def _clone_file(run: RestoreRun, new: FileDigest, old: FileDigest | None, work: 
 
 
 def _base(run: RestoreRun, file: FileDigest) -> str | None:
-    return run.known.files.get((file.base, file.path)) if run.known.files is not None else None
+    return run.base.files.get((file.base, file.path)) if run.base is not None else None
 
 
 class _Folders:
