@@ -45,6 +45,8 @@ class TableWork:
     deletes: list[bytes] = field(default_factory=list)
     written: dict[bytes, bytes] = field(default_factory=dict)
     """Key -> digest of each row that is written."""
+    rebased: dict[bytes, bytes | None] = field(default_factory=dict)
+    """Key -> digest production has after the restore (None: no such row), where the base says something else."""
     highest: int = 0
     """The highest number of a row of the clone, for tables that number their rows."""
     number: int = -1
@@ -68,6 +70,8 @@ class FilesWork:
     removes: list[FileName] = field(default_factory=list)
     there: dict[tuple[str, bytes], str] = field(default_factory=dict)
     """MD5 of production's version of what is put."""
+    rebased: dict[tuple[str, bytes], str | None] = field(default_factory=dict)
+    """MD5 production has after the restore, where the base says something else."""
     staged: list[FileName] = field(default_factory=list)
     """What really travelled: some texts are the same once they name the right address."""
     bytes: int = 0

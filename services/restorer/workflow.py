@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from nats.errors import Error as NatsError
 
+from services.restorer import rebase
 from services.restorer.domain.addresses import same_site
 from services.restorer.errors import RestoreRolledBack
 from services.restorer.run import RestoreRun
@@ -156,6 +158,7 @@ class RestoreWorkflow:
         found = await context.blocking(watch.watch, run)
         if not found:
             await context.blocking(_measure, run)
+            await self._rebase(run)
             return
         said = await context.blocking(watch.explained, run, since)
         done = await context.blocking(exchange.roll_back, run)
@@ -179,14 +182,31 @@ class RestoreWorkflow:
         if failing:
             context.note(Note(code="pages_failing", message="Pages that fail after the roll-back", samples=failing))
         await context.blocking(run.writer.drop, snapshot=True)
+        try:
+            await rebase.go_back(context.bus, run.snapshot_id)
+        except (NatsError, TimeoutError, OSError) as error:
+            log.warning("the base is not what it was", job=context.job_id, error=repr(error))
+
+    async def _rebase(self, run: RestoreRun) -> None:
+        """The next restore of this clone begins from here. Without it, it only asks more often."""
+        if run.base is None or run.work is None:
+            return
+        context = run.context
+        try:
+            after = await context.blocking(rebase.after_restore, run.base, run.work, context.state["planned_at"])
+            await rebase.remember(context.bus, run.base, after, context.job_id, run.directory)
+        except (NatsError, TimeoutError, OSError) as error:
+            log.warning("the clone's base stays as it was", job=context.job_id, error=repr(error))
 
     async def _discard(self, context: JobContext) -> None:
         run = self._run(context)
         found = await context.blocking(run.writer.state)
         if found.state is SwapPhase.NONE:
             context.note(Note(code="snapshot_gone", message="The snapshot was not on the target any more"))
-            return
-        await context.blocking(run.writer.drop, snapshot=True)
+        else:
+            await context.blocking(run.writer.drop, snapshot=True)
+        with suppress(NatsError, TimeoutError):  # ends by itself
+            await bases.forget(context.bus, run.snapshot_id)
 
     async def _tell(self, context: JobContext, command: RestoreRequested) -> None:
         """The outcome, on the story of the restore that made the snapshot."""

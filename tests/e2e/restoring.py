@@ -112,7 +112,7 @@ def rows_of(site: Site) -> dict[str, str]:
 
 
 def _passing(option: str) -> bool:
-    return option in PASSING or option.startswith(("_transient_", "_site_transient_"))
+    return option in PASSING or option.startswith(("_transient_", "_site_transient_", "recovery_"))
 
 
 def files_of(site: Site) -> dict[bytes, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -145,10 +146,10 @@ def test_orders_and_comments_are_not_lost_silently(pair: Pair) -> None:
     assert site.sql("SELECT comment_ID FROM {p}comments WHERE comment_ID=%s", (comment,)) == []
 
 
-def failed_but_kept(pair: Pair) -> dict[str, object]:
+def failed_but_kept(pair: Pair) -> dict[str, Any]:
     job = pair.siteferry.wait(pair.submit())
     assert job["status"] == "failed", job
-    error: dict[str, object] = job["error"]
+    error: dict[str, Any] = job["error"]
     return error
 
 
@@ -248,3 +249,21 @@ def test_a_restore_that_breaks_the_site_is_rolled_back_by_itself(pair: Pair, nam
     assert files_of(site) == files
     assert traces(site) == known
     assert site.get("/").status_code == 200
+
+
+def test_restores_of_one_clone_follow_each_other(pair: Pair) -> None:
+    """What the first one brought is not taken for production's own by the next; what production did is."""
+    pair.restore(accept_loss=True)
+    for words in ("First", "Second"):
+        post = edit(pair, f"{words} {time.time()}")
+        pair.on_clone("UPDATE {p}posts SET post_modified_gmt=UTC_TIMESTAMP() WHERE ID=%s", post)
+        job = pair.restore()
+        assert job["result"]["plan"]["base"]
+        assert words in content(pair.site, post)
+    pair.site.php("return wp_update_post(array('ID' => $input['data'], 'post_content' => 'By the owner'));", post)
+    edit(pair, f"Third {time.time()}")
+    error = failed_but_kept(pair)
+    assert error["code"] == "production_would_lose"
+    assert [loss["key"] for loss in error["details"]["samples"] if loss["what"] == "post"] == [str(post)]
+    pair.restore(accept_loss=True)
+    assert "Third" in content(pair.site, post)

@@ -58,7 +58,8 @@ def loss(
     ):
         return None
     modified = modified_at(cells)
-    if why == "production_newer" and since is not None and modified is not None and modified <= since:
+    dated = what == "post"  # a comment's date is not that of its last change
+    if why == "production_newer" and dated and since is not None and modified is not None and modified <= since:
         return None
     return Loss(
         what=found,

@@ -59,7 +59,7 @@ class TableComparison:
             elif self._here.get(own := self._mover.own_key(key)) == bytes.fromhex(value.decode()):
                 self._plan.same += 1
                 self._number(own)
-                del self._here[own]
+                self._rebase(own, self._here.pop(own))
             else:
                 self._differ.append(key)
         return len(lines)
@@ -91,7 +91,10 @@ class TableComparison:
             self._number(row.key)
             if verdict.act is Act.NOTHING:
                 self._plan.same += 1
+                if target == row.digest:
+                    self._rebase(row.key, target)
                 continue
+            self._rebase(row.key, row.digest)
             self._work.spool.add(row.line)
             self._work.written[row.key] = row.digest
             if target is None:
@@ -113,6 +116,7 @@ class TableComparison:
                 self._plan.same += 1
                 continue
             self._work.deletes.append(key)
+            self._rebase(key, None)
             self._plan.remove += 1
             if verdict.lost == "production_only":
                 self._plan.production_only += 1
@@ -175,6 +179,11 @@ class TableComparison:
         self._work.spool.add(line)
         self._work.written[ACTIVE.encode()] = digest(line)
         self._plan.change += 1
+
+    def _rebase(self, key: bytes, digest: bytes | None) -> None:
+        """Note what production has after the restore."""
+        if self._base is not None and self._base.get(key) != digest:
+            self._work.rebased[key] = digest
 
     def _number(self, key: bytes) -> None:
         if len(self.pair.key) == 1 and key.isdigit():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from services.restorer.domain import paths
 from services.restorer.domain.diff import Act
@@ -36,6 +37,7 @@ def ensure_planned(run: RestoreRun) -> Work:
 
 
 def _compute(run: RestoreRun) -> Work:
+    run.state["planned_at"] = datetime.now(UTC).isoformat()
     losses: list[Loss] = []
     tables = _tables(run, losses)
     files, folders = _files(run)
@@ -132,6 +134,7 @@ def _files(run: RestoreRun) -> tuple[FilesWork, list[FolderPlan]]:
         where = folders.of(old)
         if verdict.act is Act.REMOVE:
             work.removes.append(old.name)
+            work.rebased[old.base, old.path] = None
             where.remove += 1
         else:
             where.production_only += 1
@@ -144,6 +147,8 @@ def _clone_file(run: RestoreRun, new: FileDigest, old: FileDigest | None, work: 
     where = folders.of(new)
     if verdict.act is Act.NOTHING:
         where.same += 1
+        if _base(run, new) != new.md5:
+            work.rebased[new.base, new.path] = new.md5
         return
     work.puts.append(new)
     work.bytes += new.size

@@ -147,6 +147,7 @@ def _stage_files(run: RestoreRun, work: Work) -> None:
                 continue
             done += found.size
             run.context.report(done=done, total=max(total, done), unit="bytes")
+            files.rebased[found.name.base, found.name.path] = found.md5
             if found.md5 != files.there.get((found.name.base, found.name.path)):
                 puts.append(found)
         run.writer.put_files(puts)

@@ -1,0 +1,226 @@
+"""What a restore decides, without any site."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.restorer.domain import diff
+from services.restorer.domain.addresses import same_site, url_mappings
+from services.restorer.domain.diff import REMOVE, SAME, WRITE, Act, Verdict
+from services.restorer.domain.losses import kind_of, loss
+from services.restorer.domain.options import active_plugins, kept_options, serialized
+from services.restorer.domain.paths import folder, wanted
+from services.restorer.domain.people import user_map, with_author
+from services.restorer.domain.tables import RUNTIME
+from services.restorer.rebase import after_restore, packed
+from services.restorer.schedule import discard_of
+from services.restorer.steps.watch import Look, worse
+from services.restorer.work import FilesWork, Work
+from shared.events import RestoreOptions
+from shared.ids import is_job_id
+from shared.jobs import RestorePlan
+from shared.wordpress.base import Base, BaseHeader, BaseTable, read_base
+from shared.wordpress.rewrite import Rewriter
+
+A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
+ONLY = Verdict(Act.REMOVE, "production_only")
+NEWER = Verdict(Act.WRITE, "production_newer")
+
+
+@pytest.mark.parametrize(
+    ("target", "clone", "base", "known", "verdict"),
+    [
+        (A, A, None, False, SAME),
+        (None, C, None, False, WRITE),
+        (None, C, C, True, WRITE),
+        (A, C, None, False, WRITE),
+        (A, C, A, True, WRITE),
+        (A, C, B, True, NEWER),
+        (A, B, B, True, NEWER),
+        (A, C, None, True, NEWER),
+        (A, None, None, False, ONLY),
+        (A, None, None, True, ONLY),
+        (A, None, A, True, REMOVE),
+        (A, None, B, True, Verdict(Act.REMOVE, "production_newer")),
+    ],
+)
+def test_rows(target: bytes | None, clone: bytes | None, base: bytes | None, known: bool, verdict: Verdict) -> None:
+    assert diff.row(target, clone, base, base_known=known) == verdict
+
+
+@pytest.mark.parametrize(
+    ("target", "clone", "base", "known", "verdict"),
+    [
+        (A, C, None, False, WRITE),
+        (A, B, B, True, SAME),
+        (A, C, B, True, WRITE),
+        (A, None, None, False, SAME),
+        (A, None, None, True, SAME),
+        (A, None, A, True, REMOVE),
+        (A, None, B, True, SAME),
+    ],
+)
+def test_options_the_clone_did_not_touch_stay(
+    target: bytes | None, clone: bytes | None, base: bytes | None, known: bool, verdict: Verdict
+) -> None:
+    assert diff.setting(target, clone, base, base_known=known) == verdict
+
+
+def test_files_of_production_stay_unless_the_clone_removed_what_is_there() -> None:
+    assert diff.file("1", None, None, base_known=False).act is Act.NOTHING
+    assert diff.file("1", None, "2", base_known=True).act is Act.NOTHING
+    assert diff.file("1", None, "1", base_known=True) == REMOVE
+    assert diff.file("1", "2", "1", base_known=True) == WRITE
+
+
+COLUMNS = ("ID", "post_title", "post_type", "post_status", "post_modified_gmt")
+
+
+def a_post(kind: str = "post", status: str = "publish", modified: str = "2026-01-02 00:00:00") -> bytes:
+    return f"7\tHello\\tthere\t{kind}\t{status}\t{modified}".encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (a_post(), "post"),
+        (a_post("shop_order"), "order"),
+        (a_post("shop_order_refund"), "order"),
+        (a_post("revision"), None),
+        (a_post("oembed_cache"), None),
+        (a_post(status="auto-draft"), None),
+    ],
+)
+def test_what_a_post_is_to_people(line: bytes, what: str | None) -> None:
+    found = loss("post", "wp_posts", b"7", COLUMNS, line, "production_only")
+    assert (found.what if found else None) == what
+    if found:
+        assert (found.key, found.title) == ("7", "Hello\tthere")
+
+
+def test_a_post_is_newer_only_if_it_was_changed_since() -> None:
+    for since, lost in ((datetime(2026, 1, 3, tzinfo=UTC), False), (datetime(2026, 1, 1, tzinfo=UTC), True)):
+        found = loss("post", "wp_posts", b"7", COLUMNS, a_post(), "production_newer", since=since)
+        assert (found is not None) is lost
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ("posts", "post"),
+        ("comments", "comment"),
+        ("users", "user"),
+        ("postmeta", None),
+        ("options", None),
+        ("wc_orders", "order"),
+        ("wc_orders_meta", None),
+        ("wc_product_meta_lookup", None),
+        ("frm_items", "entry"),
+        ("harbour_bookings", "entry"),
+        ("yoast_indexable", None),
+    ],
+)
+def test_what_rows_of_a_table_are(table: str, what: str | None) -> None:
+    assert kind_of(table) == what
+
+
+@pytest.mark.parametrize("name", ["actionscheduler_actions", "woocommerce_sessions", "wflogs", "email_log"])
+def test_what_happens_while_a_site_runs_is_productions(name: str) -> None:
+    assert RUNTIME.match(name)
+    assert not RUNTIME.match("bookings")
+
+
+def test_options_that_stay() -> None:
+    kept = kept_options(RestoreOptions(), ("wp_",))
+    assert {"siteurl", "home", "active_plugins", "wp_user_roles", "cron", "blog_public"} <= set(kept.names)
+    assert "template" not in kept.names
+    bold = kept_options(RestoreOptions(preserve_plugins=False, preserve_themes=True, preserve_users=False), ("wp_",))
+    assert not {"active_plugins", "wp_user_roles"} & set(bold.names)
+    assert {"template", "stylesheet"} <= set(bold.names)
+
+
+def test_active_plugins_without_what_is_bound_to_a_host() -> None:
+    chosen = active_plugins(["shop/shop.php", "wp-rocket/wp-rocket.php"], ["old/old.php", "wordfence/wordfence.php"])
+    assert chosen == ["shop/shop.php", "siteferry-connector/siteferry-connector.php", "wordfence/wordfence.php"]
+    assert serialized(["ä"]) == 'a:1:{i:0;s:2:"ä";}'.encode()
+
+
+def test_people_are_known_by_their_login() -> None:
+    users = user_map(
+        [(1, "admin"), (2, "Edda"), (9, "siteferry")], [(1, "admin"), (5, "edda"), (9, "other")], owner="admin"
+    )
+    assert with_author(b"1", users, owned=True) == b"1"
+    assert with_author(b"2", users, owned=True) == b"5"
+    assert with_author(b"9", users, owned=True) == b"1", "the clone's administrator is the one who restores"
+    assert with_author(b"9", users, owned=False) == b"0"
+    assert with_author(b"77", users, owned=True) == b"77"
+
+
+def test_addresses() -> None:
+    clone = {
+        "home": "http://c.localhost:8080",
+        "siteurl": "http://c.localhost:8080",
+        "content": "http://c.localhost:8080/wp-content",
+    }
+    shop = {"home": "https://shop.org", "siteurl": "https://shop.org/wp", "content": "https://shop.org/app"}
+    rewriter = Rewriter(url_mappings(clone, shop))
+    assert rewriter.rewrite(b"http://c.localhost:8080/a") == b"https://shop.org/a"
+    assert rewriter.rewrite(b"http://c.localhost:8080/wp-content/x.png") == b"https://shop.org/app/x.png"
+    assert same_site("http://www.shop.org/", "https://shop.org")
+    assert not same_site("http://shop.org/blog", "https://shop.org")
+
+
+def test_paths_asked_for() -> None:
+    options = RestoreOptions(include_paths=["uploads/2024", "wp-content/themes/harbour"])
+    assert wanted("uploads", b"2024/01/a.png", options)
+    assert not wanted("uploads", b"2023/01/a.png", options)
+    assert wanted("themes", b"harbour/style.css", options)
+    assert (folder("uploads", b"2024/01/a.png"), folder("content", b"x.txt")) == ("uploads/2024", "content")
+
+
+def test_worse_is_what_was_well_before() -> None:
+    home = Look("home", "http://a/", 200, 900)
+    assert worse([home], [home]) == []
+    assert worse([home], [Look("home", "http://a/", 500, 50, said="Fatal error: no")]) == [
+        "http://a/ answers HTTP 500: Fatal error: no"
+    ]
+    assert worse([home], [Look("home", "http://a/", 200, 3)]) == ["http://a/ is a white page"]
+    assert worse([Look("home", "http://a/", 500, 3)], [Look("home", "http://a/", 500, 3)]) == [], "it was broken before"
+    rest = Look("rest", "http://a/r", 200, 900, form=True)
+    assert worse([rest], [Look("rest", "http://a/r", 200, 900)]) != []
+    page = Look("page", "http://a/p", 200, 900)
+    assert worse([page], [Look("page", "http://a/p", 404, 300)]) == [], "the clone may have removed a page"
+
+
+def test_the_base_after_a_restore(tmp_path: Path) -> None:
+    table = BaseTable(("ID",), ("ID", "x"), {b"1": A, b"2": B, b"3": C})
+    base = Base(
+        BaseHeader("clone-x", "http://a", "wp_", "2026-01-01T00:00:00+00:00"),
+        {"posts": table},
+        {("content", b"a"): "1" * 32},
+    )
+
+    class Changed:
+        class pair:
+            short = "posts"
+
+        rebased = {b"1": B, b"2": None}
+
+    files = FilesWork(rebased={("content", b"a"): None, ("uploads", b"b"): "2" * 32})
+    work = Work([Changed], files, RestorePlan())  # type: ignore[list-item]
+    after = after_restore(base, work, "2026-02-01T00:00:00+00:00")
+    with packed(after, tmp_path) as file:
+        again = read_base(file)
+    assert again.tables["posts"].rows == {b"1": B, b"3": C}
+    assert again.files == {("uploads", b"b"): "2" * 32}
+    assert again.created == datetime(2026, 2, 1, tzinfo=UTC)
+    assert base.tables["posts"].rows[b"1"] == A
+
+
+def test_the_job_that_ends_a_snapshot_has_an_id_of_its_own() -> None:
+    one = discard_of("restore-576y4mf1cxc20axn")
+    assert is_job_id(one)
+    assert one == discard_of("restore-576y4mf1cxc20axn") != discard_of("restore-576y4mf1cxc20axm")
