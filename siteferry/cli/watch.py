@@ -123,7 +123,13 @@ class Follower:
             self._failures = 0
             self._view.found()
         if job is not None:
-            self._jobs[job_id] = job
+            self._show(job)
+
+    def _show(self, job: Json) -> None:
+        """Take a state that is newer than what is shown; looks and pushes may overtake each other."""
+        known = self._jobs.get(job["job_id"])
+        if known is None or known["seq"] < job["seq"]:
+            self._jobs[job["job_id"]] = job
             self._view.show(job)
 
 
@@ -190,8 +196,7 @@ class LiveFollower(Follower):
         if job_id not in wanted or self._ended(job_id):
             return
         if job["status"] not in TERMINAL:
-            self._jobs[job_id] = job
-            self._view.show(job)
+            self._show(job)
             return
         self._line.leave(job_id)
         self._etags.pop(job_id, None)

@@ -75,9 +75,9 @@ async def guarded(*, keys: bool = True, **settings: Any) -> AsyncIterator[Guarde
         try:
             async with house.bus() as bus:
                 for status in statuses:
-                    await status.ready()
+                    await status.ready(60)
                 it = Guarded(house, bus, statuses[0], f"http://127.0.0.1:{port}", key_file, statuses)
-                await eventually(lambda: _ready(it), timeout=20, what="the gateway")
+                await eventually(lambda: _ready(it), timeout=60, what="the gateway")
                 yield it
         finally:
             for status in statuses:

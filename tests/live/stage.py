@@ -86,7 +86,7 @@ async def stage(**settings: str) -> AsyncIterator[Stage]:
             async with house.bus() as bus:
                 it = Stage(caddy.url, house, bus, keys, {"port": str(status_port), "edge_url": caddy.url, **settings})
                 try:
-                    await it.status.ready()
+                    await it.status.ready(60)
                     await _answers(f"http://127.0.0.1:{gateway_port}/readyz")
                     yield it
                 finally:
@@ -117,4 +117,4 @@ async def _answers(url: str) -> None:
             except httpx2.HTTPError:
                 return False
 
-        await eventually(ok, timeout=20, what=url)
+        await eventually(ok, timeout=60, what=url)
