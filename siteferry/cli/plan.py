@@ -61,7 +61,7 @@ def show_plan(plan: Json) -> None:
     """Tables and folders with what happens to them, what production would lose, and what differs, on stdout."""
     _table("TABLE", [(item["table"], item) for item in plan["tables"]])
     _table("FOLDER", [(item["folder"], item) for item in plan["folders"]])
-    show_losses(plan)
+    show_losses(plan["losses"], plan["loss_samples"])
     for sentence in plan["drift"]:
         render.out.print(Text(f"Note      {sentence}"))
     if not plan["base"]:
@@ -105,14 +105,12 @@ def _remark(item: Json) -> str:
     return "; ".join(parts)
 
 
-def show_losses(plan: Json) -> None:
+def show_losses(losses: dict[str, int], samples: list[Json]) -> None:
     """What production would lose, counted and with samples, on stdout."""
-    losses = plan.get("losses") or {}
     if not losses:
         return
     counted = ", ".join(f"{count:,} {NAMES[what][count != 1]}" for what, count in sorted(losses.items()))
     render.out.print(Text(f"Production would lose: {counted}", style="bold red"))
-    samples = plan.get("loss_samples") or []
     for loss in samples:
         title = f"  {loss['title']}" if loss["title"] else ""
         render.out.print(Text(f"  {loss['what']} {loss['key']}{title}  ({WHY[loss['why']]}, {loss['table']})"))

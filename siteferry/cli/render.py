@@ -167,7 +167,8 @@ def result(job: Json) -> None:
         if code == "production_would_lose":
             from siteferry.cli.plan import show_losses
 
-            show_losses((error.get("details") or {}).get("plan") or error.get("details") or {})
+            details = error.get("details") or {}
+            show_losses(details.get("losses") or {}, details.get("samples") or [])
         again = "" if code in ASK_ANEW else f" Once it is put right: siteferry retry {job['job_id']}"
         say(f"Code: {code}.{again}")
     elif job["status"] == "cancelled":

@@ -144,7 +144,7 @@ async def test_a_restore_that_stopped_shows_what_would_be_lost(it: Stage, page: 
     job = await SimulatedRestore(it.bus).submit()
     await job.start()
     await job.reach("plan")
-    details = {"plan": PLAN.model_dump(mode="json")}
+    details = {"losses": PLAN.losses, "samples": [loss.model_dump(mode="json") for loss in PLAN.loss_samples]}
     await job.fail(ErrorInfo(code="production_would_lose", message="Production has what would go.", details=details))
     await page.goto(f"{it.url}/#/jobs/{job.job_id}")
     await expect(page.get_by_text("Production would lose 1 comment and 2 orders")).to_be_visible()

@@ -107,7 +107,7 @@ async def test_losses_are_shown_when_they_stop_a_restore(gateway: Gateway, bus: 
         code="production_would_lose",
         message="Production has 3 things that this restore would take away.",
         hint="Send it again with accept_loss=true.",
-        details={"plan": PLAN.model_dump(mode="json")},
+        details={"losses": PLAN.losses, "samples": [loss.model_dump(mode="json") for loss in PLAN.loss_samples]},
     )
     code, out, err = await played(
         gateway, bus, "restore", STAGING, SHOP, *TARGET_LOGIN, "--source-username", "editor", error=error

@@ -39,19 +39,18 @@ function Changes({ title, one, items }) {
       <ul class="notes">${kept.map((item) => html`<li>${item.table ?? item.folder}${item.reason ? html` <span class="samples">${item.reason}</span>` : ""}</li>`)}</ul></details>`}`;
 }
 
-/** What production would lose. @param {{plan: any}} props anything with `losses` and `loss_samples` */
-export function Losses({ plan }) {
-  const words = lossWords(plan?.losses);
+/** What production would lose: counts by kind, and some of it. @param {{losses?: Record<string, number>, samples?: any[]}} props */
+export function Losses({ losses, samples = [] }) {
+  const words = lossWords(losses);
   if (!words) return null;
-  const samples = plan.loss_samples ?? [];
-  const hidden = Object.values(plan.losses).reduce((sum, count) => sum + count, 0) - samples.length;
+  const hidden = Object.values(losses).reduce((sum, count) => sum + count, 0) - samples.length;
   return html`<div class="losses"><h3>Production would lose ${words}</h3>
     <ul class="notes">${samples.map((loss) => html`<li>${loss.title || `${loss.what} ${loss.key}`} <span class="samples">${loss.what} ${loss.key}, ${WHY[loss.why] ?? loss.why}${loss.modified_at ? `, ${moment(loss.modified_at)}` : ""}</span></li>`)}</ul>
     ${hidden > 0 && samples.length > 0 && html`<p class="hint">and ${number(hidden)} more</p>`}</div>`;
 }
 
 export const Plan = ({ plan }) => html`<div class="plan">
-  <${Losses} plan=${plan} />
+  <${Losses} losses=${plan.losses} samples=${plan.loss_samples} />
   <${Changes} title="Tables" one="Table" items=${plan.tables} />
   <${Changes} title="Files" one="Folder" items=${plan.folders} />
   ${(plan.drift.length > 0 || !plan.base) && html`<h3>Good to know</h3><ul class="notes">${plan.drift.map((text) => html`<li>${text}</li>`)}

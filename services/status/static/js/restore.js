@@ -117,4 +117,4 @@ export function RestoreResult({ job }) {
 }
 
 /** The list that stopped a restore. */
-export const Stopped = ({ job }) => job.error?.code === "production_would_lose" && html`<${Losses} plan=${job.error.details?.plan ?? job.error.details} />`;
+export const Stopped = ({ job }) => job.error?.code === "production_would_lose" && html`<${Losses} ...${job.error.details} />`;
