@@ -7,9 +7,9 @@ defined('ABSPATH') || exit;
 final class Exchange {
 
 	/** Seconds a table may keep the others waiting; visitors wait behind us. */
-	const PATIENCE = 2;
+	const PATIENCE = 1;
 
-	const TRIES = 6;
+	const TRIES = 8;
 
 	/** @var Manifest */
 	private $manifest;
@@ -96,13 +96,13 @@ final class Exchange {
 			if ($fault->fault !== 'target_busy' || $try === self::TRIES) {
 				throw $fault;
 			}
-			usleep(300000 * $try); // those who waited behind us go first
+			usleep(300000 * min(4, $try)); // those who waited behind us go first
 		}
 	}
 
 	/** Refuses tables that others are tied to: renaming would carry the ties away. */
 	public function untied(): void {
-		$tied   = array_fill_keys(Target::foreign_keys($this->db), 'foreign keys') + array_fill_keys(Target::triggers($this->db), 'triggers');
+		$tied = array_fill_keys(Target::foreign_keys($this->db), 'foreign keys') + array_fill_keys(Target::triggers($this->db), 'triggers');
 		foreach ($this->manifest->data['swap']['tables'] as $table) {
 			if (isset($tied[$table['live']])) {
 				throw new Fault(

@@ -56,11 +56,13 @@ final class Journal {
 		$manifest->data['replayed'] = true;
 		if ($state === 'rolling_back') {
 			(new Rollback($manifest))->finish($exchange);
+			(new Late($manifest))->back();
 			return;
 		}
 		$steps = $exchange->steps(true);
 		if (count($steps) < $exchange->length()) {
 			(new Swap($manifest))->finish($exchange, $steps);
+			(new Late($manifest))->forward();
 			return;
 		}
 		self::undo($manifest);
@@ -79,6 +81,10 @@ final class Journal {
 
 	/** Says that an exchange begins. */
 	public static function open(Manifest $manifest): void {
+		$other = (string) @file_get_contents(self::marker());
+		if ($other !== '' && $other !== $manifest->dir && Manifest::at($other) !== null) {
+			throw new Fault('target_busy', 'Another exchange is not at its end.');
+		}
 		Disk::put(dirname(SITEFERRY_CONNECTOR_FILE) . '/abspath', Site::clean(ABSPATH)); // for rescue.php
 		Disk::put(self::marker(), $manifest->dir, true);
 		$loader = self::loader($manifest);

@@ -7,7 +7,7 @@ Answer: `SFR1`, then frames: type (1 ASCII byte), flags (1 byte), length (u32 BE
 (u32 BE), payload. The first frame is `H` (JSON with the request's nonce), the last but one `E` (JSON: `cursor`, `done`,
 statistics) or `X` (JSON: `code`, `message`), the last `S`: HMAC-SHA256 hex over the nonce and all frame headers before.
 
-    J  JSON      the result of a small operation (db.count and files.count too)
+    J  JSON      the result of a small operation (db.count and files.count too); files.digest sends many
     D  JSON      directory {root, path_b64, mode, mtime}
     F  JSON      a file begins {root, path_b64, size, mtime, mode, offset}
     B  bytes     the next bytes of that file, at most 1 MiB
@@ -16,8 +16,28 @@ statistics) or `X` (JSON: `code`, `message`), the last `S`: HMAC-SHA256 hex over
     W  JSON      what could not be sent: {root, path_b64, reason} or {table, reason}
     T  JSON      the rows that follow belong to {table, columns, resumed}
     R  bytes     rows in LOAD DATA's default format; whole rows, about 1 MiB; with `continues` (pieces of a
-                 large row, at most 8 MiB) the row goes on in the next R
-    K  JSON      a cursor {table, key, offset, table_done?}: every row before it has been sent
+                 large row, at most 8 MiB) the row goes on in the next R. With `digest`: lines of the row's key
+                 columns in that format, a tab and the MD5 of the row's line (no key: the MD5 alone)
+    K  JSON      a cursor {table, key, offset, table_done?} ({table, at} of db.fetch): every row before it has been sent
+
+Operations of a clone: hello, inspect, files.count, files.stream, db.count, db.stream, remove. Of a restore, since 1.1:
+
+    inspect {target: true}      also foreign_keys, triggers_on, users, writable_bases, privileges
+    db.stream {digest: true}, db.fetch, files.digest, files.fetch    what two sites are compared by, and single pieces
+    stage.begin/copy/reserve/apply/files/sql/drop    tables `sfn_<8 hex>_<n>` and files in a directory of ours, beside
+                                the live ones; every one may be repeated
+    swap, swap.late, swap.rollback, swap.state, snapshots, health    the exchange, its journal, and what is kept
+
+A file of a restore is named {base, path_b64}: base is content, plugins, mu-plugins, themes or uploads, the most
+specific one that holds the file. `rescue.php` in the plugin's directory takes the same requests when WordPress can not
+start with its plugins: hello, swap, swap.state and swap.rollback only. Old tables are called `sfo_<8 hex>_<n>`. What
+the connector reports in `X` may carry `details` (table, key, file).
+
+The journal: swap first notes its plan (state `swapping`) and marks it beside the plugin, puts the files in place (each
+old one kept), and exchanges all tables in one RENAME, which is the commit point. Whoever comes next and finds an
+exchange that nobody works on ends it: forward when a table was renamed, back when none was. A roll-back renames first
+and is always ended forward. The connection that renames holds a named lock of the database; it is ended before the
+outcome is looked at, so that a RENAME still waiting in the server can not come later.
 
 Reading rows: BIT comes as an unsigned number; FLOAT and DOUBLE with all digits; TIMESTAMP in UTC (load with
 `time_zone='+00:00'`); geometry as its internal bytes; everything else as the bytes that are stored.
