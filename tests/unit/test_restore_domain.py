@@ -15,8 +15,10 @@ from services.restorer.domain.options import active_plugins, kept_options, seria
 from services.restorer.domain.paths import folder, wanted
 from services.restorer.domain.people import user_map, with_author
 from services.restorer.domain.tables import RUNTIME
+from services.restorer.errors import NotEnoughRoom
 from services.restorer.rebase import after_restore, packed
 from services.restorer.schedule import discard_of
+from services.restorer.steps.stage import check_room
 from services.restorer.steps.watch import Look, worse
 from services.restorer.work import FilesWork, Work
 from shared.events import RestoreOptions
@@ -218,6 +220,15 @@ def test_the_base_after_a_restore(tmp_path: Path) -> None:
     assert again.files == {("uploads", b"b"): "2" * 32}
     assert again.created == datetime(2026, 2, 1, tzinfo=UTC)
     assert base.tables["posts"].rows[b"1"] == A
+
+
+def test_room_on_the_target() -> None:
+    work = Work([], FilesWork(bytes=10 << 20), RestorePlan())
+    with pytest.raises(NotEnoughRoom) as refused:
+        check_room(work, 20 << 20)
+    assert refused.value.details["free_bytes"] == 20 << 20
+    check_room(work, 200 << 20)
+    check_room(work, None)  # the host does not say
 
 
 def test_the_job_that_ends_a_snapshot_has_an_id_of_its_own() -> None:

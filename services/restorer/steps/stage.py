@@ -77,7 +77,7 @@ def _stage_rows(run: RestoreRun, work: Work) -> None:
     for number, table in enumerate(work.changed):
         table.number = number
     begun = writer.begin([_staged(table) for table in work.changed])
-    _check_room(work, begun.disk_free)
+    check_room(work, begun.disk_free)
     above = {table.pair.live: table.highest for table in work.changed if table.highest and table.pair.target}
     if above:
         writer.reserve_ids(above)
@@ -119,7 +119,7 @@ def _watched(run: RestoreRun, lines: object) -> Iterator[bytes]:
         yield line
 
 
-def _check_room(work: Work, free: int | None) -> None:
+def check_room(work: Work, free: int | None) -> None:
     """Raises NotEnoughRoom. The host may not say how much there is; then writing will tell."""
     if free is None:
         return
