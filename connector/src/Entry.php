@@ -9,6 +9,12 @@ final class Entry {
 	/** Operations that work while WordPress's plugins and theme do not. */
 	const RESCUE = array('hello', 'swap', 'swap.state', 'swap.rollback');
 
+	/** Operations that only look; every other one needs a key that was put here by somebody signed in as administrator. */
+	const READS = array(
+		'hello', 'inspect', 'remove', 'files.count', 'files.stream', 'files.digest', 'files.fetch', 'db.count', 'db.stream', 'db.fetch',
+		'swap.state', 'snapshots', 'health',
+	);
+
 	/** @var Reply|null */
 	private static $reply = null;
 
@@ -40,6 +46,10 @@ final class Entry {
 		$budget = new Budget($params);
 		if (defined('SITEFERRY_RESCUE') && !in_array($request->op, self::RESCUE, true)) {
 			throw new Fault('not_loaded', 'WordPress was loaded without its plugins.', 500);
+		}
+		$paired = Key::load();
+		if (!in_array($request->op, self::READS, true) && ($paired === null || $paired['job'] === '')) {
+			throw new Fault('read_only_key', 'This key may read the site only: it was made by hand.');
 		}
 		switch ($request->op) {
 			case 'hello':

@@ -13,6 +13,7 @@ import pytest
 
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.errors import (
+    ConnectorRefused,
     PathConflict,
     RowRefused,
     StageLost,
@@ -20,9 +21,11 @@ from shared.wordpress.connector.errors import (
     TargetError,
     TargetReadOnly,
 )
+from shared.wordpress.connector.package import build_connector_zip
 from shared.wordpress.connector.target import FileDigest, FileName, FilePut, OptionsKept, StagedTable
 from shared.wordpress.connector.writer import SiteWriter
-from tests.integration.connected import KEY, Connected, connected
+from shared.wordpress.http import site_client
+from tests.integration.connected import KEY, Connected, activate, connected, unpack
 from tests.integration.test_connector_rows import LIMIT, collect
 from tests.sites import nasty
 from tests.sites.farm import SourceFarm
@@ -305,6 +308,22 @@ def test_memory_and_a_small_post_limit(farm: SourceFarm) -> None:
             *_, end = connection.client.stream("stage.files", {"restore": "restore-tight", "have": []})
             assert end.json()["peak_memory"] < LIMIT
             writer.drop(snapshot=True)
+    finally:
+        site.destroy()
+
+
+def test_a_key_made_by_hand_can_not_write(farm: SourceFarm) -> None:
+    site = farm.create(SiteSpec("byhand"))
+    try:
+        unpack(build_connector_zip(), site)
+        activate(site)
+        key = bytes.fromhex(site.php("return include WP_PLUGIN_DIR . '/siteferry-connector/key.php';")["key"])
+        with site_client() as http:
+            writer = SiteWriter(ConnectorClient(http, endpoints(site.home, site.siteurl), key), "restore-byhand")
+            assert writer.snapshots() == []
+            for work in (lambda: writer.begin([]), writer.rollback, lambda: writer.drop(snapshot=True)):
+                with pytest.raises(ConnectorRefused, match="read the site only"):
+                    work()
     finally:
         site.destroy()
 

@@ -68,7 +68,15 @@ REFUSALS: Final = frozenset(
 )
 """Refusals that another try can not change. `stale_request` and `replayed` are dealt with here."""
 PERMANENT_FAULTS: Final = frozenset(
-    {"database_unsupported", "database_denied", "unknown_op", "bad_params", "bad_cursor", "schema_changed"}
+    {
+        "database_unsupported",
+        "database_denied",
+        "unknown_op",
+        "bad_params",
+        "bad_cursor",
+        "schema_changed",
+        "read_only_key",
+    }
 )
 
 
