@@ -96,7 +96,7 @@ async def test_clients_behind_a_bad_network_end_with_what_the_projection_says(ho
             status = restarted
             await asyncio.gather(*lives)
             proxy.calm = True
-            final = {job_id: await eventually(lambda job_id=job_id: truth(bus, job_id)) for job_id in ids}
+            final = {job_id: await eventually(lambda job_id=job_id: truth(bus, job_id), timeout=30) for job_id in ids}
 
             def same() -> bool:
                 return all(
@@ -105,7 +105,7 @@ async def test_clients_behind_a_bad_network_end_with_what_the_projection_says(ho
                     for job_id, seen in follower.jobs.items()
                 )
 
-            await eventually(same, timeout=30, what="the same state everywhere")
+            await eventually(same, timeout=60, what="the same state everywhere")
             for task in following:
                 task.cancel()
     finally:
@@ -138,8 +138,8 @@ async def flood(bus: Bus, job: Simulated, count: int) -> None:
     await eventually(stored, timeout=60)
 
 
-async def test_ten_thousand_missed_events_are_one_snapshot(house: NatsHouse, bus: Bus) -> None:
-    """In a process that knew the job all along, and in one that has just begun."""
+async def test_ten_thousand_missed_events_are_a_few_frames(house: NatsHouse, bus: Bus) -> None:
+    """A snapshot, or what is left of them once merged: in a process that knew the job all along, and in a new one."""
     job = await Simulated(bus).submit()
     await job.start()
     async with status_process(house) as status:
@@ -152,14 +152,11 @@ async def test_ten_thousand_missed_events_are_one_snapshot(house: NatsHouse, bus
             for process in (status, fresh):
                 async with live(process.ws_url) as client:
                     await client.say(type="sub", id="a", job=job.job_id, after=after)
-                    await client.until("snap", timeout=30)
-                    while (
-                        client.frames[-1]["n"] < snap["n"] + MISSED
-                    ):  # the tail of an old process may still be reading
+                    while not client.frames or client.frames[-1].get("n", 0) < snap["n"] + MISSED:
                         await client.next(30)
-                    frames = [frame for frame in client.frames if frame.get("id") == "a"]
+                    frames = [snap, *(frame for frame in client.frames if frame.get("id") == "a")]
                     check_order(frames, "a")
-                    assert len(frames) < MISSED / 10
+                    assert len(frames) < MISSED / 50
                     last = frames[-1].get("job") or frames[-1]["event"]["job"]
                     assert last["message"] == f"File {MISSED}"
             async with live(status.ws_url) as one, live(fresh.ws_url) as two:

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 import websockets
 
+from services.status.live.channel import REPLAY
 from services.status.projection import Projection
 from shared import streams
 from shared.bus import Bus
@@ -105,12 +106,12 @@ async def test_a_client_that_comes_back_gets_exactly_what_it_missed(bus: Bus, st
 
 
 async def test_a_client_that_missed_too_much_or_another_life_gets_a_snapshot(bus: Bus, status: StatusProcess) -> None:
-    job = await Simulated(bus, ticks=40).submit()
+    job = await Simulated(bus).submit()
     async with live(status.ws_url) as client:
         await client.say(type="sub", id="a", job=job.job_id)
         snap = await client.next()
-    await job.start()
-    await job.run_steps()
+    for _ in range(REPLAY + 1):
+        await job.start()
     await job.complete()
     async with live(status.ws_url) as client:
         await client.say(type="sub", id="first", job=job.job_id)

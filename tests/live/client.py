@@ -63,5 +63,5 @@ def check_order(frames: list[Frame], sub: str) -> None:
             seq, n = frame["seq"], frame["n"]
         elif frame["type"] == "ev":
             assert frame["seq"] > seq, "a change came twice or out of order"
-            assert n <= frame["n"] - frame.get("merged", 0) <= n + 1, f"a gap: {n} -> {frame['n']}"
+            assert frame["n"] - frame.get("merged", 0) <= n + 1, f"a gap: {n} -> {frame['n']}"
             seq, n = frame["seq"], frame["n"]

@@ -14,7 +14,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 PING_EVERY = 0.5
-DEAD_AFTER = 1.5
+DEAD_AFTER = 2.5
 """Seconds without a word after which a connection is given up; browsers wait for two missed pongs."""
 
 
@@ -60,7 +60,7 @@ class Follower:
         """For ever; raises AssertionError at the first broken rule."""
         while True:
             with suppress(OSError, TimeoutError, websockets.WebSocketException):
-                async with asyncio.timeout(DEAD_AFTER * 2) as opening:
+                async with asyncio.timeout(DEAD_AFTER * 4) as opening:
                     async with websockets.connect(self._url, compression=None, close_timeout=0.1) as socket:
                         opening.reschedule(None)
                         self.connections += 1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from services.status.live import shape
 from services.status.live.outbox import Change
 from services.status.projection import State
 from services.status.story import Entry
+from shared.events import JobEvent
 from shared.subjects import TERMINAL, EventType
 
 REPLAY = 64
@@ -39,6 +41,8 @@ class Channel:
     since: int = 0
     """`recent` holds every change behind this sequence."""
     viewers: set[Viewer] = field(default_factory=set)
+    shown: State | None = None
+    """What viewers have been shown, while later changes wait to be shown together."""
     idle_since: float | None = None
 
     def begin(self, state: State) -> list[Entry]:
@@ -48,11 +52,17 @@ class Channel:
         early, self.early = self.early, []
         return early
 
-    def apply(self, entry: Entry) -> tuple[State, State] | None:
-        """The states before and after an entry; None when nothing visible changed."""
+    def apply(self, entry: Entry, *, show: bool = True) -> tuple[State, State] | None:
+        """The states before and after an entry; None when nothing visible changed.
+
+        Without `show` the change waits for the next entry and is shown with that one.
+        """
         assert self.state is not None
-        before = self.state
-        self.state = after = before.after([entry])
+        before = self.shown or self.state
+        self.state = after = self.state.after([entry])
+        self.shown = None if show else before
+        if not show:
+            return None
         if after.job is None or _visible(before) == _visible(after):
             return None
         return before, after
@@ -81,10 +91,30 @@ def clone_face(state: State) -> tuple[object, ...]:
     return () if clone is None else (clone.state, clone.expires_at, clone.deleted_at)
 
 
-def change_of(entry: Entry, state: State) -> Change:
+def outlasted(entries: Sequence[Entry]) -> list[bool]:
+    """For each of some entries: whether a later one of the same job tells the progress of the same step anew."""
+    following: dict[str, tuple[object, ...] | None] = {}
+    found: list[bool] = []
+    for entry in reversed(entries):
+        step = _step(entry)
+        found.append(step is not None and following.get(entry.job_id) == step)
+        following[entry.job_id] = step
+    found.reverse()
+    return found
+
+
+def _step(entry: Entry) -> tuple[object, ...] | None:
+    message = entry.message
+    if entry.event is not EventType.PROGRESS or not isinstance(message, JobEvent):
+        return None
+    return message.job.attempt, message.job.step
+
+
+def change_of(entry: Entry, before: State, state: State) -> Change:
     """A change of a job, with everything a job page shows."""
     assert state.job is not None
-    return _change(entry, state, "job", shape.job_detail_text(state))
+    merged = 0 if before.job is None else max(0, state.job.n - before.job.n - 1)
+    return replace(_change(entry, state, "job", shape.job_detail_text(state)), merged=merged)
 
 
 def listed_change(entry: Entry, state: State) -> Change:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from nats.errors import Error as NatsError
 
 from services.status import metrics
-from services.status.live.channel import Channel, Viewer, change_of, clone_change, clone_face, listed_change
+from services.status.live.channel import Channel, Viewer, change_of, clone_change, clone_face, listed_change, outlasted
 from services.status.live.lists import Lists, Topic
 from services.status.live.tail import Tail
 from services.status.projection import Projection, State
@@ -48,7 +48,7 @@ class Hub:
         self._listing: asyncio.Task[None] | None = None
         self._seen: OrderedDict[str, int] = OrderedDict()
         self._lists = Lists(bus)
-        self.tails: dict[Kind, Tail] = {kind: Tail(bus, kind, self._on_entry, self._on_epoch) for kind in KINDS}
+        self.tails: dict[Kind, Tail] = {kind: Tail(bus, kind, self._on_entries, self._on_epoch) for kind in KINDS}
 
     def started(self) -> bool:
         """Whether every stream has been found."""
@@ -148,9 +148,14 @@ class Hub:
             await asyncio.sleep(0.02 * attempt)  # a follower that is behind
         return state
 
-    def _on_entry(self, entry: Entry, age: float) -> None:
-        if entry.message is None:
-            return
+    def _on_entries(self, arrived: list[tuple[Entry, float]]) -> None:
+        """What came together, with its age. When we are late, a step's progress is shown once for all of it."""
+        told = [(entry, age) for entry, age in arrived if entry.message is not None]
+        later = outlasted([entry for entry, _ in told])
+        for (entry, age), outlived in zip(told, later, strict=True):
+            self._on_entry(entry, age, show=not outlived)
+
+    def _on_entry(self, entry: Entry, age: float, *, show: bool) -> None:
         self._seen[entry.job_id] = entry.seq
         self._seen.move_to_end(entry.job_id)
         if len(self._seen) > REMEMBERED:
@@ -163,14 +168,14 @@ class Hub:
         if channel.state is None:
             channel.early.append(entry)
         else:
-            self._apply(channel, entry, age)
+            self._apply(channel, entry, age, show=show)
 
-    def _apply(self, channel: Channel, entry: Entry, age: float) -> None:
-        states = channel.apply(entry)
+    def _apply(self, channel: Channel, entry: Entry, age: float, *, show: bool = True) -> None:
+        states = channel.apply(entry, show=show)
         if states is None:
             return
         before, after = states
-        change = change_of(entry, after)
+        change = change_of(entry, before, after)
         channel.record(change)
         metrics.EVENT_AGE.observe(age)
         for viewer in list(channel.viewers):

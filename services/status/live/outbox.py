@@ -31,10 +31,12 @@ class Change:
     """The terminal state this change brought."""
     tenant: str = ""
     """Whose job it is."""
+    merged: int = 0
+    """Earlier changes that this one was made with in one go."""
     _frames: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
-    def text(self, quoted: str, merged: int = 0) -> str:
-        """The frame for a subscription; `quoted` is its id as JSON."""
+    def text(self, quoted: str, merged: int) -> str:
+        """The frame for a subscription; `quoted` is its id as JSON, `merged` counts all changes that are in it too."""
         told = f'"merged":{merged},' if merged else ""
         return f'{{"type":"ev","id":{quoted},{told}{self.body}}}'
 
@@ -42,7 +44,7 @@ class Change:
         """`text` as it goes over the wire, made once for all subscriptions of the same id."""
         known = self._frames.get(quoted)
         if known is None:
-            known = self._frames[quoted] = text_frame(self.text(quoted))
+            known = self._frames[quoted] = text_frame(self.text(quoted, self.merged))
         return known
 
 
@@ -101,7 +103,7 @@ class Outbox:
             self._overflow(sub)
         else:
             self._latest[place] = key = next(self._keys)
-            self._queue[key] = Waiting(quoted, sub, change)
+            self._queue[key] = Waiting(quoted, sub, change, change.merged)
 
     def snapshot(self, sub: str, text: str) -> None:
         """Queue a snapshot: whatever else waits for the subscription is older and is dropped."""

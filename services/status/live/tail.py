@@ -39,16 +39,22 @@ class Hole(Exception):
 
 
 class Tail:
-    """Follows one stream and hands every readable message to `on_entry`, in order, exactly once per epoch."""
+    """Follows one stream and hands every readable message on, in order, exactly once per epoch, with its age."""
 
-    def __init__(self, bus: Bus, kind: Kind, on_entry: Callable[[Entry, float], None], on_epoch: Callable[[], None]):
+    def __init__(
+        self,
+        bus: Bus,
+        kind: Kind,
+        on_entries: Callable[[list[tuple[Entry, float]]], None],
+        on_epoch: Callable[[], None],
+    ) -> None:
         self.kind = kind
         self.epoch = ""
         """Identity of the stream; another one means that sequences have begun anew."""
         self.seq = 0
         """Last sequence handed on."""
         self._bus = bus
-        self._on_entry = on_entry
+        self._on_entries = on_entries
         self._on_epoch = on_epoch
         self._feed: Feed | None = None
 
@@ -92,17 +98,21 @@ class Tail:
         async with aclosing(self._feed.batches()) as batches:
             expected = 1
             async for msgs in batches:
-                for msg in msgs:
-                    self._hand_on(msg, expected)
-                    expected += 1
+                self._hand_on(msgs, expected)
+                expected += len(msgs)
 
-    def _hand_on(self, msg: Msg, expected: int) -> None:
-        meta = msg.metadata
-        if meta.sequence.consumer != expected:
-            raise Hole
-        self.seq = meta.sequence.stream
+    def _hand_on(self, msgs: list[Msg], expected: int) -> None:
+        arrived: list[tuple[Entry, float]] = []
         try:
-            entry = entry_of(msg.subject, meta.sequence.stream, msg.data)
-        except Unreadable:
-            return
-        self._on_entry(entry, max(0.0, time.time() - meta.timestamp.timestamp()))
+            for place, msg in enumerate(msgs, expected):
+                meta = msg.metadata
+                if meta.sequence.consumer != place:
+                    raise Hole
+                self.seq = meta.sequence.stream
+                try:
+                    entry = entry_of(msg.subject, meta.sequence.stream, msg.data)
+                except Unreadable:
+                    continue
+                arrived.append((entry, max(0.0, time.time() - meta.timestamp.timestamp())))
+        finally:
+            self._on_entries(arrived)
