@@ -35,6 +35,16 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it has ended. Once is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancel that
+    comes together with the answer it waits for, and the task would go on for ever."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
+    if not task.cancelled():
+        task.exception()
+
+
 async def eternal(name: str, work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
     """Run work that may only end after `stop`: ending earlier is an error, so that nothing dies unnoticed.
 

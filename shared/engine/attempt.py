@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from shared.engine.token import Draining, StopToken
 from shared.errors import JobError, LeaseLost
 from shared.events import JobEvent, now
 from shared.jobs import Note, Result, Step, StepState
+from shared.lifecycle import ended
 from shared.log import get
 from shared.subjects import EventType
 
@@ -69,9 +69,7 @@ class Attempt:
             result = await self._attended(self._workflow.finish(self.context))
             return self._complete(result)
         finally:
-            telling.cancel()
-            with suppress(asyncio.CancelledError):
-                await telling
+            await ended(telling)
 
     async def _run_step(self, spec: StepSpec, step: Step) -> None:
         step.state, step.started_at, step.finished_at = StepState.RUNNING, step.started_at or now(), None

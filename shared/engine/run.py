@@ -22,6 +22,7 @@ from shared.engine.token import Draining
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
 from shared.events import Message, Retry, decode, now
 from shared.jobs import ErrorInfo, Job, Status
+from shared.lifecycle import ended
 from shared.log import get
 from shared.subjects import TERMINAL, EventType, parse
 
@@ -76,9 +77,7 @@ class JobRun:
                 await self._held.let_go()
                 await self._delivery.nak(delay=2.0)
         finally:
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+            await ended(beating)
 
     # --- what the message means
 
