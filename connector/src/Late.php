@@ -54,7 +54,7 @@ final class Late {
 		$done = isset($this->manifest->data[$place]) ? $this->manifest->data[$place] : array();
 		$db   = null;
 		foreach ($all as list($table, $from, $into, $where)) {
-			if (isset($done[$into]) || $table['n'] === ($this->manifest->data['swap']['options'] ?? null)) {
+			if (isset($done[$into]) || $into === Site::prefix() . 'options') {
 				continue;
 			}
 			$db          = $db === null ? new Connection(false, true) : $db;

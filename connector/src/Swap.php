@@ -147,6 +147,5 @@ final class Swap {
 		$options = new Options($this->manifest, (array) $params['options_keep']);
 		$options->refresh($db);
 		$options->prepare($db);
-		$this->manifest->data['swap']['options'] = (int) $params['options_keep']['n'];
 	}
 }
