@@ -28,6 +28,8 @@ class Notes:
 
     ages: list[float] = field(default_factory=list)
     answers: int = 0
+    refused: int = 0
+    """Answers that were not the job."""
     late: int = 0
     """Polls that could not be sent in time because the answer before was still awaited."""
 
@@ -41,10 +43,13 @@ async def poll(host: str, port: int, job_id: str, offset: float, notes: Notes) -
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         writer.write(question)
         head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
         body = await reader.readexactly(int(length.partition(b":")[2]))
         notes.answers += 1
+        if not head.startswith(b"HTTP/1.1 200"):
+            notes.refused += 1
+            due = time.monotonic() + EVERY
+            continue
         count, stamp = COUNT.search(body), STAMP.search(body)
         assert count is not None
         assert stamp is not None
@@ -75,9 +80,10 @@ async def main(url: str, job_ids: list[str], count: int) -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     notes.ages.clear()
-    notes.answers = notes.late = 0
+    notes.answers = notes.late = notes.refused = 0
     await asyncio.to_thread(sys.stdin.readline)
-    print(json.dumps({"ages": sorted(notes.ages), "answers": notes.answers, "late": notes.late}), flush=True)
+    told = {"answers": notes.answers, "late": notes.late, "refused": notes.refused}
+    print(json.dumps({"ages": sorted(notes.ages), **told}), flush=True)
 
 
 if __name__ == "__main__":

@@ -189,6 +189,7 @@ async def polled(clients: int, jobs: int, rate: float, seconds: float) -> dict[s
     return {
         "answers_per_s": round(seen["answers"] / seconds),
         "late_polls": seen["late"],
+        "refused": seen["refused"],
         "p50_ms": percentile(seen["ages"], 0.5),
         "p99_ms": percentile(seen["ages"], 0.99),
         "cpu_s_per_s": round(used, 3),
