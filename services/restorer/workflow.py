@@ -63,14 +63,14 @@ class RestoreWorkflow:
         return (
             *entering,
             *comparing,
-            StepSpec("snapshot", "Look at the site as it is", 3, self._blocking(watch.remember)),
+            StepSpec("snapshot", "Look at the site as it is", 3, self._changing(watch.remember)),
             StepSpec(
-                "stage", "Stage rows", 22, self._blocking(stage.stage_rows), undo=self._blocking(exchange.drop_stage)
+                "stage", "Stage rows", 22, self._changing(stage.stage_rows), undo=self._blocking(exchange.drop_stage)
             ),
-            StepSpec("files", "Stage files", 20, self._blocking(stage.stage_files)),
-            StepSpec("verify", "Verify what is staged", 8, self._blocking(verify.verify)),
+            StepSpec("files", "Stage files", 20, self._changing(stage.stage_files)),
+            StepSpec("verify", "Verify what is staged", 8, self._changing(verify.verify)),
             StepSpec(
-                "swap", "Exchange", 4, self._blocking(exchange.swap), undo=self._blocking(exchange.undo), max_tries=6
+                "swap", "Exchange", 4, self._changing(exchange.swap), undo=self._blocking(exchange.undo), max_tries=6
             ),
             StepSpec("watch", "Watch the site", 6, self._watch),
             leaving,
@@ -80,7 +80,7 @@ class RestoreWorkflow:
         """The result; schedules the end of the snapshot, or tells the snapshot's story how it ended."""
         run, command, state = self._run(context), self._run(context).command, context.state
         expires_at = None
-        if command.action is RestoreAction.RESTORE and not command.dry_run:
+        if "swap" in state and command.action is RestoreAction.RESTORE:
             if "expires_at" not in state:
                 state["expires_at"] = (datetime.now(UTC) + timedelta(hours=command.snapshot_hours)).isoformat()
                 await context.checkpoint()
@@ -153,9 +153,14 @@ class RestoreWorkflow:
     # --- steps that also speak to the bus
 
     async def _watch(self, context: JobContext) -> None:
-        run = self._run(context)
-        since = context.state.setdefault("watched_since", time.time() - 2)
-        found = await context.blocking(watch.watch, run)
+        run, state = self._run(context), context.state
+        if state.get("nothing"):
+            return
+        since = state.setdefault("watched_since", time.time() - 2)
+        if not state.get("broken"):
+            state["broken"] = await context.blocking(watch.watch, run)
+            await context.checkpoint()  # whoever takes over rolls back too, and says why
+        found = state["broken"]
         if not found:
             await context.blocking(_measure, run)
             await self._rebase(run)
@@ -249,6 +254,18 @@ class RestoreWorkflow:
         run = self._runs.pop(id(context), None)
         if run is not None:
             run.close()
+
+    def _changing(self, step: Callable[[RestoreRun], None]) -> Step:
+        """A step that has nothing to do when the two sites are the same."""
+        work = self._blocking(step)
+
+        async def run(context: JobContext) -> None:
+            if context.state.get("nothing"):
+                context.report(message="Nothing differs")
+            else:
+                await work(context)
+
+        return run
 
     def _blocking(self, step: Callable[[RestoreRun], None]) -> Step:
         async def run(context: JobContext) -> None:

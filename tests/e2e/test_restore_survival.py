@@ -116,11 +116,12 @@ def test_a_server_of_the_target_dies(pair: Pair, farm: SourceFarm, server: int, 
     assert pair.site.get("/").status_code == 200
 
 
-def test_cancelled_before_the_exchange(pair: Pair) -> None:
+@pytest.mark.parametrize("step", ["files", "watch"])
+def test_cancelled_before_the_exchange_and_after(pair: Pair, step: str) -> None:
     words = change(pair)
     rows, files, known = rows_of(pair.site), files_of(pair.site), traces(pair.site)
     job_id = pair.submit(accept_loss=True)
-    reach(pair, job_id, "files")
+    reach(pair, job_id, step)
     pair.siteferry.http.post(f"/jobs/{job_id}/cancel")
     job = pair.siteferry.wait(job_id)
     assert job["status"] == "cancelled", job

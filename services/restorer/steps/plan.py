@@ -24,6 +24,7 @@ def plan(run: RestoreRun) -> None:
     """Compare everything. Raises ProductionWouldLose unless the loss was accepted or this is a dry run."""
     work = ensure_planned(run)
     run.state["plan"] = work.plan.model_dump(mode="json")
+    run.state["nothing"] = work.empty
     changed = sum(table.plan.add + table.plan.change + table.plan.remove for table in work.tables)
     files = len(work.files.puts) + len(work.files.removes)
     run.context.report(message=f"{changed:,} rows and {files:,} files to change")

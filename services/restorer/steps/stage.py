@@ -40,8 +40,11 @@ def stage_rows(run: RestoreRun) -> None:
 
 
 def stage_files(run: RestoreRun) -> None:
-    """The files that change."""
-    ensure_files(run)
+    """The files that change. Some only name the clone's address: then there may be nothing left to do."""
+    work = ensure_files(run)
+    if not work.changed and not work.files.staged and not work.files.removes:
+        run.writer.drop(snapshot=True)
+        run.state["nothing"] = True
 
 
 def ensure_rows(run: RestoreRun) -> Work:
