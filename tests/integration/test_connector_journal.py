@@ -224,6 +224,8 @@ def test_half_a_rename_is_finished(own_farm: SourceFarm, target: Connected) -> N
         assert swap.exception(timeout=30) is not None
         rename = wait_for_query(own_farm, "RENAME TABLE")
         restore.site.sql(f"KILL {rename}")
+        gone = f"SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {rename}"
+        eventually(lambda: not restore.site.sql(gone), what="the end of the RENAME")
     prefix, staged = restore.site.prefix, restore.writer.staged_name(0)
     old = staged.replace("sfn_", "sfo_")
     restore.site.sql(f"RENAME TABLE {prefix}posts TO {old}")  # and not yet the staged one to its place
