@@ -267,3 +267,32 @@ def test_restores_of_one_clone_follow_each_other(pair: Pair) -> None:
     assert [loss["key"] for loss in error["details"]["samples"] if loss["what"] == "post"] == [str(post)]
     pair.restore(accept_loss=True)
     assert "Third" in content(pair.site, post)
+
+
+def test_nothing_differs_nothing_is_exchanged(pair: Pair) -> None:
+    pair.restore(accept_loss=True)
+    rows, known = rows_of(pair.site), traces(pair.site)
+    job = pair.restore()
+    assert job["result"]["tables"] == job["result"]["files"] == 0
+    assert job["result"]["snapshot_id"] is None
+    assert rows_of(pair.site) == rows
+    assert traces(pair.site) == known
+
+
+def test_everything_can_be_the_clones(pair: Pair) -> None:
+    """Without preserving anything: plugins, themes and accounts become the clone's, except what is the host's."""
+    site, clone = pair.site, pair.document_root / "wp-content"
+    site.plugin("wp-rocket", PLUGIN.format(version="rocket"))
+    site.php("return wp_insert_user(array('user_login' => 'late', 'user_pass' => 'pw-late', 'role' => 'editor'));")
+    (clone / "plugins" / "tides" / "tides.php").write_text(PLUGIN.format(version="3.0"))
+    all_of_it = {"preserve_plugins": False, "preserve_themes": False, "preserve_users": False}
+    job = pair.restore(options=all_of_it, accept_loss=True)
+    assert job["result"]["plan"]["losses"]["user"] >= 1
+    home = site.get("/").text
+    assert "tides 3.0" in home
+    assert "tides rocket" in home, "what is bound to production's host stays"
+    assert site.sql("SELECT 1 FROM {p}users WHERE user_login IN ('late') OR user_login LIKE 'siteferry%%'") == []
+    with site.sign_in() as admin:
+        assert admin.get(site.siteurl + "/wp-admin/plugins.php").status_code == 200
+    pair.snapshot("rollback", job["job_id"])
+    assert site.sql("SELECT COUNT(*) FROM {p}users WHERE user_login='late'") == [(1,)]
