@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from shared import streams
+from shared.bus import connect
+from shared.events import RestoreRequested
+from shared.ids import new_id
+from shared.settings import Settings
+from shared.vault import KeyRing, Vault
 from tests.e2e.product import Product, product
 from tests.e2e.restoring import Pair, files_of, rows_of, traces
+from tests.integration.house import eventually
 from tests.sites.compare import Tables, leftovers
 from tests.sites.farm import SourceFarm
 from tests.sites.site import Site
@@ -296,3 +306,45 @@ def test_everything_can_be_the_clones(pair: Pair) -> None:
         assert admin.get(site.siteurl + "/wp-admin/plugins.php").status_code == 200
     pair.snapshot("rollback", job["job_id"])
     assert site.sql("SELECT COUNT(*) FROM {p}users WHERE user_login='late'") == [(1,)]
+
+
+async def ask_directly(pair: Pair, job_id: str, **more: Any) -> None:
+    """A command as the gateway writes it, with what it would not allow."""
+    facts = json.loads((pair.siteferry.state / "run.json").read_text())
+    key_file = pair.siteferry.state / "vault.key"
+    settings = Settings(nats_url=facts["nats_url"], nats_token_file=Path(facts["nats_token_file"]))
+    clone = pair.siteferry.http.get(f"/clones/{pair.clone_id}").json()
+    secret = {
+        "target_username": pair.site.username,
+        "target_password": pair.site.password,
+        "source_username": clone["username"],
+        "source_password": clone["password"],
+    }
+    async with connect(settings, service="test") as bus:
+        await Vault(await bus.bucket(streams.VAULT), KeyRing.load(key_file)).put(job_id, secret)
+        command = RestoreRequested(
+            job_id=job_id,
+            source_url=pair.clone_url,
+            clone_id=pair.clone_id,
+            target_url=pair.site.url,
+            secret_ref=job_id,
+            accept_loss=True,
+            **more,
+        )
+        await bus.publish(command, msg_id=job_id)
+
+
+def test_a_snapshot_ends_by_itself(pair: Pair) -> None:
+    """The server keeps the time; a job of its own removes what is on the target."""
+    edit(pair, f"Short-lived {time.time()}")
+    known, job_id = traces(pair.site), new_id("restore")
+    asyncio.run(ask_directly(pair, job_id, snapshot_hours=0))
+    eventually(lambda: pair.siteferry.http.get(f"/jobs/{job_id}").status_code == 200, what="the job")
+    job = pair.siteferry.wait(job_id)
+    assert job["status"] == "completed", job["error"]
+
+    def ended() -> bool:
+        return bool(pair.siteferry.http.get(f"/snapshots/{job_id}").json()["state"] == "discarded")
+
+    eventually(ended, timeout=60, what="the snapshot's end")
+    eventually(lambda: traces(pair.site) == known, timeout=30, what="an empty target")

@@ -15,6 +15,7 @@ from services.restorer.run import RestoreRun
 from services.restorer.steps.rows import KEYS, Mover, Row, all_rows, batched, digest
 from services.restorer.work import Spool, TableWork
 from shared.jobs import Loss, TablePlan
+from shared.wordpress.connector.package import PLUGIN_FILE
 from shared.wordpress.connector.writer import split_digest
 from shared.wordpress.rewrite import escape
 
@@ -172,6 +173,8 @@ class TableComparison:
         if self._run.command.options.preserve_plugins or self.pair.target is None:
             return
         chosen = active_plugins(self._run.theirs["active_plugins"], self._run.ours["active_plugins"])
+        if set(chosen) - {PLUGIN_FILE} == set(self._run.ours["active_plugins"]):
+            return
         values = {"option_name": ACTIVE.encode(), "option_value": escape(serialized(chosen)), "autoload": b"yes"}
         if set(self.pair.columns) - set(values):
             return
