@@ -51,7 +51,8 @@ class RestoreWorkflow:
         )
         leaving = StepSpec("remove_connector", "Remove the connector", 3, self._leave)
         if command.action is RestoreAction.ROLLBACK:
-            return (*entering, StepSpec("rollback", "Roll back", 20, self._roll_back), leaving)
+            back = StepSpec("rollback", "Roll back", 20, self._blocking(_roll_back), max_tries=6)
+            return (*entering, back, StepSpec("watch", "Look at the site", 6, self._look_again), leaving)
         if command.action is RestoreAction.DISCARD:
             return (*entering, StepSpec("discard", "Remove the snapshot", 10, self._discard), leaving)
         comparing = (
@@ -179,9 +180,9 @@ class RestoreWorkflow:
             total_ms=done.total_ms,
         )
 
-    async def _roll_back(self, context: JobContext) -> None:
+    async def _look_again(self, context: JobContext) -> None:
+        """Say how the site is after a roll-back; remove what is not needed any more."""
         run = self._run(context)
-        await context.blocking(exchange.roll_back, run)
         seen = await context.blocking(watch.look, run)
         failing = [f"{one.url}: HTTP {one.status}" for one in seen if one.status == 0 or one.status >= 500]
         if failing:
@@ -274,6 +275,10 @@ class RestoreWorkflow:
             await context.blocking(step, self._run(context))
 
         return run
+
+
+def _roll_back(run: RestoreRun) -> None:
+    exchange.roll_back(run)
 
 
 def _measure(run: RestoreRun) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from services.restorer.domain import paths
@@ -40,8 +41,10 @@ def ensure_planned(run: RestoreRun) -> Work:
 def _compute(run: RestoreRun) -> Work:
     run.state["planned_at"] = datetime.now(UTC).isoformat()
     losses: list[Loss] = []
-    tables = _tables(run, losses)
-    files, folders = _files(run)
+    with ThreadPoolExecutor(1, thread_name_prefix="files") as beside:
+        comparing = beside.submit(_files, run)  # disks work while databases do
+        tables = _tables(run, losses)
+        files, folders = comparing.result()
     plans = [table.plan for table in tables]
     plans += [TablePlan(table=name, action="keep", reason=why) for name, why in sorted(run.selection.kept.items())]
     counts: dict[str, int] = {}
@@ -117,7 +120,6 @@ def _files(run: RestoreRun) -> tuple[FilesWork, list[FolderPlan]]:
     options, kept = run.command.options, run.bases_kept
     names = [base for base in BASES if base not in kept]
     skip = paths.skip_rules(options)
-    run.context.report(message="Comparing files")
     here = {
         (found.base, found.path): found
         for found in run.writer.digest_files(names, skip)
