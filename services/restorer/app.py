@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from services.restorer.run import tidy
 from services.restorer.settings import RestorerSettings
 from services.restorer.workflow import RestoreWorkflow
 from shared import log, streams
@@ -25,6 +26,7 @@ SWITCH_INTERVAL = 0.0003
 async def run(settings: RestorerSettings) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     keys = KeyRing.load(settings.vault_key_file)
+    await asyncio.to_thread(tidy)
     async with stop_on_signals() as stop, connect(settings, service="restorer") as bus:
         await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
         vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,18 @@ from shared.wordpress.connector.writer import SiteWriter
 from shared.wordpress.rewrite import Rewriter
 from shared.wordpress.visit import Visit
 from shared.worker import JobContext, StopToken
+
+PREFIX = "siteferry-restore-"
+FORGOTTEN = 24 * 3600.0
+"""Seconds after which what a killed restorer left in the temporary directory is nobody's."""
+
+
+def tidy() -> None:
+    """Remove what killed restorers left on this machine's disk."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > FORGOTTEN:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 class RestoreRun:
@@ -138,7 +152,7 @@ class RestoreRun:
     @cached_property
     def directory(self) -> Path:
         """Where changed rows and files wait on their way; gone with `close`."""
-        return Path(tempfile.mkdtemp(prefix="siteferry-restore-"))
+        return Path(tempfile.mkdtemp(prefix=PREFIX))
 
     def forget_work(self) -> None:
         """Begin with the plan again: the target has lost what was staged, or the process is a new one."""
