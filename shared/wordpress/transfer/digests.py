@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,8 +22,6 @@ log = get(__name__)
 LARGE = 4 * 1024 * 1024
 """Bytes from which a row is digested where it is, without a copy."""
 BLOCK = 1 << 20
-
-md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
 class Spool:
@@ -131,24 +128,32 @@ class RowDigests:
 def _digester(key: list[int], columns: list[int]) -> Callable[[bytes], bytes]:
     """What turns rows into lines of the base."""
     whole = columns == list(range(len(columns)))
+    return _by_first_cell if whole and key == [0] else lambda rows: _by_cells(rows, key, None if whole else columns)
 
-    def line_of(line: bytes) -> bytes:
+
+def _by_first_cell(rows: bytes) -> bytes:
+    """The usual table: the first cell is the key, and all cells count. Called for every row there is: no detours."""
+    if len(rows) > LARGE and rows.find(b"\n") == len(rows) - 1:
+        digest = hashlib.md5(memoryview(rows)[:-1], usedforsecurity=False).hexdigest()
+        return b"R\t%b\t%b\n" % (digest.encode(), rows[: rows.find(b"\t")])
+    md5 = hashlib.md5
+    return b"".join(
+        [
+            b"R\t%b\t%b\n" % (md5(line, usedforsecurity=False).hexdigest().encode(), line.partition(b"\t")[0])
+            for line in rows.split(b"\n")[:-1]
+        ]
+    )
+
+
+def _by_cells(rows: bytes, key: list[int], columns: list[int] | None) -> bytes:
+    """Rows told apart by these cells; `columns`: the cells that count, None for all."""
+    found = []
+    for line in rows.split(b"\n")[:-1]:
         cells = line.split(b"\t")
-        told = line if whole else b"\t".join([cells[i] for i in columns])
-        return b"R\t%b\t%b" % (md5(told).hexdigest().encode(), b"\t".join([cells[i] for i in key]))
-
-    def first_cell(line: bytes) -> bytes:
-        return b"R\t%b\t%b" % (md5(line).hexdigest().encode(), line.partition(b"\t")[0])
-
-    each = first_cell if whole and key == [0] else line_of
-
-    def digest(rows: bytes) -> bytes:
-        if whole and key == [0] and len(rows) > LARGE and rows.find(b"\n") == len(rows) - 1:
-            only = md5(memoryview(rows)[:-1]).hexdigest().encode()
-            return b"R\t%b\t%b\n" % (only, rows[: rows.find(b"\t")])
-        return b"\n".join([each(line) for line in rows.split(b"\n")[:-1]]) + b"\n"
-
-    return digest
+        told = line if columns is None else b"\t".join([cells[i] for i in columns])
+        digest = hashlib.md5(told, usedforsecurity=False).hexdigest().encode()
+        found.append(b"R\t%b\t%b\n" % (digest, b"\t".join([cells[i] for i in key])))
+    return b"".join(found)
 
 
 class FileDigests:
@@ -160,7 +165,7 @@ class FileDigests:
         self._roots = {name: root.rstrip("/").encode() for name, root in roots.items()}
         found = [(bases[name].rstrip("/").encode() + b"/", name) for name in PLACES if bases.get(name)]
         self._bases = sorted(found, key=lambda item: -len(item[0]))
-        self._hash = md5()
+        self._hash = hashlib.md5(usedforsecurity=False)
         self._size = 0
         self._name: tuple[str, bytes] | None = None
         self._skipped = False
@@ -169,7 +174,7 @@ class FileDigests:
         """A file's bytes come, from `offset` on; those before it are in `written`."""
         if (root, path) == self._name and offset and self._size == offset:
             return  # it goes on where the last response ended
-        self._name, self._size, self._hash = (root, path), 0, md5()
+        self._name, self._size, self._hash = (root, path), 0, hashlib.md5(usedforsecurity=False)
         self._skipped = self._place(root, path) is None
         if offset and not self._skipped:
             with open(written, "rb") as file:
@@ -178,9 +183,10 @@ class FileDigests:
 
     def add(self, block: bytes | memoryview) -> None:
         """More bytes of the file."""
-        if not self._skipped:
-            self._hash.update(block)
-            self._size += len(block)
+        if self._skipped:
+            return
+        self._hash.update(block)
+        self._size += len(block)
 
     def end(self) -> None:
         """The file is complete."""
