@@ -86,8 +86,11 @@ def test_a_large_row_is_digested_like_any_other(tmp_path: Path) -> None:
     line = b"77\t" + b"x" * LARGE + b"\t" + os.urandom(32).hex().encode()
     rows = RowDigests(tmp_path / "rows", "wp_", {})
     rows.add(POSTS, line + b"\n")
+    rows.add(OPTIONS, b"12\tblogname\t" + line.replace(b"\t", b" ") + b"\tyes\n")
     rows.close()
-    assert read_base(packed(tmp_path / "rows")).tables["posts"].rows == {b"77": md5(line)}
+    tables = read_base(packed(tmp_path / "rows")).tables
+    assert tables["posts"].rows == {b"77": md5(line)}
+    assert tables["options"].rows == {b"blogname": md5(b"blogname\t" + line.replace(b"\t", b" ") + b"\tyes")}
 
 
 @pytest.mark.parametrize("seed", range(8))

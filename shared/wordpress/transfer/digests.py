@@ -128,14 +128,31 @@ class RowDigests:
 def _digester(key: list[int], columns: list[int]) -> Callable[[bytes], bytes]:
     """What turns rows into lines of the base."""
     whole = columns == list(range(len(columns)))
-    return _by_first_cell if whole and key == [0] else lambda rows: _by_cells(rows, key, None if whole else columns)
+    usual = _by_first_cell if whole and key == [0] else lambda rows: _by_cells(rows, key, None if whole else columns)
+
+    def digest(rows: bytes) -> bytes:
+        large = len(rows) > LARGE and rows.find(b"\n") == len(rows) - 1
+        return _where_it_is(rows, key, columns) if large else usual(rows)
+
+    return digest
+
+
+def _where_it_is(row: bytes, key: list[int], columns: list[int]) -> bytes:
+    """One large row, without a copy of its cells."""
+    cells, start = [], 0
+    while (end := row.find(b"\t", start)) >= 0:
+        cells.append((start, end))
+        start = end + 1
+    cells.append((start, len(row) - 1))
+    md5, view = hashlib.md5(usedforsecurity=False), memoryview(row)
+    for number, (start, end) in enumerate(cells[i] for i in columns):
+        md5.update(b"\t" if number else b"")
+        md5.update(view[start:end])
+    return b"R\t%b\t%b\n" % (md5.hexdigest().encode(), b"\t".join([row[slice(*cells[i])] for i in key]))
 
 
 def _by_first_cell(rows: bytes) -> bytes:
     """The usual table: the first cell is the key, and all cells count. Called for every row there is: no detours."""
-    if len(rows) > LARGE and rows.find(b"\n") == len(rows) - 1:
-        digest = hashlib.md5(memoryview(rows)[:-1], usedforsecurity=False).hexdigest()
-        return b"R\t%b\t%b\n" % (digest.encode(), rows[: rows.find(b"\t")])
     md5 = hashlib.md5
     return b"".join(
         [
