@@ -65,8 +65,11 @@ async def test_a_snapshot_lives_from_its_restore_to_its_end(bus: Bus, status: St
         found = await state(bus, played.job_id)
         return found if found.snapshot is not None and found.snapshot.state is wanted else None
 
-    made = await eventually(lambda: snapshot_is(SnapshotState.ACTIVE))
-    assert made.job.status is Status.COMPLETED
+    async def completed() -> State | None:
+        found = await snapshot_is(SnapshotState.ACTIVE)
+        return found if found is not None and found.job.status is Status.COMPLETED else None
+
+    made = await eventually(completed)
     assert (made.snapshot.target_url, made.snapshot.tables) == (played.target_url, 9)
     await played.rolled_back()
     used = await eventually(lambda: snapshot_is(SnapshotState.ROLLED_BACK))
