@@ -20,6 +20,7 @@ from typing import Any, Final
 import httpx2
 
 from shared.errors import Temporary
+from shared.wordpress.challenge import recognise_challenge
 from shared.wordpress.connector import protocol
 from shared.wordpress.connector.errors import (
     TARGET_FAULTS,
@@ -45,23 +46,6 @@ HEADERS: Final = {
     "Accept-Encoding": "identity",
     "Cache-Control": "no-store",
 }
-
-CHALLENGE_MARKS: Final = (
-    "/cdn-cgi/challenge-platform",
-    "cf-browser-verification",
-    "cf_chl_",
-    "Just a moment...",
-    "sgcaptcha",
-    "Sucuri WebSite Firewall",
-    "_Incapsula_Resource",
-    "Imunify360",
-    "bot protection",
-    "g-recaptcha",
-    "h-captcha",
-    "ddos-guard",
-    "One moment, please...",
-)
-CHALLENGE_HEADERS: Final = {"cf-mitigated": "challenge", "sg-captcha": "challenge", "x-sucuri-block": ""}
 
 REFUSALS: Final = frozenset(
     {"bad_signature", "expired", "no_key", "bad_version", "not_writable", "zlib_missing", "not_loaded"}
@@ -247,8 +231,15 @@ def explain(response: httpx2.Response, body: bytes) -> Exception:
     if said is not None:
         return _refused(said)
     text = body.decode("utf-8", "replace")
-    if _is_challenge(response, text):
-        return HostChallenge(status=status)
+    vendor = recognise_challenge(status, response.headers, text)
+    if vendor is not None:
+        host = response.request.url.host
+        return HostChallenge(
+            f"{host} answers the connector's requests with a bot check of {vendor}.",
+            host=host,
+            vendor=vendor,
+            status=status,
+        )
     if status == 401:
         return BasicAuthRequired()
     if status == 413:
@@ -300,14 +291,6 @@ def _refused(said: dict[str, Any]) -> Exception:
         # The transport or a proxy sent the same bytes twice: the answer to the first copy is lost.
         return TruncatedResponse("A proxy sent the request twice.")
     return ConnectorFault(message, fault=code)
-
-
-def _is_challenge(response: httpx2.Response, text: str) -> bool:
-    for name, value in CHALLENGE_HEADERS.items():
-        if name in response.headers and response.headers[name].startswith(value):
-            return True
-    looks_like_page = "<html" in text[:MAX_ERROR_BODY].lower()
-    return looks_like_page and any(mark in text for mark in CHALLENGE_MARKS)
 
 
 __all__ = [
