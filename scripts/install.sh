@@ -168,7 +168,7 @@ install_uv() {
 }
 
 install_environment() {
-  local python
+  local python authorities=()
   if new_enough "$VENV/bin/python" && [ "$(cat "$STAMP" 2>/dev/null)" = "$(fingerprint)" ]; then
     return 0
   fi
@@ -180,8 +180,11 @@ install_environment() {
   fi
   install_uv "$python"
   rm -f "$STAMP"
-  "$UV" pip sync --quiet --python "$VENV/bin/python" --require-hashes "$ROOT/requirements.lock"
-  "$UV" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation --editable "$ROOT"
+  # A company's proxy is known to the machine, not to uv's own list of authorities.
+  [ ! -e /etc/ssl/certs/ca-certificates.crt ] || authorities=(--system-certs)
+  "$UV" "${authorities[@]}" pip sync --quiet --python "$VENV/bin/python" --require-hashes "$ROOT/requirements.lock"
+  "$UV" "${authorities[@]}" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation \
+    --editable "$ROOT"
   fingerprint >"$STAMP"
   CHANGED=yes
 }
