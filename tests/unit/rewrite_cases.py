@@ -71,6 +71,10 @@ CHANGED: dict[str, tuple[bytes, bytes]] = {
     "upper-case scheme": (b"HTTP://www.example.com/A", T + b"/A"),
     "protocol-relative": (b'src="//www.example.com/a"', b'src="//clone-1.localhost:8080/a"'),
     "protocol-relative at the start": (b"//example.com/a", b"//clone-1.localhost:8080/a"),
+    "protocol-relative after a colon that begins a line": (
+        b"\n://example.com/a",
+        b"\n://clone-1.localhost:8080/a",
+    ),
     "default port": (b"http://www.example.com:80/a https://example.com:443/b", T + b"/a " + T + b"/b"),
     "srcset": _both(b"@/a-300x200.jpg 300w, @/a.jpg 1024w"),
     "css": _both(b"body{background:url(@/bg.png)}"),

@@ -56,7 +56,8 @@ class HostAnchor:
         self._left = re.compile(
             rb"(?:(https?)(%b))?(%b)(%b)\Z" % (colon(limit), slash(limit), slash(limit)), re.IGNORECASE
         )
-        self._scheme_left = re.compile(rb"[a-zA-Z0-9]%b\Z" % colon(limit))
+        # A letter behind a backslash is half of an escape, not the end of a scheme.
+        self._scheme_left = re.compile(rb"(?<!\\)[a-zA-Z0-9]%b\Z" % colon(limit))
         self._port = re.compile(rb"%b([0-9]+)(?![A-Za-z0-9_@-]|\.[0-9])" % colon(limit))
         self._port_start = re.compile(rb"%b[0-9]" % colon(limit))
         self._window = 2 * (limit + 6) + 24
