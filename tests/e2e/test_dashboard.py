@@ -300,7 +300,7 @@ async def test_a_failed_job_says_why_and_can_be_tried_again(it: Stage, page: Pag
 async def test_the_list_is_live_filters_and_finds(it: Stage, page: Page) -> None:
     await page.goto(it.url)
     job = await Simulated(it.bus, name="Quickly seen", keys=it.keys).submit()
-    row = page.get_by_role("link", name="Quickly seen")
+    row = page.locator(".jobs .job", has_text="Quickly seen")
     await expect(row).to_contain_text("Waiting")
     await job.start()
     await job.run_steps(upto="database")
@@ -312,7 +312,7 @@ async def test_the_list_is_live_filters_and_finds(it: Stage, page: Page) -> None
     await page.get_by_role("button", name="Completed").click()
     await page.get_by_label("Search jobs").fill("quickly")
     await expect(page.locator(".jobs .job")).to_have_count(1)
-    await row.focus()
+    await row.get_by_role("link").focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Quickly seen")).to_be_visible()
 

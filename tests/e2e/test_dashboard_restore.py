@@ -150,7 +150,7 @@ async def test_a_restore_that_stopped_shows_what_would_be_lost(it: Stage, page: 
     await expect(page.get_by_text("Production would lose 1 comment and 2 orders")).to_be_visible()
     await expect(page.get_by_text("Order of Ada")).to_be_visible()
     await page.goto(f"{it.url}/#/")
-    await expect(page.get_by_role("link", name="staging.example.com → shop.example.com").first).to_be_visible()
+    await expect(page.get_by_role("link", name="Restore of shop.example.com").first).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff, judge } from "../../services/status/static/js/resume.js";
-import { amount, size, span, stateOf } from "../../services/status/static/js/format.js";
+import { byLine, readBatch, Wrong } from "../../services/status/static/js/batch-file.js";
+import { amount, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
+import { progressOf, statusOf, whole } from "../../services/status/static/js/whole.js";
 
 const known = { seq: 10, n: 4, epoch: "e" };
 
@@ -37,4 +39,51 @@ test("numbers for people", () => {
   assert.equal(amount({ state: "done", done: 20, total: 20, unit: "pages" }), "20 pages");
   assert.equal(amount({ state: "pending", done: 0, total: 20, unit: "pages" }), "");
   assert.equal(stateOf({ status: "running", phase: "cancelling" }).word, "Cancelling");
+});
+
+test("what a job is called", () => {
+  const restore = { type: "restore", action: "restore", name: null, source_url: "http://clone-576z0qp7m6b4nj8q.localhost:8080/", target_url: "https://shop.example" };
+  assert.equal(title(restore), "Restore of shop.example");
+  assert.equal(places(restore), "from a clone");
+  assert.equal(places({ ...restore, name: "Spring", source_url: "https://staging.example" }), "from staging.example to shop.example");
+  assert.equal(title({ ...restore, action: "rollback" }), "Roll-back of shop.example");
+  assert.equal(places({ type: "clone", name: null, source_url: "https://shop.example" }), "");
+});
+
+const counts = (more) => ({ pending: 0, running: 0, completed: 0, failed: 0, cancelled: 0, ...more });
+
+test("the state of a batch follows from its jobs, as on the server", () => {
+  assert.equal(statusOf(counts({ pending: 3 })), "pending");
+  assert.equal(statusOf(counts({ pending: 2, completed: 1 })), "running");
+  assert.equal(statusOf(counts({ completed: 2 })), "completed");
+  assert.equal(statusOf(counts({ completed: 1, cancelled: 1 })), "partially_completed");
+  assert.equal(statusOf(counts({ failed: 1, cancelled: 1 })), "failed");
+  assert.equal(statusOf(counts({ cancelled: 2 })), "cancelled");
+  const jobs = [{ status: "failed", progress: 12 }, { status: "running", progress: 50 }];
+  assert.equal(progressOf(jobs, 3), 50);
+  assert.equal(progressOf([{ status: "running", progress: 99.99 }], 1), 99.9);
+});
+
+test("what was heard of a job is newer than an answer asked for at that time, and older than a later one", () => {
+  const row = { job_id: "clone-a", status: "running", phase: null, progress: 40, message: "" };
+  const batch = { total: 2, jobs: [row], counts: {}, status: "running" };
+  const heard = new Map([["clone-a", { at: 10_000, job: { ...row, status: "completed", progress: 100 } }]]);
+  assert.deepEqual(whole(batch, 11_000, heard).counts, counts({ pending: 1, completed: 1 }));
+  assert.equal(whole(batch, 11_000, heard).progress, 50);
+  assert.equal(whole(batch, 12_500, heard).jobs[0].status, "running");
+  const left = { ...row, phase: "cancelling" };
+  assert.equal(whole({ ...batch, total: 1, jobs: [left] }, 0, new Map()).phase, "cancelling");
+});
+
+test("sites are read from lines, CSV and JSON; what is wrong is said with its line", () => {
+  const plain = readBatch("shop.example, admin, pass word, Shop\n\nhttp://blog.example\n");
+  assert.deepEqual(plain.clones, [{ source_url: "https://shop.example", username: "admin", password: "pass word", name: "Shop" }, { source_url: "http://blog.example" }]);
+  assert.deepEqual(plain.lines, [1, 3]);
+  const csv = readBatch('source_url;password;ttl;exclude_tables\n"shop.example";" a ""b"" ";7d;stats|log\n');
+  assert.deepEqual(csv.clones, [{ source_url: "https://shop.example", password: ' a "b" ', ttl_minutes: 10_080, options: { exclude_tables: ["stats", "log"] } }]);
+  assert.deepEqual(readBatch('{"defaults": {"username": "a"}, "clones": [{"source_url": "x.example"}]}').defaults, { username: "a" });
+  assert.deepEqual(readBatch('{"source_url": "x.example"}\n{"source_url": "y.example"}').lines, [1, 2]);
+  assert.equal(byLine({ field: "clones.1.source_url", message: "is no address" }, plain), "Line 3: source_url is no address");
+  for (const [text, line] of [[" ", /no sites/], ["a.example,b,c,d,e", /Line 1 has 5/], ["source_url,user\nx,y", /user is not a column/], ['a.example\n"b', /Line 2 has a quote/], ["source_url,ttl\nx,soon", /Line 2: soon/], ['[{"username": "a"}]', /Clone 1 has no address/], ['{"source_url": "x"}\n{', /Line 2 is not valid/]])
+    assert.throws(() => readBatch(text), (error) => error instanceof Wrong && line.test(error.message), text);
 });

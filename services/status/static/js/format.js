@@ -53,9 +53,19 @@ export function site(url) {
 }
 
 const ACTIONS = { rollback: "Roll-back of", discard: "Discard on" };
+const CLONE = /^clone-[0-9a-z]{16}\./;
 
-/** @param {any} job what a job is about, for people: its name, or its site, and where a restore goes */
-export const title = (job) => job.name ?? (job.type !== "restore" ? site(job.source_url) : job.action in ACTIONS ? `${ACTIONS[job.action]} ${site(job.target_url)}` : `${site(job.source_url)} → ${site(job.target_url)}`);
+/** @param {string} url @returns {string} where something comes from, for people: a clone's host name says nothing */
+export const origin = (url) => (CLONE.test(site(url)) ? "a clone" : site(url));
+
+/** @param {any} job what a job is about, for people: its name, or its site */
+export const title = (job) => job.name ?? (job.type !== "restore" ? site(job.source_url) : `${ACTIONS[job.action] ?? "Restore of"} ${site(job.target_url)}`);
+
+/** @param {any} job @returns {string} what its title does not say about where it comes from and goes; empty for nothing */
+export function places(job) {
+  if (job.type === "restore") return (job.action ?? "restore") === "restore" ? `from ${origin(job.source_url)}${job.name ? ` to ${site(job.target_url)}` : ""}` : job.name ? site(job.target_url) : "";
+  return job.name ? site(job.source_url) : "";
+}
 
 /**
  * How much of a step is done, in its own unit; nothing before it begins, no total when it is over.
@@ -78,9 +88,11 @@ const STATES = {
   waiting: ["Waiting for room", "idle", "clock"],
   retrying: ["Trying again soon", "warn", "retry"],
   cancelling: ["Cancelling", "warn", "stop"],
+  partially_completed: ["Partly completed", "warn", "check"],
   active: ["Ready", "good", "check"],
   deleting: ["Being deleted", "warn", "spinner"],
   deleted: ["Deleted", "idle", "stop"],
+  kept: ["Kept", "good", "check"],
   rolled_back: ["Rolled back", "idle", "back"],
   discarded: ["Discarded", "idle", "stop"],
 };

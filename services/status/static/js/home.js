@@ -2,12 +2,11 @@
 
 import { html, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { ago, isOver, plural, site, stateOf, title } from "./format.js";
+import { moment, plural } from "./format.js";
 import { live } from "./live.js";
-import { Bar, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
+import { Field, Freshness, Icon, LIFETIMES, PRIORITIES, Trouble, useNow } from "./parts.js";
 import { Preview, usePreview } from "./preview.js";
-
-const LIFETIMES = [[120, "2 hours"], [480, "8 hours"], [1440, "1 day"], [4320, "3 days"], [10080, "7 days"], [43200, "30 days"]];
+import { Boat, Chips, FILTERS, JobRow, Skeleton } from "./rows.js";
 
 /** @param {string} text @returns {string} what a person typed, as the address of a site */
 const address = (text) => (text.trim() && !/^[a-z]+:\/\//i.test(text.trim()) ? `https://${text.trim()}` : text.trim());
@@ -24,13 +23,6 @@ const CHECKS = {
   username: (value) => (value.trim() ? "" : "Enter an administrator of the site"),
   password: (value) => (value ? "" : "Enter that administrator’s password"),
 };
-
-function Field({ name, label, hint, error, children }) {
-  return html`<div class=${`field ${error ? "wrong" : ""}`}>
-    <label for=${name}>${label}</label>${children}
-    ${error ? html`<p class="wrong" id=${`${name}-help`}>${error}</p>` : hint && html`<p class="hint" id=${`${name}-help`}>${hint}</p>`}
-  </div>`;
-}
 
 export function CloneForm() {
   const [values, setValues] = useState({ source_url: "", username: "", password: "", name: "", ttl_minutes: 1440, priority: "normal" });
@@ -102,7 +94,7 @@ export function CloneForm() {
           <select ...${input("ttl_minutes")}>${LIFETIMES.map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select>
         <//>
         <${Field} name="priority" label="Priority">
-          <select ...${input("priority")}><option value="high">High</option><option value="normal">Normal</option><option value="low">Low</option></select>
+          <select ...${input("priority")}>${PRIORITIES.map(([lane, text]) => html`<option value=${lane}>${text}</option>`)}</select>
         <//>
       </div>
       <${Field} name="name" label=${html`Name <span class="optional">optional</span>`} error=${errors.name}>
@@ -113,13 +105,6 @@ export function CloneForm() {
     </form>
   </section>`;
 }
-
-const FILTERS = [
-  ["all", "All", () => true],
-  ["open", "In progress", (job) => !isOver(job)],
-  ["completed", "Completed", (job) => job.status === "completed"],
-  ["failed", "Failed", (job) => job.status === "failed" || job.status === "cancelled"],
-];
 
 /** The newest jobs, kept current. */
 export function useJobs() {
@@ -139,28 +124,21 @@ export function useJobs() {
   return useMemo(() => jobs && [...jobs.values()].sort((a, b) => (a.job_id < b.job_id ? 1 : -1)), [jobs]);
 }
 
-function JobRow({ job, now }) {
-  const { tone } = stateOf(job);
-  const over = isOver(job);
-  return html`<li class="job"><a href=${`#/jobs/${job.job_id}`}>
-    <span class="title">${title(job)}</span>
-    <span class="sub">${job.name ? `${site(job.target_url || job.source_url)} · ` : ""}${ago(job.created_at, now)}${job.priority === "high" ? " · high priority" : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}</span>
-    <${State} of=${job} />
-    ${over
-      ? job.status !== "completed" && html`<span class="said">${job.message}</span>`
-      : html`<span class="said">${job.message}</span>
-          <span class="gauge"><${Bar} thin value=${job.status === "pending" ? null : job.progress} tone=${tone} label=${`Progress of ${title(job)}`}
-            text=${job.status === "pending" ? "waiting" : `${Math.round(job.progress)} percent`} /><b>${job.status === "pending" ? "" : `${Math.floor(job.progress)} %`}</b></span>`}
-  </a></li>`;
+/** Narrows the list to one batch. Nothing where there are none. */
+function BatchChoice({ jobs, chosen, onChoose }) {
+  const batches = new Map();
+  for (const job of jobs) if (job.batch_id) batches.set(job.batch_id, job.created_at);
+  if (batches.size === 0) return null;
+  return html`<select class="button small" aria-label="Filter by batch" value=${chosen} onChange=${(event) => onChoose(event.target.value)}>
+    <option value="">Any batch</option>${[...batches].map(([id, created]) => html`<option value=${id}>Batch of ${moment(created)}</option>`)}</select>`;
 }
-
-const Skeleton = () => html`<ul class="jobs" aria-busy="true" aria-label="Loading jobs">${[1, 2, 3].map(() => html`<li class="job ghost"><span></span><span></span></li>`)}</ul>`;
 
 export function JobList() {
   const jobs = useJobs();
   const now = useNow(5000);
   const [filter, setFilter] = useState("all");
   const [search, setSearch] = useState("");
+  const [batch, setBatch] = useState("");
   const [older, setOlder] = useState({ jobs: [], cursor: undefined });
   const all = useMemo(() => {
     const ids = new Set(jobs?.map((job) => job.job_id));
@@ -168,19 +146,25 @@ export function JobList() {
   }, [jobs, older]);
   const wanted = FILTERS.find(([name]) => name === filter)[2];
   const words = search.toLowerCase();
-  const shown = all?.filter((job) => wanted(job) && `${job.name} ${job.source_url} ${job.target_url} ${job.job_id}`.toLowerCase().includes(words));
+  const ofBatch = all?.filter((job) => !batch || job.batch_id === batch);
+  const shown = ofBatch?.filter((job) => wanted(job) && `${job.name} ${job.source_url} ${job.target_url} ${job.job_id}`.toLowerCase().includes(words));
   const more = async () => {
-    const page = await get(`/jobs?limit=100${older.cursor ? `&cursor=${encodeURIComponent(older.cursor)}` : ""}`);
-    setOlder({ jobs: [...older.jobs, ...page.jobs], cursor: page.next_cursor });
+    const known = new Set(all.map((job) => job.job_id));
+    let { cursor } = older, found = [];
+    do { // the first pages may be those the live list began with
+      const page = await get(`/jobs?limit=100${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+      cursor = page.next_cursor;
+      found = page.jobs.filter((job) => !known.has(job.job_id));
+    } while (!found.length && cursor);
+    setOlder({ jobs: [...older.jobs, ...found], cursor });
   };
   return html`<section class="list" aria-labelledby="jobs-title">
     <div class="head"><h2 id="jobs-title">Jobs</h2><${Freshness} /></div>
-    ${all === null ? html`<${Skeleton} />` : all.length === 0 ? html`<div class="empty">
-      <svg viewBox="0 0 120 60" aria-hidden="true"><path d="M8 46q8 6 16 0t16 0 16 0 16 0 16 0 16 0" /><path d="M28 36h64l-9 9H38z" class="hull" /><path d="M44 34V22h22v12zM70 34V14h7v20z" class="deck" /></svg>
-      <h3>No jobs yet</h3><p>Clone your first site with the form. Its content is only read, and most sites take a minute or two.</p></div>`
+    ${all === null ? html`<${Skeleton} what="jobs" />` : all.length === 0 ? html`<div class="empty">
+      <${Boat} /><h3>No jobs yet</h3><p>Clone your first site with the form. Its content is only read, and most sites take a minute or two.</p></div>`
     : html`<div class="tools">
-        <div class="chips" role="group" aria-label="Filter by state">${FILTERS.map(([name, text, test]) => html`
-          <button type="button" aria-pressed=${filter === name} onClick=${() => setFilter(name)}>${text} <span>${all.filter(test).length}</span></button>`)}</div>
+        <${Chips} filters=${FILTERS} all=${ofBatch} chosen=${filter} onChoose=${setFilter} />
+        <${BatchChoice} jobs=${all} chosen=${batch} onChoose=${setBatch} />
         <label class="search"><${Icon} name="search" /><span class="visually-hidden">Search jobs</span>
           <input type="search" placeholder="Search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       </div>

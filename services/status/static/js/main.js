@@ -1,6 +1,8 @@
 // The dashboard: which page is shown, and what is around it.
 
 import { html, render, useEffect, useState } from "../vendor/preact-htm.js";
+import { BatchPage } from "./batch.js";
+import { Batches } from "./batches.js";
 import { Clones } from "./clones.js";
 import { Home } from "./home.js";
 import { JobPage } from "./job.js";
@@ -41,14 +43,16 @@ function App() {
   return html`
     <header class="top"><div class="inner">
       <a class="brand" href="#/"><img src="/assets/icon.svg" alt="" width="28" height="28" />Siteferry</a>
-      <nav aria-label="Main"><a href="#/" aria-current=${here("")}>Jobs</a><a href="#/clones" aria-current=${here("clones")}>Clones</a><a href="#/snapshots" aria-current=${here("snapshots")}>Snapshots</a><a href="/docs">API</a></nav>
+      <nav aria-label="Main"><a href="#/" aria-current=${here("")}>Jobs</a><a href="#/batches" aria-current=${here("batches")}>Batches</a><a href="#/clones" aria-current=${here("clones")}>Clones</a><a href="#/snapshots" aria-current=${here("snapshots")}>Snapshots</a><a href="/docs">API</a></nav>
       ${session && html`<${SignedIn} session=${session} onDone=${setSession} />`}
       <button type="button" class="quiet round" aria-label=${`Colours: ${THEME_WORDS[theme]}. Change`} title=${`Colours: ${THEME_WORDS[theme]}`} onClick=${nextTheme}><${Icon} name="theme" /></button>
     </div></header>
     <main id="main" tabindex="-1">
       ${session === null ? html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>`
       : session === false ? html`<${SignIn} onDone=${setSession} />`
-      : page === "jobs" && id ? html`<${JobPage} key=${id} id=${id} />` : page === "clones" ? html`<${Clones} />` : page === "snapshots" ? html`<${Snapshots} />` : html`<${Home} />`}
+      : page === "jobs" && id ? html`<${JobPage} key=${id} id=${id} />`
+      : page === "batches" ? (id ? html`<${BatchPage} key=${id} id=${id} />` : html`<${Batches} />`)
+      : page === "clones" ? html`<${Clones} />` : page === "snapshots" ? html`<${Snapshots} />` : html`<${Home} />`}
     </main>`;
 }
 

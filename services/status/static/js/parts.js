@@ -138,3 +138,16 @@ export function Confirm({ title, children, yes, danger = true, onYes, onNo }) {
 /** What went wrong and what to do. */
 export const Trouble = ({ problem }) =>
   problem && html`<div class="trouble" role="alert"><strong>${problem.message}</strong>${problem.hint && html` <span>${problem.hint}</span>`}</div>`;
+
+/** An input with its label, and what there is to say about it. */
+export function Field({ name, label, hint, error, children }) {
+  return html`<div class=${`field ${error ? "wrong" : ""}`}>
+    <label for=${name}>${label}</label>${children}
+    ${error ? html`<p class="wrong" id=${`${name}-help`}>${error}</p>` : hint && html`<p class="hint" id=${`${name}-help`}>${hint}</p>`}
+  </div>`;
+}
+
+/** @type {[number, string][]} how long a clone may live, in minutes */
+export const LIFETIMES = [[120, "2 hours"], [480, "8 hours"], [1440, "1 day"], [4320, "3 days"], [10080, "7 days"], [43200, "30 days"]];
+/** @type {[string, string][]} */
+export const PRIORITIES = [["high", "High"], ["normal", "Normal"], ["low", "Low"]];

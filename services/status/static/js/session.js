@@ -56,6 +56,7 @@ export function SignIn({ onDone }) {
     <h1 id="signin-title">Sign in</h1>
     <p class="lead">This Siteferry needs an API key. Paste yours; whoever runs it has it.</p>
     <form onSubmit=${submit} novalidate>
+      <input hidden autocomplete="username" value="Siteferry" />
       <div class=${`field ${problem ? "wrong" : ""}`}>
         <label for="api_key">API key</label>
         <input id="api_key" name="api_key" type="password" autocomplete="current-password" spellcheck="false" required aria-invalid=${problem ? "true" : undefined} />

@@ -2,8 +2,9 @@
 
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { ago, plural, site, size } from "./format.js";
+import { ago, origin, plural, site, size } from "./format.js";
 import { Countdown, Icon, State, Trouble, useNow } from "./parts.js";
+import { Boat } from "./rows.js";
 
 const ACTIONS = {
   rollback: ["Roll back", "Production becomes what it was before this restore. What came in since is carried over where that is possible.", "danger"],
@@ -63,11 +64,11 @@ export function Snapshots() {
   return html`<div class="head"><h1>Snapshots</h1></div>
     <${Trouble} problem=${problem} />
     ${snapshots === null ? html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>`
-    : snapshots.length === 0 ? html`<div class="empty"><h2>No snapshots</h2><p>When a clone is restored to production, production as it was before is kept here for a while.</p></div>`
+    : snapshots.length === 0 ? html`<div class="empty"><${Boat} /><h2>No snapshots yet</h2><p>When a clone goes to production, production as it was before is kept for three days, and this is where you get it back.</p><p><a class="button" href="#/clones">To the clones</a></p></div>`
     : html`<p class="lead">Production as it was before a restore. Each is kept on the site itself, and discarded when its time is up.</p>
       <ul class="clones">${snapshots.map((snapshot) => html`<li class="card" key=${snapshot.snapshot_id}>
-        <div class="row between"><h2><a href=${`#/jobs/${snapshot.snapshot_id}`}>${site(snapshot.target_url)}</a></h2><${State} of=${{ state: snapshot.state }} /></div>
-        <p class="sub">before ${site(snapshot.source_url)} came, ${ago(snapshot.created_at, now)} · ${plural(snapshot.tables, "table")}, ${plural(snapshot.files, "file")}, ${size(snapshot.bytes)}</p>
+        <div class="row between"><h2><a href=${`#/jobs/${snapshot.snapshot_id}`}>${site(snapshot.target_url)}</a></h2><${State} of=${{ state: snapshot.state === "active" ? "kept" : snapshot.state }} /></div>
+        <p class="sub">before ${origin(snapshot.source_url)} came, ${ago(snapshot.created_at, now)} · ${plural(snapshot.tables, "table")}, ${plural(snapshot.files, "file")}, ${size(snapshot.bytes)}</p>
         ${snapshot.state === "active" && html`<p class="expiry"><${Countdown} until=${snapshot.expires_at} /></p><${WayBack} snapshot=${snapshot} />`}
       </li>`)}</ul>`}`;
 }
