@@ -12,13 +12,12 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.bus import Bus
-from shared.engine.metrics import QueueGauges
+from shared.engine.metrics import QUEUE
 
 
 def health_app(problems: Callable[[], list[str]], bus: Bus) -> FastAPI:
     """The three routes. `problems` says, in words, why the service can not work right now; empty when it can."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    queue = QueueGauges()
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:
@@ -32,7 +31,7 @@ def health_app(problems: Callable[[], list[str]], bus: Bus) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        await queue.refresh(bus)
+        await QUEUE.refresh(bus)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shared import streams
 from shared.bus import Bus
-from shared.engine.metrics import QueueGauges
+from shared.engine.metrics import QUEUE
 from shared.subjects import KINDS
 
 FOLDED = Counter("siteferry_projection_messages_total", "Messages folded into the projection", ["kind"])
@@ -32,7 +32,6 @@ EVENT_AGE = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
-QUEUE = QueueGauges()
 PATIENCE = 2.0
 
 

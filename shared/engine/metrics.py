@@ -76,3 +76,7 @@ class QueueGauges:
                 self._waiting.labels(kind, lane).set(known.waiting)
                 self._running.labels(kind, lane).set(known.running)
                 self._lag.labels(kind, lane).set(known.lag)
+
+
+QUEUE = QueueGauges()
+"""The default registry's: one for the process, whatever asks for it."""
