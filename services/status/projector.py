@@ -2,7 +2,8 @@
 
 A message is a doorbell. What is folded is the story behind the stored state, read from the stream, so it does not
 matter which replica is rung, how often or in which order. As long as this process is the only one being served (the
-consumer's sequence has no holes) the messages themselves are that story, and the read is saved.
+consumer's sequence has no holes) the messages themselves are that story, and the read is saved: for states that reach
+into the time without holes, whenever they are stored.
 
 A job that only tells its progress is written a few times a second, with all it told meanwhile; whoever needs to know
 sooner reads the stream behind the stored state. Everything else is written at once.
@@ -72,6 +73,8 @@ class Projector:
         self._projection = Projection(bus)
         self._known: OrderedDict[str, State] = OrderedDict()
         self._consumer_seq = self._stream_seq = 0
+        self._unbroken_from = 0
+        """Every message delivered to anybody from this sequence of the stream on was delivered to us."""
         self._slots = asyncio.Semaphore(PARALLEL)
         self._waiting: dict[str, Waiting] = {}
         self._written: OrderedDict[str, float] = OrderedDict()
@@ -83,9 +86,10 @@ class Projector:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._store_late(), name=f"{self.feed.name} late")
             async for msgs in self.feed.batches():
-                await self._batch(msgs)
+                await self.take(msgs)
 
-    async def _batch(self, msgs: list[Msg]) -> None:
+    async def take(self, msgs: list[Msg]) -> None:
+        """Fold what was delivered, in the order of delivery, and store what is due."""
         self._watch_for_holes(msgs)
         for msg in msgs:
             ring = self._read(msg)
@@ -93,7 +97,7 @@ class Projector:
                 await msg.ack()
             else:
                 self._keep(ring)
-        await self._store()
+        await self.store()
 
     def _keep(self, ring: Ring) -> None:
         job_id = ring.entry.job_id
@@ -104,11 +108,11 @@ class Projector:
         if ring.entry.event is not EventType.PROGRESS:
             waiting.due = 0.0
 
-    async def _store(self) -> None:
-        """Store what is due."""
+    async def store(self, *, everything: bool = False) -> None:
+        """Store what is due, or `everything` that waits."""
         async with self._storing:
             now = time.monotonic()
-            due = [job_id for job_id, waiting in self._waiting.items() if waiting.due <= now]
+            due = [job_id for job_id, waiting in self._waiting.items() if everything or waiting.due <= now]
             await asyncio.gather(*(self._story(job_id, self._waiting.pop(job_id).rings) for job_id in due))
             for job_id in due:
                 self._written[job_id] = now
@@ -121,15 +125,16 @@ class Projector:
         while True:
             await asyncio.sleep(WRITE_EVERY / 5)
             if self._waiting:
-                await self._store()
+                await self.store()
 
     def _watch_for_holes(self, msgs: list[Msg]) -> None:
-        """Forget what we know when another replica was given messages in between, or some never reached us."""
+        """Notice when another replica was given messages in between, or some never reached us."""
         for msg in msgs:
             seq = msg.metadata.sequence
             # both: a new leader of the consumer may give numbers away again that the old one had used for others
             if seq.consumer != self._consumer_seq + 1 or seq.stream != self._stream_seq + 1:
                 self._known.clear()
+                self._unbroken_from = seq.stream
             self._consumer_seq, self._stream_seq = seq.consumer, seq.stream
 
     def _read(self, msg: Msg) -> Ring | None:
@@ -160,7 +165,8 @@ class Projector:
 
     async def _fold(self, job_id: str, rings: list[Ring]) -> None:
         known = self._known.pop(job_id, None)
-        if known is not None:
+        # Older ones are put there by whoever was storing when the hole was noticed, or stores late what came before it.
+        if known is not None and known.seq >= self._unbroken_from:
             entries = sorted((ring.entry for ring in rings), key=lambda entry: entry.seq)
             try:
                 self._remember(job_id, await self._projection.save(known, known.after(entries)))
