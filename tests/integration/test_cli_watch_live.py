@@ -85,6 +85,7 @@ async def test_every_change_is_a_line_of_json_and_the_last_one_has_the_login(it:
     async with Watching(it, job.job_id, "--json") as watching:
         await eventually(lambda: "pending" in watching.out, timeout=20)
         await job.start()
+        await eventually(lambda: "running" in watching.out, timeout=20)  # from here on it watches live
         await job.run_steps()
         await job.complete()
         assert await watching.end() == 0

@@ -98,7 +98,7 @@ def test_up_runs_everything_repairs_it_and_continues(state: Path) -> None:
     with up(state) as running:
         pids = running.instance.pids
         assert set(pids) >= CHILDREN
-        assert running.get("/readyz").status_code == 200
+        eventually(lambda: running.get("/readyz").status_code == 200, what="the gateway's readiness")
         assert running.get("/openapi.json").json()["info"]["title"]
 
         loopback = socket.inet_aton("127.0.0.1")[::-1].hex().upper()
@@ -122,7 +122,7 @@ def test_up_runs_everything_repairs_it_and_continues(state: Path) -> None:
 
     key = (state / "vault.key").read_bytes()
     with up(state) as again:
-        assert again.get("/readyz").status_code == 200
+        eventually(lambda: again.get("/readyz").status_code == 200, what="the gateway's readiness")
         assert set(again.instance.services) == set(again.instance.pids) - {"nats", "mariadb", "php-fpm", "caddy"}
         for name, url in again.instance.services.items():
             eventually(lambda url=url: _reads_the_queue(url), what=f"the numbers of {name}")
