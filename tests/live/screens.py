@@ -20,6 +20,8 @@ from tests.live.simulator import Simulated
 from tests.live.stack import eventually
 from tests.live.stage import Stage, chromium, stage
 
+LOADED = ".jobpage, .empty, .signin, .clones, .jobs:not([aria-busy])"
+"""Something of every page that is there once it has loaded."""
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -162,7 +164,7 @@ async def _restores(it: Stage) -> set[str]:
 async def shoot(page: Page, url: str, file: Path) -> None:
     await page.goto("about:blank")
     await page.goto(url)
-    await page.wait_for_selector("[data-mode], .empty, .signin, .clones, .jobs")
+    await page.wait_for_selector(LOADED)
     await page.wait_for_timeout(700)
     await page.screenshot(path=file, full_page=True)
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { backoff, judge } from "../../services/status/static/js/resume.js";
 import { byLine, readBatch, Wrong } from "../../services/status/static/js/batch-file.js";
 import { amount, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
+import { next } from "../../services/status/static/js/next.js";
 import { progressOf, statusOf, whole } from "../../services/status/static/js/whole.js";
 
 const known = { seq: 10, n: 4, epoch: "e" };
@@ -86,4 +87,22 @@ test("sites are read from lines, CSV and JSON; what is wrong is said with its li
   assert.equal(byLine({ field: "clones.1.source_url", message: "is no address" }, plain), "Line 3: source_url is no address");
   for (const [text, line] of [[" ", /no sites/], ["a.example,b,c,d,e", /Line 1 has 5/], ["source_url,user\nx,y", /user is not a column/], ['a.example\n"b', /Line 2 has a quote/], ["source_url,ttl\nx,soon", /Line 2: soon/], ['[{"username": "a"}]', /Clone 1 has no address/], ['{"source_url": "x"}\n{', /Line 2 is not valid/]])
     assert.throws(() => readBatch(text), (error) => error instanceof Wrong && line.test(error.message), text);
+});
+
+test("what may help is offered, what can not is not", () => {
+  const failed = (code, more) => next({ type: "clone", status: "failed", error: { code }, ...more });
+  assert.deepEqual(failed("source_unreachable"), { retry: true, anew: "" });
+  assert.deepEqual(failed("wrong_password"), { retry: false, anew: "Start again with another password" });
+  assert.deepEqual(failed("secret_gone"), { retry: false, anew: "Start again" });
+  assert.deepEqual(failed("captcha_required"), { retry: true, anew: "Start again with a pairing key", byKey: true });
+  assert.equal(failed("bad_pairing_key").retry, false);
+  assert.deepEqual(failed("host_not_found"), { retry: true, anew: "Start again with another address" });
+  assert.deepEqual(failed("multisite_unsupported"), { retry: false, anew: "" });
+  assert.deepEqual(next({ type: "clone", status: "cancelled", error: null }), { retry: false, anew: "Start again" });
+  assert.deepEqual(next({ type: "clone", status: "failed", error: { code: "source_unreachable" } }, true), { retry: false, anew: "Start again" });
+  assert.deepEqual(next({ type: "clone", status: "running" }), { retry: false, anew: "" });
+  assert.deepEqual(failed("production_would_lose", { type: "restore" }), { retry: false, anew: "Restore this clone again" });
+  assert.deepEqual(failed("target_busy", { type: "restore" }), { retry: true, anew: "" });
+  assert.deepEqual(failed("wrong_password", { type: "restore", action: "rollback" }), { retry: false, anew: "To the snapshot" });
+  assert.deepEqual(failed("snapshot_gone", { type: "restore", action: "rollback" }), { retry: false, anew: "" });
 });

@@ -1,49 +1,57 @@
-// Starting a failed or cancelled job again with another login: as it was asked for, but the login.
+// Asking anew for what did not complete: a clone as it was asked for, with another way in; a restore from its clone.
 
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { Icon, Trouble } from "./parts.js";
+import { chosen, WayIn } from "./login.js";
+import { Field, Icon, Trouble } from "./parts.js";
 
-/** Errors that the login it was given can not mend. */
-const OTHER_LOGIN = new Set(["wrong_password", "unknown_user", "bad_pairing_key", "not_administrator", "two_factor_required", "captcha_required", "sign_in_refused", "secret_gone"]);
+/** What a job was asked to do, as its stream holds it; null until it was read. */
+function useAsked(id) {
+  const [asked, setAsked] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    get(`/jobs/${id}/story`).then(({ messages }) => setAsked(messages.find(({ type }) => type === "requested")?.data ?? {}), () => setAsked({}));
+  }, [id]);
+  return asked;
+}
 
-/** @param {any} job @returns {boolean} whether trying again needs another login: the old one is wrong, or forgotten */
-export const needsLogin = (job) => job.type === "clone" && (job.status === "cancelled" || (job.status === "failed" && OTHER_LOGIN.has(job.error?.code)));
-
-export function Again({ job }) {
-  const [values, setValues] = useState({ source_url: job.source_url, username: "", password: "" });
-  const [asked, setAsked] = useState(/** @type {any} */ ({}));
+/** @param {{job: any, word: string, byKey?: boolean}} props of a clone */
+export function Again({ job, word, byKey: keyFirst = false }) {
+  const [values, setValues] = useState({ source_url: job.source_url, username: "", password: "", pairing_key: "" });
+  const [byKey, setByKey] = useState(keyFirst);
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
-  useEffect(() => {
-    get(`/jobs/${job.job_id}/story`).then(({ messages }) => {
-      const { ttl_minutes, options } = messages.find(({ type }) => type === "requested")?.data ?? {};
-      setAsked({ ...(ttl_minutes && { ttl_minutes }), ...(options && { options }) });
-    }, () => {});
-  }, [job.job_id]);
-  const input = (name, more) => ({ id: `again-${name}`, value: values[name], required: true, spellcheck: false, onInput: (event) => setValues({ ...values, [name]: event.target.value }), ...more });
+  const asked = useAsked(job.job_id);
+  const id = (name) => `again-${name}`;
+  const input = (name, more) => ({ id: id(name), value: values[name], required: true, spellcheck: false, onInput: (event) => setValues({ ...values, [name]: event.target.value }), ...more });
   const submit = async (event) => {
     event.preventDefault();
-    const missing = Object.keys(values).find((name) => !values[name].trim());
-    if (missing) return document.getElementById(`again-${missing}`).focus();
+    const wish = chosen(values, byKey);
+    const missing = Object.keys(wish).find((name) => !wish[name].trim());
+    if (missing) return document.getElementById(id(missing)).focus();
     setBusy(true);
     setProblem(null);
+    const { ttl_minutes: ttl, options } = asked ?? {};
     try {
-      const made = await post("/clone", { ...values, ...asked, priority: job.priority, ...(job.name && { name: job.name }) });
+      const made = await post("/clone", { ...wish, ...(ttl && { ttl_minutes: ttl }), ...(options && { options }), priority: job.priority, ...(job.name && { name: job.name }) });
       location.hash = `#/jobs/${made.job_id}`;
     } catch (error) {
       setProblem(error);
       setBusy(false);
     }
+    return undefined;
   };
-  return html`<form class="again" onSubmit=${submit} novalidate aria-label="Start again with another password">
-    <div class="field"><label for="again-source_url">Site address</label><input ...${input("source_url", { type: "url", inputmode: "url", autocomplete: "url" })} /></div>
-    <div class="pair">
-      <div class="field"><label for="again-username">Administrator</label><input ...${input("username", { autocomplete: "off", autocapitalize: "none" })} /></div>
-      <div class="field"><label for="again-password">Password</label><input ...${input("password", { type: "password", autocomplete: "off" })} /></div>
-    </div>
+  return html`<form class="again" onSubmit=${submit} novalidate aria-label=${word}>
+    <${Field} name=${id("source_url")} label="Site address"><input ...${input("source_url", { type: "url", inputmode: "url", autocomplete: "url" })} /><//>
+    <${WayIn} input=${input} id=${id} byKey=${byKey} onSwitch=${() => setByKey(!byKey)} />
     <p class="hint">Everything else stays as it was asked for. This job stays in the list as it ended.</p>
     <${Trouble} problem=${problem} />
     <button class="primary" disabled=${busy}>${busy ? "Starting…" : html`Start again <${Icon} name="arrow" />`}</button>
   </form>`;
+}
+
+/** Where a restore, roll-back or discard is asked for anew. @param {{job: any, word: string}} props */
+export function Elsewhere({ job, word }) {
+  const asked = useAsked(job.job_id);
+  const id = asked && ((job.action ?? "restore") === "restore" ? asked.clone_id : asked.snapshot_id);
+  return id ? html`<a class="button primary" href=${`#/jobs/${id}`}><${Icon} name="retry" />${word}</a>` : null;
 }

@@ -4,6 +4,7 @@ import { html, useEffect, useMemo, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
 import { moment, plural } from "./format.js";
 import { live } from "./live.js";
+import { chosen, WayIn } from "./login.js";
 import { Field, Freshness, Icon, LIFETIMES, PRIORITIES, Trouble, useNow } from "./parts.js";
 import { Preview, usePreview } from "./preview.js";
 import { Boat, Chips, FILTERS, JobRow, Skeleton } from "./rows.js";
@@ -22,13 +23,15 @@ const CHECKS = {
   },
   username: (value) => (value.trim() ? "" : "Enter an administrator of the site"),
   password: (value) => (value ? "" : "Enter that administrator’s password"),
+  pairing_key: (value) => (value.trim() ? "" : "Enter the key the connector shows"),
 };
 
 export function CloneForm() {
-  const [values, setValues] = useState({ source_url: "", username: "", password: "", name: "", ttl_minutes: 1440, priority: "normal" });
+  const [values, setValues] = useState({ source_url: "", username: "", password: "", pairing_key: "", name: "", ttl_minutes: 1440, priority: "normal" });
   const [errors, setErrors] = useState({});
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
+  const [byKey, setByKey] = useState(false);
   const preview = usePreview();
 
   const input = (name, more = {}) => ({
@@ -53,14 +56,14 @@ export function CloneForm() {
 
   const submit = async (event) => {
     event.preventDefault();
-    const wrong = Object.fromEntries(Object.entries(CHECKS).map(([name, check]) => [name, check(values[name])]).filter(([, text]) => text));
+    const wrong = Object.fromEntries(Object.keys(chosen(values, byKey)).map((name) => [name, CHECKS[name]?.(values[name])]).filter(([, text]) => text));
     setErrors(wrong);
     const [first] = Object.keys(wrong);
     if (first) return document.getElementById(first).focus();
     setBusy(true);
     setProblem(null);
     try {
-      const { name, ...rest } = values;
+      const { name, ...rest } = chosen(values, byKey);
       const body = { ...rest, source_url: address(values.source_url), ttl_minutes: Number(values.ttl_minutes), ...(name.trim() && { name: name.trim() }) };
       const job = await post("/clone", body);
       location.hash = `#/jobs/${job.job_id}`;
@@ -80,15 +83,8 @@ export function CloneForm() {
         <input ...${input("source_url", { type: "url", inputmode: "url", placeholder: "https://example.com", autocomplete: "url", required: true, spellcheck: false })} />
         <${Preview} of=${errors.source_url ? null : preview.shown} />
       <//>
-      <div class="pair">
-        <${Field} name="username" label="Administrator" error=${errors.username}>
-          <input ...${input("username", { autocomplete: "off", autocapitalize: "none", spellcheck: false, required: true })} />
-        <//>
-        <${Field} name="password" label="Password" error=${errors.password}>
-          <input ...${input("password", { type: "password", autocomplete: "off", required: true })} />
-        <//>
-      </div>
-      <p class="hint">Used to sign in to the site; forgotten when the clone is made, a day later if that fails. A small connector plugin is installed there and removed again.</p>
+      <${WayIn} input=${input} errors=${errors} byKey=${byKey} onSwitch=${() => setByKey(!byKey)} />
+      ${!byKey && html`<p class="hint">Used to sign in to the site; forgotten when the clone is made, a day later if that fails. A small connector plugin is installed there and removed again.</p>`}
       <div class="pair">
         <${Field} name="ttl_minutes" label="Keep it for">
           <select ...${input("ttl_minutes")}>${LIFETIMES.map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select>

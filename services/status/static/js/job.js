@@ -2,11 +2,12 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { amount, clock, isOver, moment, number, plural, site, size, span, stateOf, title } from "./format.js";
+import { amount, clock, isOver, moment, number, origin, site, size, span, stateOf, title } from "./format.js";
 import { live } from "./live.js";
 import { announce, Bar, Confirm, Copy, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
-import { Again, needsLogin } from "./again.js";
+import { Again, Elsewhere } from "./again.js";
 import { ClonePanel } from "./clone.js";
+import { next } from "./next.js";
 import { RestoreResult, Stopped } from "./restore.js";
 
 /** What a screen reader should hear between two states of a job; empty for nothing. */
@@ -126,19 +127,27 @@ function Numbers({ result }) {
   </section>`;
 }
 
+/** @param {any} job @returns {string} the command that asks for the same */
+function commandOf(job) {
+  const source = job.type === "restore" ? origin(job.source_url) === "a clone" ? new URL(job.source_url).host.split(".")[0] : job.source_url : job.source_url;
+  return `siteferry ${job.type} ${source}${job.target_url && ` ${job.target_url}`} --username USER --watch`;
+}
+
 function Actions({ job }) {
   const [asking, setAsking] = useState(false);
   const [again, setAgain] = useState(false);
   const [problem, setProblem] = useState(null);
-  const retry = () => post(`/jobs/${job.job_id}/retry`).then(() => setProblem(null), setProblem);
+  const [forgotten, setForgotten] = useState(false);
+  const { retry, anew, byKey } = next(job, forgotten);
+  const run = () => post(`/jobs/${job.job_id}/retry`).then(() => setProblem(null), (error) => (setProblem(error), error.code === "secret_gone" && (setForgotten(true), setAgain(true))));
   const cancel = () => post(`/jobs/${job.job_id}/cancel`).then(() => setAsking(false));
   return html`<div class="row wrap actions">
     ${!isOver(job) && html`<button type="button" disabled=${job.phase === "cancelling"} onClick=${() => setAsking(true)}>Cancel</button>`}
-    ${needsLogin(job) ? html`<button type="button" class="primary" aria-expanded=${again} onClick=${() => setAgain(!again)}><${Icon} name="retry" />${job.status === "cancelled" ? "Start again" : "Start again with another password"}</button>`
-      : ["failed", "cancelled"].includes(job.status) && html`<button type="button" class="primary" onClick=${retry}><${Icon} name="retry" />Try again</button>`}
-    ${(job.action ?? "restore") === "restore" && html`<${Copy} label=${`Copy this ${job.type} as a CLI command`} text=${`siteferry ${job.type} ${job.source_url}${job.target_url && ` ${job.target_url}`} --username USER --watch`}>CLI command<//>`}
+    ${anew && (job.type === "clone" ? html`<button type="button" class="primary" aria-expanded=${again} onClick=${() => setAgain(!again)}><${Icon} name="retry" />${anew}</button>` : html`<${Elsewhere} job=${job} word=${anew} />`)}
+    ${retry && html`<button type="button" class=${anew ? "" : "primary"} onClick=${run}>${!anew && html`<${Icon} name="retry" />`}Try again</button>`}
+    ${(job.action ?? "restore") === "restore" && html`<${Copy} label=${`Copy this ${job.type} as a CLI command`} text=${commandOf(job)}>CLI command<//>`}
     <${Trouble} problem=${problem} />
-    ${again && needsLogin(job) && html`<${Again} job=${job} />`}
+    ${again && anew && job.type === "clone" && html`<${Again} job=${job} word=${anew} byKey=${byKey} />`}
     ${asking && html`<${Confirm} title="Cancel this job?" yes="Cancel the job" onYes=${cancel} onNo=${() => setAsking(false)}>${job.type === "restore" ? "What was staged is removed from production. If it was exchanged already, it is rolled back." : "What was made so far is removed, here and on the source. The site itself is not touched."}<//>`}
   </div>`;
 }
@@ -161,7 +170,7 @@ export function JobPage({ id }) {
     <header>
       <div class="row between wrap"><h1>${title(job)}</h1><${State} of=${job} /></div>
       <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${job.target_url ? site(job.target_url) : result ? site(result.clone_url) : "a new clone"}</span></p>
-      <div class="row between wrap meta"><p>${isOver(job) ? `took ${span(elapsed)}` : job.started_at ? `running for ${span(elapsed)}` : `waiting for ${span(elapsed)}`} · requested ${moment(job.created_at)}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}${job.priority !== "normal" ? ` · ${job.priority} priority` : ""}</p><${Freshness} at=${job.updated_at} /></div>
+      <div class="row between wrap meta"><p>${isOver(job) ? `took ${span(elapsed)}` : job.started_at ? `running for ${span(elapsed)}` : `waiting for ${span(elapsed)}`} · requested ${moment(job.created_at)}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}${job.priority !== "normal" ? ` · ${job.priority} priority` : ""}${job.batch_id && html` · <a href=${`#/batches/${job.batch_id}`}>part of a batch</a>`}</p><${Freshness} at=${job.updated_at} /></div>
     </header>
     ${result && job.type === "restore" ? html`<${RestoreResult} job=${job} />` : result ? html`<${ClonePanel} clone=${{ ...result, source_url: job.source_url }} />` : html`<${Failure} job=${job} />`}
     <div class="columns">
