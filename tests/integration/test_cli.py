@@ -100,7 +100,7 @@ async def next_job(gateway: Gateway, known: set[str]) -> str:
         with gateway.client() as api:
             return next((job["job_id"] for job in api.get("/jobs").json()["jobs"] if job["job_id"] not in known), None)
 
-    return str(await eventually(lambda: asyncio.to_thread(fresh), what="a new job"))
+    return str(await eventually(lambda: asyncio.to_thread(fresh), timeout=30, what="a new job"))
 
 
 def known_jobs(gateway: Gateway) -> set[str]:

@@ -28,7 +28,11 @@ async def engine() -> AsyncIterator[Lab]:
         yield made
 
 
-async def scrape(url: str) -> Series:
+async def scrape(url: str, serving: asyncio.Task[None] | None = None) -> Series:
+    """What is told at `url`. When who serves it here has ended, its own error says more than a refused connection."""
+    if serving is not None and serving.done():
+        serving.result()
+        raise AssertionError("nobody serves the numbers any more")
     async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
         response = await client.get(f"{url}/metrics")
     assert response.status_code == 200
@@ -56,7 +60,7 @@ async def test_a_worker_tells_of_itself_and_of_the_queue(engine: Lab) -> None:
             await engine.ended(failing)
 
             async def settled() -> Series | None:
-                series = await scrape(url)
+                series = await scrape(url, health)
                 return series if queue(series, Lane.NORMAL) == [2, 1, 3] else None
 
             series = await eventually(settled, what="two jobs waiting and one running")
@@ -73,18 +77,18 @@ async def test_a_worker_tells_of_itself_and_of_the_queue(engine: Lab) -> None:
         await asyncio.to_thread(engine.house.kill)
 
         async def gone() -> bool:
-            series = await scrape(url)
+            series = await scrape(url, health)
             return value(series, "siteferry_queue_readable") == 0 and queue(series, Lane.NORMAL) == [None] * 3
 
         await eventually(gone, what="the series of a queue that can not be read")
         await asyncio.to_thread(engine.house.start)
-        await eventually(lambda: _readable(url), what="the queue again")
+        await eventually(lambda: _readable(url, health), what="the queue again")
         stop.set()
         await health
 
 
-async def _readable(url: str) -> bool:
-    series = await scrape(url)  # what was acknowledged last may come again after a kill -9, so no exact number
+async def _readable(url: str, serving: asyncio.Task[None]) -> bool:
+    series = await scrape(url, serving)  # what was acknowledged last may come again after a kill -9, so no exact number
     return value(series, "siteferry_queue_readable") == 1 and None not in queue(series, Lane.NORMAL)
 
 
