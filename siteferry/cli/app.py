@@ -35,7 +35,10 @@ def common(
     api_key: Annotated[
         str | None, typer.Option(help="API key, where one is needed. Better in SITEFERRY_API_KEY.")
     ] = None,
-    state: Annotated[Path | None, typer.Option(help="State directory of `siteferry up`.")] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="State directory of `siteferry up`. Default: SITEFERRY_STATE, then this account's."),
+    ] = None,
 ) -> None:
     """Clone WordPress sites, with live progress and nothing lost.
 
@@ -58,7 +61,12 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the one origin; 0: a free one.")] = 8080,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters; the log file has the rest.")] = False,
 ) -> None:
-    """Start everything on this machine and keep it running. Ctrl-C stops it; `up` again continues."""
+    """Start everything on this machine and keep it running. Ctrl-C stops it; `up` again continues.
+
+    \b
+    siteferry up
+    siteferry --state ~/trial up --port 9000 --quiet      # a second one, with its own state
+    """
     from siteferry.embedded.up import Options
     from siteferry.embedded.up import up as run
 
@@ -71,7 +79,11 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Say what this machine lacks and how to get it. Exit code 1 when something is missing."""
+    """Say what this machine lacks and how to get it. Exit code 1 when something is missing.
+
+    \b
+    siteferry doctor
+    """
     from siteferry.doctor import checks
 
     found = checks(context.obj.state)

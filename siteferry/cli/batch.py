@@ -12,11 +12,18 @@ from rich.text import Text
 
 from siteferry.cli import batch_file, render
 from siteferry.cli.client import Api, CliError, Exit, Unreachable
+from siteferry.cli.clone import AllowHttp, ExcludePath, ExcludeTable, KeepTransients, clone_options
 from siteferry.cli.context import api_of, parse_ttl
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.render import Json
+from siteferry.cli.submitted import PriorityOption
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Clone many sites as one: all accepted or none.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Clone many sites as one: all accepted or none.",
+)
 
 POLL = 0.5
 PATIENCE = 5.0
@@ -29,19 +36,25 @@ SHOWN = 20
 
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="Id of the batch.", show_default=False)]
 WaitFlag = Annotated[bool, typer.Option("--wait", "-w", help="Stay until every job has ended.")]
-TimeoutOption = Annotated[float | None, typer.Option(help="With --wait: seconds to stay at most; then exit code 4.")]
+TimeoutOption = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="With --wait: stay so long at most; then exit code 4.")
+]
 
 
 @app.command()
 def create(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help="JSON, JSON Lines or CSV; - is stdin.", show_default=False)],
-    username: Annotated[str | None, typer.Option("--username", "-u", help="For rows without one.")] = None,
+    username: Annotated[str | None, typer.Option("--username", "-u", help="Administrator of rows without one.")] = None,
     ask_password: Annotated[
         bool, typer.Option("--ask-password", help="Ask for the password of rows without one.")
     ] = False,
     ttl: Annotated[str | None, typer.Option(help="How long the clones live: 90m, 12h, 7d.")] = None,
-    priority: Annotated[str | None, typer.Option(help="high, normal or low.")] = None,
+    priority: PriorityOption = None,
+    exclude_table: ExcludeTable = None,
+    exclude_path: ExcludePath = None,
+    keep_transients: KeepTransients = False,
+    allow_http: AllowHttp = None,
     wait: WaitFlag = False,
     timeout: TimeoutOption = None,
     as_json: JsonFlag = False,
@@ -64,6 +77,8 @@ def create(
         "ttl_minutes": parse_ttl(ttl) if ttl else None,
     }
     defaults = rows.defaults | {key: value for key, value in optional.items() if value is not None}
+    if options := clone_options(exclude_table, exclude_path, keep_transients, allow_http):
+        defaults["options"] = {**(defaults.get("options") or {}), **options}
     api = api_of(context)
     accepted = _submit(api, {"defaults": defaults, "clones": rows.clones}, rows)
     batch_id = accepted["batch_id"]
@@ -113,7 +128,11 @@ def show(
     everything: Annotated[bool, typer.Option("--all", help="Every job, not only the first 20.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a batch and its jobs. The exit code follows it: 1 when a job failed, 5 when all were cancelled."""
+    """Show a batch and its jobs. The exit code follows it: 1 when a job failed, 5 when all were cancelled.
+
+    \b
+    siteferry batch show batch-0k3v9x2m7c1p5t00 --wait
+    """
     api = api_of(context)
     if wait:
         raise typer.Exit(follow(api, batch_id, as_json=as_json, timeout=timeout))
@@ -128,7 +147,11 @@ def show(
 
 @app.command()
 def cancel(context: typer.Context, batch_id: BatchArgument, wait: WaitFlag = False, as_json: JsonFlag = False) -> None:
-    """Cancel every job of a batch that has not ended. Clones that are complete stay. Twice changes nothing."""
+    """Cancel every job of a batch that has not ended. Clones that are complete stay. Twice changes nothing.
+
+    \b
+    siteferry batch cancel batch-0k3v9x2m7c1p5t00 --wait
+    """
     api = api_of(context)
     batch = api.post(f"/batches/{batch_id}/cancel")
     if wait:
@@ -146,7 +169,11 @@ def list_batches(
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List batches, newest first."""
+    """List batches, newest first.
+
+    \b
+    siteferry batch list --json | jq -r '.batches[].batch_id'
+    """
     page = api_of(context).get("/batches", limit=limit, cursor=cursor)
     if as_json:
         return render.print_json(page)

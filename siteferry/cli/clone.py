@@ -12,7 +12,21 @@ import typer
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
 from siteferry.cli.context import api_of, parse_ttl
-from siteferry.cli.submitted import finish
+from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
+
+ExcludeTable = Annotated[
+    list[str] | None, typer.Option(metavar="TABLE", help="Table to leave out, with or without prefix. Repeatable.")
+]
+ExcludePath = Annotated[
+    list[str] | None, typer.Option(metavar="PATH", help="Path below the site's root to leave out. Repeatable.")
+]
+KeepTransients = Annotated[
+    bool, typer.Option("--keep-transients", help="Copy transients too; without, the clone makes its own.")
+]
+AllowHttp = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="Host the clone may call; by default none. Repeatable."),
+]
 
 
 def clone(
@@ -30,15 +44,13 @@ def clone(
     ] = False,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     ttl: Annotated[str | None, typer.Option(help="How long the clone lives: 90m, 12h, 7d.  [default: 24h]")] = None,
-    priority: Annotated[str | None, typer.Option(help="high, normal or low.")] = None,
-    exclude_table: Annotated[
-        list[str] | None, typer.Option(help="Table to leave out, with or without prefix. Repeatable.")
-    ] = None,
-    exclude_path: Annotated[
-        list[str] | None, typer.Option(help="Path below the site's root to leave out. Repeatable.")
-    ] = None,
-    follow: Annotated[bool, typer.Option("--watch", "-w", help="Stay and show how it goes.")] = False,
-    timeout: Annotated[float | None, typer.Option(help="With --watch: seconds to stay at most.")] = None,
+    priority: PriorityOption = None,
+    exclude_table: ExcludeTable = None,
+    exclude_path: ExcludePath = None,
+    keep_transients: KeepTransients = False,
+    allow_http: AllowHttp = None,
+    follow: FollowFlag = False,
+    timeout: TimeoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with --watch JSON Lines.")] = False,
 ) -> None:
     """Clone a WordPress site.
@@ -47,17 +59,30 @@ def clone(
     siteferry clone https://shop.example.com -u admin --watch
     pass show shop | siteferry clone https://shop.example.com -u admin --password-stdin --ttl 7d
     siteferry clone https://shop.example.com --pairing-key-stdin < key.txt
+    siteferry clone https://shop.example.com -u admin --exclude-path wp-content/backups --allow-http api.example.com
     """
     body: dict[str, Any] = {"source_url": url if "://" in url else f"https://{url}"}
     body |= _credentials(username, password, password_stdin, pairing_key_stdin)
     optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
     body |= {key: value for key, value in optional.items() if value is not None}
-    options = {"exclude_tables": exclude_table, "exclude_paths": exclude_path}
-    body["options"] = {key: value for key, value in options.items() if value}
+    body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http)
     api = api_of(context)
     # a key of our own: should the answer get lost, trying again makes no second clone
     accepted = api.post("/clone", body, **{"Idempotency-Key": secrets.token_hex(16)})
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
+
+
+def clone_options(
+    exclude_table: list[str] | None, exclude_path: list[str] | None, keep_transients: bool, allow_http: list[str] | None
+) -> dict[str, Any]:
+    """The `options` of a clone's request: what was given of them."""
+    given = {
+        "exclude_tables": exclude_table,
+        "exclude_paths": exclude_path,
+        "keep_transients": keep_transients,
+        "allow_http": allow_http,
+    }
+    return {key: value for key, value in given.items() if value}
 
 
 def _credentials(

@@ -23,7 +23,11 @@ def clones(
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 50,
     as_json: JsonFlag = False,
 ) -> None:
-    """List clones, newest first."""
+    """List clones, newest first.
+
+    \b
+    siteferry clones --json | jq -r '.clones[].clone_url'
+    """
     states = ["active", "deleting", "deleted"] if everything else None
     page = api_of(context).get("/clones", state=states, limit=limit)
     if as_json:
@@ -49,7 +53,11 @@ def delete(
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it is gone.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Delete a clone: database, user, files and host name. Deleting twice changes nothing."""
+    """Delete a clone: database, user, files and host name. Deleting twice changes nothing.
+
+    \b
+    siteferry delete clone-0k3v9x2m7c1p5t8w --wait
+    """
     api = api_of(context)
     clone = api.delete(f"/clones/{clone_id}")
     if wait:
@@ -89,10 +97,15 @@ def extend(
 def mail(
     context: typer.Context,
     clone_id: CloneArgument,
-    mail_id: Annotated[str | None, typer.Argument(help="Show this one whole.")] = None,
+    mail_id: Annotated[str | None, typer.Argument(metavar="[MAIL]", help="Show this one whole.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Read the mail a clone wanted to send. It was captured and never left."""
+    """Read the mail a clone wanted to send. It was captured and never left.
+
+    \b
+    siteferry mail clone-0k3v9x2m7c1p5t8w
+    siteferry mail clone-0k3v9x2m7c1p5t8w MAIL
+    """
     api = api_of(context)
     if mail_id:
         found = api.get(f"/clones/{clone_id}/mail/{mail_id}")

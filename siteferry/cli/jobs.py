@@ -25,6 +25,7 @@ def jobs(
         list[str] | None, typer.Option(help="pending, running, completed, failed or cancelled. Repeatable.")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Part of the source's address.")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Only the jobs of this batch.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 20,
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
     as_json: JsonFlag = False,
@@ -35,7 +36,7 @@ def jobs(
     siteferry jobs --status running --status pending
     siteferry jobs --json | jq -r '.jobs[].job_id'
     """
-    page = api_of(context).get("/jobs", status=status, source=source, limit=limit, cursor=cursor)
+    page = api_of(context).get("/jobs", status=status, source=source, batch=batch, limit=limit, cursor=cursor)
     if as_json:
         return render.print_json(page)
     if not page["jobs"]:
@@ -57,7 +58,11 @@ def jobs(
 
 
 def job(context: typer.Context, job_id: JobArgument, as_json: JsonFlag = False) -> None:
-    """Show a job once. The exit code follows the job: 1 when it failed, 5 when it was cancelled."""
+    """Show a job once. The exit code follows the job: 1 when it failed, 5 when it was cancelled.
+
+    \b
+    siteferry job clone-0k3v9x2m7c1p5t8w --json | jq -r .result.clone_url
+    """
     found = api_of(context).get(f"/jobs/{job_id}")
     if as_json:
         render.print_json(found)
@@ -74,7 +79,9 @@ def watch(
     job_ids: Annotated[
         list[str] | None, typer.Argument(metavar="[JOB]...", help="Default: every job that is not finished.")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds to stay at most; then exit code 4.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stay so long at most; then exit code 4.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines on stdout: the job at every change.")] = False,
 ) -> None:
     """Follow jobs to their end. Ctrl-C detaches; the jobs go on.
@@ -96,7 +103,11 @@ def cancel(
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Cancel a job and remove what it half made. Cancelling twice changes nothing."""
+    """Cancel a job and remove what it half made. Cancelling twice changes nothing.
+
+    \b
+    siteferry cancel clone-0k3v9x2m7c1p5t8w --wait
+    """
     api = api_of(context)
     found = api.post(f"/jobs/{job_id}/cancel")
     if wait:
@@ -113,7 +124,11 @@ def retry(
     follow_it: Annotated[bool, typer.Option("--watch", "-w", help="Stay and show how it goes.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run a failed job again. It uses the login it was given, which is kept for a day."""
+    """Run a failed job again. It uses the login it was given, which is kept for a day.
+
+    \b
+    siteferry retry clone-0k3v9x2m7c1p5t8w --watch
+    """
     api = api_of(context)
     found = api.post(f"/jobs/{job_id}/retry")
     if follow_it:
@@ -124,7 +139,11 @@ def retry(
 
 
 def replay(context: typer.Context, job_id: JobArgument, as_json: JsonFlag = False) -> None:
-    """Print what the stream holds about a job. And the `nats` commands that show the same."""
+    """Print what the stream holds about a job, and the `nats` commands that show the same.
+
+    \b
+    siteferry replay clone-0k3v9x2m7c1p5t8w
+    """
     story = api_of(context).get(f"/jobs/{job_id}/story")
     if as_json:
         return render.print_json(story)

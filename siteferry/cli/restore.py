@@ -10,14 +10,15 @@ import typer
 from shared.ids import is_job_id
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import api_of, ask_login
-from siteferry.cli.submitted import FollowFlag, TimeoutOption, finish
+from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
 Username = Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the target.")]
 Password = Annotated[
     str | None,
     typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
 ]
-PasswordStdin = Annotated[
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
+PasswordsStdin = Annotated[
     bool,
     typer.Option("--password-stdin", help="Read the target's password from stdin; the source's on a second line."),
 ]
@@ -31,7 +32,7 @@ def restore(
     target: Annotated[str, typer.Argument(metavar="TARGET_URL", help="Where it goes: production.", show_default=False)],
     username: Username = None,
     password: Password = None,
-    password_stdin: PasswordStdin = False,
+    password_stdin: PasswordsStdin = False,
     source_username: Annotated[
         str | None, typer.Option(help="An administrator of the source, where that is no clone.")
     ] = None,
@@ -40,18 +41,26 @@ def restore(
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Go on although production has orders, comments… that would go.")
     ] = False,
-    preserve_plugins: Annotated[bool, typer.Option(help="Production's plugins stay.")] = True,
-    preserve_themes: Annotated[bool, typer.Option(help="Production's themes stay.")] = False,
+    preserve_plugins: Annotated[bool, typer.Option(help="Production's plugins stay as they are.")] = True,
+    preserve_themes: Annotated[bool, typer.Option(help="Production's themes stay as they are.")] = False,
     preserve_users: Annotated[bool, typer.Option(help="Production's accounts stay; nobody is logged out.")] = True,
-    preserve_table: Annotated[list[str] | None, typer.Option(help="Table that stays. Repeatable.")] = None,
-    include_table: Annotated[list[str] | None, typer.Option(help="Only these tables. Repeatable.")] = None,
-    exclude_path: Annotated[
-        list[str] | None, typer.Option(help="Path below wp-content that stays. Repeatable.")
+    preserve_table: Annotated[
+        list[str] | None, typer.Option(metavar="TABLE", help="Table that stays. Repeatable.")
     ] = None,
-    include_path: Annotated[list[str] | None, typer.Option(help="Only these below wp-content. Repeatable.")] = None,
-    snapshot_hours: Annotated[int | None, typer.Option(help="How long the way back is kept.  [default: 72]")] = None,
+    include_table: Annotated[
+        list[str] | None, typer.Option(metavar="TABLE", help="Only this table. Repeatable.")
+    ] = None,
+    exclude_path: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Path below wp-content that stays. Repeatable.")
+    ] = None,
+    include_path: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Only this path below wp-content. Repeatable.")
+    ] = None,
+    snapshot_hours: Annotated[
+        int | None, typer.Option(metavar="HOURS", help="How long the way back is kept, 1 to 160.  [default: 72]")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    priority: Annotated[str | None, typer.Option(help="high, normal or low.")] = None,
+    priority: PriorityOption = None,
     follow: FollowFlag = False,
     timeout: TimeoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with --watch JSON Lines.")] = False,
@@ -61,6 +70,7 @@ def restore(
     \b
     siteferry restore clone-0k3v9x2m7c1p5t8w https://shop.example.com -u admin --dry-run --watch
     siteferry restore clone-0k3v9x2m7c1p5t8w https://shop.example.com -u admin --watch
+    siteferry restore clone-0k3v9x2m7c1p5t8w https://shop.example.com -u admin --include-table posts
     siteferry restore https://staging.example.com https://shop.example.com -u admin --source-username editor
     """
     body = _places(source, target)

@@ -24,7 +24,12 @@ def snapshots(
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many, newest first.")] = 50,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the ways back, newest first: each is a target as it was before one restore."""
+    """List the ways back, newest first: each is a target as it was before one restore.
+
+    \b
+    siteferry snapshots --target shop.example.com
+    siteferry snapshots --all --json | jq -r '.snapshots[].snapshot_id'
+    """
     states = ["active", "rolled_back", "discarded"] if everything else None
     page = api_of(context).get("/snapshots", state=states, target=target, limit=limit)
     if as_json:
@@ -74,7 +79,11 @@ def discard(
     timeout: TimeoutOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove a way back from its target before its time. There is none afterwards."""
+    """Remove a way back from its target before its time. There is none afterwards.
+
+    \b
+    siteferry discard restore-0k3v9x2m7c1p5t8w -u admin --watch
+    """
     login = ask_login("target", username, password, password_stdin)
     _submit(context, snapshot_id, "discard", login, follow=follow, timeout=timeout, as_json=as_json)
 

@@ -11,7 +11,12 @@ from siteferry.cli.client import Api
 from siteferry.cli.watch import watch
 
 FollowFlag = Annotated[bool, typer.Option("--watch", "--wait", "-w", help="Stay and show how it goes.")]
-TimeoutOption = Annotated[float | None, typer.Option(help="With --watch: seconds to stay at most.")]
+TimeoutOption = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="With --watch: stay so long at most; then exit code 4.")
+]
+PriorityOption = Annotated[
+    str | None, typer.Option(metavar="LANE", help="high, normal or low.  [default: the API key's, or normal]")
+]
 
 
 def finish(api: Api, accepted: dict[str, Any], *, follow: bool, timeout: float | None, as_json: bool) -> None:

@@ -51,7 +51,11 @@ def add(
 
 @app.command("list")
 def list_(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List webhooks."""
+    """List webhooks.
+
+    \b
+    siteferry webhooks list
+    """
     found = api_of(context).get("/webhooks")
     if as_json:
         return render.print_json(found)
@@ -66,14 +70,22 @@ def list_(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 @app.command()
 def remove(context: typer.Context, webhook: WebhookArgument) -> None:
-    """Remove a webhook. What waits for it is dropped."""
+    """Remove a webhook. What waits for it is dropped.
+
+    \b
+    siteferry webhooks remove WEBHOOK
+    """
     api_of(context).request("DELETE", f"/webhooks/{webhook}")
     render.say(f"{webhook} is removed.")
 
 
 @app.command()
 def deliveries(context: typer.Context, webhook: WebhookArgument, as_json: JsonFlag = False) -> None:
-    """What was sent, newest first, with what came of the last attempt."""
+    """List what was sent, newest first, with what came of the last attempt.
+
+    \b
+    siteferry webhooks deliveries WEBHOOK
+    """
     found = api_of(context).get(f"/webhooks/{webhook}/deliveries")
     if as_json:
         return render.print_json(found)
@@ -85,7 +97,11 @@ def deliveries(context: typer.Context, webhook: WebhookArgument, as_json: JsonFl
 
 @app.command("test")
 def try_(context: typer.Context, webhook: WebhookArgument, as_json: JsonFlag = False) -> None:
-    """Send a test message and say what came of it. Exit code 1 when it was not taken."""
+    """Send a test message and say what came of it. Exit code 1 when it was not taken.
+
+    \b
+    siteferry webhooks test WEBHOOK
+    """
     api = api_of(context)
     found = _outcome(api, webhook, api.post(f"/webhooks/{webhook}/test")["id"])
     if as_json:

@@ -18,7 +18,7 @@ export function WayIn({ input, id = (name) => name, errors = {}, byKey, onSwitch
           <input ...${input("username", { autocomplete: "off", autocapitalize: "none", spellcheck: false, required: true })} /><//>
         <${Field} name=${id("password")} label="Password" error=${errors.password}><input ...${input("password", secret)} /><//>
       </div>`}
-    <button type="button" class="switch" onClick=${onSwitch}>${byKey ? "Sign in with a password instead" : "Two-factor login or captcha? Use a pairing key"}</button>`;
+    <button type="button" class="switch" onClick=${onSwitch}>${byKey ? "Sign in with a password instead" : "Two-factor or captcha? Use a pairing key"}</button>`;
 }
 
 /** @param {any} values of a form @param {boolean} byKey @returns {any} them without the way in that was not chosen */
