@@ -23,6 +23,7 @@ from shared.connectors import Connectors
 from shared.engine.records import patiently
 from shared.health import serve_health
 from shared.lifecycle import eternal, stop_on_signals
+from shared.topdir import make_top_directory
 from shared.vault import KeyRing, Vault
 from shared.worker import Worker
 
@@ -38,6 +39,7 @@ def make_driver(settings: ClonerSettings) -> Provisioner:
         settings.mariadb_socket, settings.mariadb_admin_user, settings.mariadb_admin_password_file
     )
     settings.clones_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    make_top_directory(settings.clones_dir)
     return HostDriver(
         clones=settings.clones_dir.absolute(),
         databases=databases,
