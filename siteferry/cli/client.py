@@ -122,6 +122,17 @@ class Api:
         return Unreachable(f"{self.url} did not answer in time.", hint="Try again, or look with: siteferry doctor")
 
 
+HINTS = {
+    "job_not_found": "See which there are with: siteferry jobs",
+    "batch_not_found": "See which there are with: siteferry batch list",
+    "clone_not_found": "See which there are with: siteferry clones --all",
+    "snapshot_not_found": "See which there are with: siteferry snapshots --all",
+    "webhook_not_found": "See which there are with: siteferry webhooks list",
+    "mail_not_found": "See which there are with: siteferry mail CLONE",
+}
+"""What the API's hints are on the command line."""
+
+
 def as_error(response: httpx2.Response) -> CliError:
     """What a problem document means on the command line."""
     try:
@@ -131,7 +142,7 @@ def as_error(response: httpx2.Response) -> CliError:
     if not isinstance(problem, dict):
         problem = {}
     message = problem.get("detail") or f"The service answered {response.status_code} {response.reason_phrase}."
-    hint = problem.get("hint") or ""
+    hint = HINTS.get(problem.get("code", "")) or problem.get("hint") or ""
     if response.status_code == httpx2.codes.UNAUTHORIZED:
         return Unreachable(message, hint="Give a key with --api-key or SITEFERRY_API_KEY.")
     if response.status_code in (429, 502, 503, 504):

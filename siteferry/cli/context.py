@@ -12,6 +12,7 @@ import typer
 from siteferry.cli.client import Api, CliError, Exit, find_target
 
 TTL = re.compile(r"^(\d{1,6})\s*(m|min|h|d)?$")
+SHORTEST, LONGEST = 5, 43_200
 MINUTES = {None: 1, "m": 1, "min": 1, "h": 60, "d": 1440}
 
 
@@ -54,8 +55,11 @@ def _ask(whose: str, what: str, question: str, *, hidden: bool = False) -> str:
 
 
 def parse_ttl(text: str) -> int:
-    """Minutes in `90`, `90m`, `12h`, `7d`. Raises CliError for anything else."""
+    """Minutes in `90`, `90m`, `12h`, `7d`. Raises CliError for anything else, and for times no clone can live."""
     match = TTL.match(text.strip().lower())
     if not match:
         raise CliError(f"{text} is not a time like 90m, 12h or 7d.", code=Exit.USAGE)
-    return int(match[1]) * MINUTES[match[2]]
+    minutes = int(match[1]) * MINUTES[match[2]]
+    if not SHORTEST <= minutes <= LONGEST:
+        raise CliError(f"{text} is not possible: a clone lives 5 minutes to 30 days.", code=Exit.USAGE)
+    return minutes

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from siteferry.cli import render
+from siteferry.cli.again import next_command
 from siteferry.cli.context import api_of
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.render import Json
@@ -47,10 +48,7 @@ def dead(
 
 def next_for(job: Json) -> str:
     """The next thing to do about a failed job."""
-    error = job["error"] or {}
-    if error.get("code") in render.ASK_ANEW:
-        return "submit it again, with what the message asks for"
-    return f"siteferry retry {job['job_id']}"
+    return next_command(job) or "see the message"
 
 
 def _print(job: Json, *, first: bool) -> None:

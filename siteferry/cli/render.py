@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from siteferry.cli.again import next_step
+
 Json = dict[str, Any]
 
 BAR_WIDTH = 28
@@ -20,18 +22,6 @@ COLOURS = {"completed": "green", "failed": "red", "cancelled": "yellow", "runnin
 STEP_MARKS = {"done": "✓", "running": "▸", "failed": "✗", "skipped": "-", "pending": "·"}
 STEP_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "skipped": "dim", "pending": "dim"}
 
-ASK_ANEW = frozenset(
-    {
-        "wrong_password",
-        "unknown_user",
-        "bad_pairing_key",
-        "invalid_address",
-        "host_not_found",
-        "secret_gone",
-        "production_would_lose",
-    }
-)
-"""Errors a retry can not mend: it would use the same address and login again."""
 NOTE_SAMPLES = 5
 
 err = Console(stderr=True, highlight=False)
@@ -161,16 +151,15 @@ def result(job: Json) -> None:
     elif job["status"] == "failed":
         error = job["error"] or {}
         err.print(Text(f"Failed: {error.get('message') or 'the job failed'}", style="red"), soft_wrap=True)
-        if error.get("hint"):
-            say(f"Hint: {error['hint']}")
         code = error.get("code", "unknown")
+        if error.get("hint") and code != "production_would_lose":  # whose hint is the API's; the next step says it
+            say(f"Hint: {error['hint']}")
         if code == "production_would_lose":
             from siteferry.cli.plan import show_losses
 
             details = error.get("details") or {}
             show_losses(details.get("losses") or {}, details.get("samples") or [])
-        again = "" if code in ASK_ANEW else f" Once it is put right: siteferry retry {job['job_id']}"
-        say(f"Code: {code}.{again}")
+        say(f"Code: {code}. {next_step(job)}".rstrip())
     elif job["status"] == "cancelled":
         say("Cancelled; everything half made was removed.")
 

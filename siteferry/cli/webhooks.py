@@ -109,7 +109,7 @@ def try_(context: typer.Context, webhook: WebhookArgument, as_json: JsonFlag = F
     else:
         last = found["attempts"][0]
         taken = found["state"] == "delivered"
-        render.say(f"Taken, in {last['duration_ms']} ms." if taken else f"Not taken: {last['error']}.")
+        render.say(f"Taken, in {last['duration_ms']} ms." if taken else f"Not taken: {last['error'].rstrip('.')}.")
     raise typer.Exit(Exit.OK if found["state"] == "delivered" else Exit.FAILED)
 
 

@@ -260,7 +260,7 @@ async def test_nothing_there_says_how_to_start_it() -> None:
         (["clone", "ftp://x.test", "-u", "a", "--password", PASSWORD], "must begin with https://"),
         (["clone", SOURCE, "-u", "a", "--password", PASSWORD, "--ttl", "soon"], "not a time"),
         (["clone", SOURCE, "-u", "a", "--password", PASSWORD, "--priority", "urgent"], "priority"),
-        (["extend", "clone-0k3v9x2m7c1p5t8w", "--ttl", "60d"], "ttl_minutes"),
+        (["extend", "clone-0k3v9x2m7c1p5t8w", "--ttl", "60d"], "5 minutes to 30 days"),
         (["nonsense"], "nonsense"),
         (["job"], "JOB"),
     ],

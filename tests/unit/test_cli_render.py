@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from siteferry.cli import render
+from siteferry.cli.again import next_step
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import parse_ttl
 
@@ -87,7 +88,8 @@ def test_markup_of_others_is_shown_as_it_is() -> None:
 @pytest.mark.parametrize(("code", "retry"), [("wrong_password", False), ("source_unreachable", True)])
 def test_retry_is_offered_where_it_can_help(code: str, retry: bool, capsys: pytest.CaptureFixture[str]) -> None:
     error = {"code": code, "message": "It did not work.", "hint": "Do this."}
-    render.result({"job_id": "clone-0k3v9x2m7c1p5t8w", "status": "failed", "error": error})
+    job = {"job_id": "clone-0k3v9x2m7c1p5t8w", "source_url": "https://a.example", "status": "failed", "error": error}
+    render.result(job)
     said = capsys.readouterr()
     assert said.out == ""
     assert "Failed: It did not work.\nHint: Do this.\n" in said.err
@@ -110,3 +112,38 @@ def test_notes_show_how_many_and_some_of_them(capsys: pytest.CaptureFixture[str]
     lines = capsys.readouterr().out.splitlines()
     shown = [f"          {sample}" for sample in "abcde"]
     assert lines[-8:] == ["Note      Files that stay (7)", *shown, "          and 2 more", "Note      REST is off"]
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ({"error": {"code": "source_unreachable"}}, "Once it is put right: siteferry retry clone-a"),
+        (
+            {"error": {"code": "wrong_password"}},
+            "Ask for it anew with: siteferry clone https://a.example -u USER --watch",
+        ),
+        (
+            {
+                "type": "restore",
+                "source_url": "http://clone-0k3v9x2m7c1p5t8w.localhost:8080/",
+                "error": {"code": "production_would_lose"},
+            },
+            "To go on all the same: siteferry restore clone-0k3v9x2m7c1p5t8w https://b.example -u USER --watch"
+            " --accept-loss",
+        ),
+        (
+            {"type": "restore", "action": "rollback", "error": {"code": "wrong_password"}},
+            "Ask for it anew with: siteferry rollback SNAPSHOT -u USER --watch",
+        ),
+        ({"error": {"code": "multisite_unsupported"}}, ""),
+    ],
+)
+def test_after_a_failure_the_next_command_is_named(job: dict[str, object], told: str) -> None:
+    known = {"job_id": "clone-a", "type": "clone", "source_url": "https://a.example", "target_url": "https://b.example"}
+    assert next_step(known | job) == told
+
+
+@pytest.mark.parametrize("text", ["4m", "31d"])
+def test_no_clone_lives_so_shortly_or_long(text: str) -> None:
+    with pytest.raises(CliError, match="5 minutes to 30 days"):
+        parse_ttl(text)

@@ -111,10 +111,13 @@ function Log({ job, log }) {
   </details>`;
 }
 
+/** What the API's hints are on this page. */
+const HINTS = { production_would_lose: "Look at the list. To go on all the same, restore the clone again and tick there that you accept it." };
+
 function Failure({ job }) {
   if (job.status !== "failed" || !job.error) return null;
   return html`<section class="card failure" aria-labelledby="why"><h2 id="why">${job.error.message}</h2>
-    ${job.error.hint && html`<p>${job.error.hint}</p>`}<p class="hint">Error code <code>${job.error.code}</code></p><${Stopped} job=${job} /></section>`;
+    <p>${HINTS[job.error.code] ?? job.error.hint}</p><p class="hint">Error code <code>${job.error.code}</code></p><${Stopped} job=${job} /></section>`;
 }
 
 function Numbers({ result }) {
