@@ -1,12 +1,14 @@
 """The data path of a clone (files + database + rewriting) against the floor: tar | tar and mariadb-dump | mariadb.
 
-Both run in turn, several times, on the same site, machine and target database server; the floor rewrites nothing.
+Both run in turn, several times, on the same site, machine, target directory (`clones`, each time a name of its own: the
+file system places trees by name) and target database server; the floor rewrites nothing.
 The clone is a whole one through the product; its data path is the time from the start of the files step to the end
 of the database step, as the job itself reports it.
 """
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -59,7 +61,7 @@ def run(scale: float = 1.0, rounds: int = ROUNDS) -> dict[str, Any]:
 
 def floor(site: Site, siteferry: Product) -> dict[str, float]:
     """Seconds of the fastest plain copy: nothing is rewritten, nothing is checked."""
-    target = siteferry.state / SCRATCH
+    target = siteferry.state / "clones" / f"{SCRATCH}-{secrets.token_hex(8)}"
     target.mkdir()
     started = time.monotonic()
     _pipe(["tar", "-C", str(site.docroot), "-cf", "-", "."], ["tar", "-C", str(target), "-xf", "-"])
