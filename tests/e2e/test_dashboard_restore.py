@@ -113,7 +113,7 @@ async def test_from_a_clone_to_production_and_back(it: Stage, page: Page) -> Non
     await job.reach("stage")
     await expect(page.locator(".step.running")).to_contain_text("Write beside the live tables")
     await job.complete()
-    await expect(page.get_by_role("heading", name="Production is what the clone was")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Production became what the clone was")).to_be_visible()
     facts = page.locator(".facts div", has_text="not writable")
     await expect(facts).to_contain_text(re.compile("3[89] ms"))
     await expect(page.get_by_text("Late", exact=False).first).to_be_visible()

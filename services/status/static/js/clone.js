@@ -1,6 +1,6 @@
 // A clone: its address, login, time left and captured mail.
 
-import { html, useEffect, useState } from "../vendor/preact-htm.js";
+import { html, useState } from "../vendor/preact-htm.js";
 import { call, get } from "./api.js";
 import { moment, number, site } from "./format.js";
 import { announce, Confirm, Copy, Countdown, Icon, State, Trouble } from "./parts.js";

@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
 import { amount, clock, isOver, moment, number, origin, site, size, span, stateOf, title } from "./format.js";
 import { live } from "./live.js";
-import { announce, Bar, Confirm, Copy, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
+import { announce, Bar, Confirm, Copy, Freshness, Icon, Notes, State, Trouble, useNow } from "./parts.js";
 import { Again, Elsewhere } from "./again.js";
 import { ClonePanel } from "./clone.js";
 import { next } from "./next.js";
@@ -64,6 +64,9 @@ function merged(lines, more) {
 const STEP_WORDS = { pending: "not begun", running: "running", done: "done", failed: "failed", skipped: "skipped" };
 const STEP_ICONS = { pending: null, running: "spinner", done: "check", failed: "cross", skipped: "stop" };
 
+/** What a step that is done was doing last says nothing any more; what it found does. */
+const WAS_DOING = /^[A-Z][a-z]+ing\b/;
+
 function Step({ step, now }) {
   const from = step.started_at && Date.parse(step.started_at);
   const seconds = from && ((step.finished_at ? Date.parse(step.finished_at) : now) - from) / 1000;
@@ -74,7 +77,7 @@ function Step({ step, now }) {
     <span class="amount">${amount(step)}</span>
     <span class="took">${seconds || seconds === 0 ? (step.state === "pending" ? "" : span(seconds)) : ""}</span>
     ${step.state === "running" && step.unit && html`<${Bar} thin value=${share} label=${step.title} text=${amount(step) || "under way"} />`}
-    ${step.message && html`<p class="note">${step.message}</p>`}
+    ${step.message && !(step.state === "done" && WAS_DOING.test(step.message)) && html`<p class="note">${step.message}</p>`}
   </li>`;
 }
 
@@ -125,8 +128,7 @@ function Numbers({ result }) {
   const facts = [[number(result.files), "files"], [size(result.bytes), "copied"], [number(result.tables), "tables"], [number(result.rows), "rows"], [number(rewritten), "addresses rewritten"], [number(result.leftovers), "left over"]];
   return html`<section class="card" aria-labelledby="numbers"><h2 id="numbers">What was moved</h2>
     <dl class="facts">${facts.map(([value, what]) => html`<div><dd>${value}</dd><dt>${what}</dt></div>`)}</dl>
-    ${result.notes?.length > 0 && html`<h3>Good to know</h3><ul class="notes">${result.notes.map((note) => html`<li>${note.message}${note.count ? html` <span class="count">${number(note.count)}</span>` : ""}
-      ${note.samples?.length > 0 && html`<span class="samples">${note.samples.join(", ")}</span>`}</li>`)}</ul>`}
+    <${Notes} notes=${result.notes} />
   </section>`;
 }
 

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { live } from "./live.js";
-import { ago, span, stateOf } from "./format.js";
+import { ago, number, span, stateOf } from "./format.js";
 
 const PATHS = {
   check: "M4.5 10.5l3.5 3.5 7.5-8",
@@ -151,3 +151,7 @@ export function Field({ name, label, hint, error, children }) {
 export const LIFETIMES = [[120, "2 hours"], [480, "8 hours"], [1440, "1 day"], [4320, "3 days"], [10080, "7 days"], [43200, "30 days"]];
 /** @type {[string, string][]} */
 export const PRIORITIES = [["high", "High"], ["normal", "Normal"], ["low", "Low"]];
+
+/** What a person should know about a finished job. @param {{notes?: {message: string, count?: number, samples?: string[]}[]}} props */
+export const Notes = ({ notes }) => notes?.length > 0 && html`<h3>Good to know</h3><ul class="notes">${notes.map((note) => html`<li>${note.message}${note.count ? html` <span class="count">${number(note.count)}</span>` : ""}
+  ${note.samples?.map((sample) => html`<span class="samples">${sample}</span>`)}</li>`)}</ul>`;

@@ -2,9 +2,9 @@
 
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { isOver, moment, number, site, size } from "./format.js";
+import { isOver, number, site, size } from "./format.js";
 import { live } from "./live.js";
-import { announce, Bar, Countdown, Icon, State, Trouble } from "./parts.js";
+import { announce, Bar, Countdown, Icon, Notes, State, Trouble } from "./parts.js";
 import { Losses, Plan } from "./plan.js";
 import { WayBack } from "./snapshots.js";
 
@@ -91,7 +91,7 @@ export const Restore = ({ clone }) => html`<details class="restoring"><summary><
   <p class="hint">Production becomes what this clone is. First you see what would change; nothing is written before you say so.</p>
   <${Form} clone=${clone} /></details>`;
 
-const DONE = { restore: "Production is what the clone was", rollback: "Production is as it was before", discard: "The way back was removed" };
+const DONE = { restore: "Production became what the clone was", rollback: "Production is as it was before", discard: "The way back was removed" };
 
 function Facts({ result }) {
   const facts = [[number(result.rows), "rows written"], [number(result.tables), "tables exchanged"], [number(result.files), "files exchanged"], [size(result.bytes), "travelled"],
@@ -111,8 +111,7 @@ export function RestoreResult({ job }) {
     ${result.dry_run && html`<p class="hint">Nothing was changed.</p>`}
     ${snapshot?.state === "active" && html`<${WayBack} snapshot=${snapshot} />`}
     ${result.plan && (result.dry_run ? html`<${Plan} plan=${result.plan} />` : html`<details class="kept"><summary>What was changed</summary><${Plan} plan=${result.plan} /></details>`)}
-    ${result.notes?.length > 0 && html`<h3>Good to know</h3><ul class="notes">${result.notes.map((note) => html`<li>${note.message}${note.count ? html` <span class="count">${number(note.count)}</span>` : ""}
-      ${note.samples?.length > 0 && html`<span class="samples">${note.samples.join(", ")}</span>`}</li>`)}</ul>`}
+    <${Notes} notes=${result.notes} />
   </section>`;
 }
 
