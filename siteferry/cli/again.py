@@ -16,6 +16,7 @@ ASK_ANEW = frozenset(
         "invalid_address",
         "address_refused",
         "host_not_found",
+        "not_wordpress",
         "secret_gone",
         "invalid_command",
         "production_would_lose",
@@ -53,7 +54,8 @@ def _code(job: dict[str, Any]) -> str | None:
 def _anew(job: dict[str, Any]) -> str:
     """The command that asks for the same once more, with a login to be given."""
     if job.get("type", "clone") == "clone":
-        return f"siteferry clone {job['source_url']} -u USER --watch"
+        login = "--pairing-key-stdin" if _code(job) == "bad_pairing_key" else "-u USER"
+        return f"siteferry clone {job['source_url']} {login} --watch"
     if (job.get("action") or "restore") != "restore":
         return f"siteferry {job['action']} SNAPSHOT -u USER --watch"
     return f"siteferry restore {_source(job['source_url'])} {job['target_url']} -u USER --watch"

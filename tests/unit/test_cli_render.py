@@ -135,6 +135,10 @@ def test_notes_show_how_many_and_some_of_them(capsys: pytest.CaptureFixture[str]
             {"type": "restore", "action": "rollback", "error": {"code": "wrong_password"}},
             "Ask for it anew with: siteferry rollback SNAPSHOT -u USER --watch",
         ),
+        (
+            {"error": {"code": "bad_pairing_key"}},
+            "Ask for it anew with: siteferry clone https://a.example --pairing-key-stdin --watch",
+        ),
         ({"error": {"code": "multisite_unsupported"}}, ""),
     ],
 )
