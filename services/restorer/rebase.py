@@ -50,7 +50,9 @@ def after_restore(base: Base, work: Work, at: str) -> Base:
                 rows.pop(key, None)
             else:
                 rows[key] = digest
-        tables[table.pair.short] = replace(known, rows=rows)
+        # what the clone got says nothing any more about rows that production got from it since
+        loaded = {key: digest for key, digest in known.loaded.items() if key not in table.rebased}
+        tables[table.pair.short] = replace(known, rows=rows, loaded=loaded)
     files = dict(base.files)
     for name, md5 in work.files.rebased.items():
         if md5 is None:
@@ -76,6 +78,7 @@ def _lines(base: Base) -> Iterator[bytes]:
     for short, table in base.tables.items():
         yield table_line(base.header.prefix + short, table.key, table.columns)
         for key, digest in table.rows.items():
-            yield b"R\t" + digest.hex().encode() + b"\t" + (key if table.key else b"") + b"\n"
+            digests = (digest + table.loaded.get(key, b"")).hex().encode()
+            yield b"R\t" + digests + b"\t" + (key if table.key else b"") + b"\n"
     for (place, path), md5 in base.files.items():
         yield file_line(place, path, 0, md5)

@@ -1,7 +1,8 @@
 """What a site was when it was cloned, in digests: which rows and files have changed since, and on which side.
 
 A gzipped text. First a line of JSON, the `BaseHeader`. Then for each table `T <JSON: name, key, columns>`, followed by
-`R <MD5 of the row> <its key, cells as text>` for each of its rows; a table named again goes on. Last `F <base> <path in
+`R <MD5 of the row> <its key, cells as text>` for each of its rows, with the MD5 of the row the clone got right behind
+the first where that is another one (since version 2); a table named again goes on. Last `F <base> <path in
 base64> <size> <MD5>` for each file below WordPress's own directories. Fields are separated by tabs.
 
 A row's MD5 is that of its line as the connector sends it, without the newline: cells in the order of `columns`. Rows of
@@ -20,7 +21,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 LEVEL = 1
 """Of gzip: digests do not compress, so more effort gives nothing."""
 BLOCK = 1 << 20
@@ -53,6 +55,8 @@ class BaseTable:
     columns: tuple[str, ...]
     rows: dict[bytes, bytes] = field(default_factory=dict)
     """Key -> MD5, 16 bytes. For a table without key: MD5 -> MD5."""
+    loaded: dict[bytes, bytes] = field(default_factory=dict)
+    """Key -> MD5 of the row as the clone got it, for those that were rewritten on their way."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,19 @@ class Base:
 
     def rows(self, short: str, key: Sequence[str], columns: Sequence[str]) -> Mapping[bytes, bytes] | None:
         """Digests of a table, as long as it is still built as it was: else they say nothing, and this is None."""
+        table = self._table(short, key, columns)
+        return None if table is None else table.rows
+
+    def loaded(self, short: str, key: Sequence[str], columns: Sequence[str]) -> Mapping[bytes, bytes]:
+        """Digests of the rows the clone got that differ from the source's; none when the table is built otherwise."""
+        table = self._table(short, key, columns)
+        return {} if table is None else table.loaded
+
+    def _table(self, short: str, key: Sequence[str], columns: Sequence[str]) -> BaseTable | None:
         table = self.tables.get(short)
         if table is None or table.key != tuple(key) or table.columns != tuple(columns):
             return None
-        return table.rows
+        return table
 
 
 def row_identity(short: str, key: Sequence[str], columns: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -117,7 +130,7 @@ def read_base(packed: IO[bytes]) -> Base:
 def _read(text: gzip.GzipFile) -> Base:
     told: dict[str, Any] = json.loads(text.readline())
     header = BaseHeader(**{name: told[name] for name in BaseHeader.__dataclass_fields__})
-    if header.version != VERSION:
+    if header.version not in READABLE:
         raise BadBase(f"version {header.version} is not known here")
     tables: dict[str, BaseTable] = {}
     files: dict[tuple[str, bytes], str] = {}
@@ -128,8 +141,11 @@ def _read(text: gzip.GzipFile) -> Base:
         kind, _, rest = line[:-1].partition(b"\t")
         if kind == b"R" and table is not None:
             digest, _, key = rest.partition(b"\t")
-            md5 = bytes.fromhex(digest.decode())
+            md5s = bytes.fromhex(digest.decode())
+            md5, loaded = md5s[:16], md5s[16:]
             table.rows[key if table.key else md5] = md5
+            if loaded and table.key:
+                table.loaded[key] = loaded
         elif kind == b"T":
             facts = json.loads(rest)
             short = facts["name"].removeprefix(header.prefix)

@@ -207,13 +207,14 @@ class RowRewriting:
 
     def __call__(self, table: Table, rows: bytes) -> bytes:
         """Whole rows in, whole rows out."""
-        if self.digests:
-            self.digests.add(table, rows)
         rules = self._rules.get(table.name)
         if rules is None:
             rules = [ColumnRule(column.name, Mode.REWRITE if column.rewrite else Mode.KEEP) for column in table.columns]
             self._rules[table.name] = rules
-        return self._rewriter.rewrite_tsv(rows, rules, table=table.name)
+        loaded = self._rewriter.rewrite_tsv(rows, rules, table=table.name)
+        if self.digests:
+            self.digests.add(table, rows, loaded)
+        return loaded
 
 
 def _added(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:

@@ -36,6 +36,7 @@ class TableComparison:
         self._differ: list[bytes] = []
         base = run.base
         self._base = base.rows(pair.short, pair.key, pair.columns) if base else None
+        self._loaded = base.loaded(pair.short, pair.key, pair.columns) if base else {}
         self._cloned_at = base.created if base else None
         self._plan = TablePlan(table=pair.live, action="keep", reason=SAME_REASON)
         self._work = TableWork(pair, self._plan, Spool(run.directory))
@@ -57,13 +58,20 @@ class TableComparison:
             key, value = split_digest(line)
             if not self.pair.key:
                 self._counted[bytes.fromhex(value.decode())] -= 1
-            elif self._here.get(own := self._mover.own_key(key)) == bytes.fromhex(value.decode()):
+            elif self._same(own := self._mover.own_key(key), bytes.fromhex(value.decode())):
                 self._plan.same += 1
                 self._number(own)
                 self._rebase(own, self._here.pop(own))
             else:
                 self._differ.append(key)
         return len(lines)
+
+    def _same(self, key: bytes, clone: bytes) -> bool:
+        """Whether a row needs no look: it is the same on both sides, or each side has what it had after cloning."""
+        here = self._here.get(key)
+        if here is None or here == clone:
+            return here == clone
+        return self._loaded.get(key) == clone and self._base is not None and self._base.get(key) == here
 
     def finish(self) -> TableWork:
         """What is to be done. Rows that production would lose are added to the losses."""

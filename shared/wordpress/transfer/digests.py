@@ -98,14 +98,14 @@ class RowDigests:
         self._table_at: int = begun["table_at"]
         at = begun["table_at"] if repeated else begun["at"]
         self._spool = Spool(path, None if position is None else at)
-        self._digest: Callable[[bytes], bytes] | None = None
+        self._digest: Callable[[bytes, bytes], bytes] | None = None
 
-    def add(self, table: Table, rows: bytes) -> None:
-        """Take whole rows as the source sent them."""
+    def add(self, table: Table, rows: bytes, loaded: bytes) -> None:
+        """Take whole rows as the source sent them, and the same rows as the clone gets them."""
         if table.name != self._table or self._digest is None:
             self._begin(table)
         assert self._digest is not None
-        self._spool.write(self._digest(rows))
+        self._spool.write(self._digest(rows, loaded))
 
     def position(self) -> dict[str, Any] | None:
         """What to begin with once everything added so far is durable; None: no more is remembered."""
@@ -122,55 +122,76 @@ class RowDigests:
         if table.name != self._table:
             self._table, self._table_at = table.name, self._spool.place() or 0
             self._spool.write(table_line(table.name, key, columns))
-        self._digest = _digester([names.index(name) for name in key], [names.index(name) for name in columns])
+        self._digest = digester([names.index(name) for name in key], [names.index(name) for name in columns])
 
 
-def _digester(key: list[int], columns: list[int]) -> Callable[[bytes], bytes]:
-    """What turns rows into lines of the base."""
+def digester(key: list[int], columns: list[int]) -> Callable[[bytes, bytes], bytes]:
+    """What turns rows, and the same rows as rewritten, into lines of the base; both lists are places of cells."""
     whole = columns == list(range(len(columns)))
-    usual = _by_first_cell if whole and key == [0] else lambda rows: _by_cells(rows, key, None if whole else columns)
 
-    def digest(rows: bytes) -> bytes:
-        large = len(rows) > LARGE and rows.find(b"\n") == len(rows) - 1
-        return _where_it_is(rows, key, columns) if large else usual(rows)
+    def digest(rows: bytes, loaded: bytes) -> bytes:
+        if len(rows) > LARGE and rows.find(b"\n") == len(rows) - 1:
+            return _where_it_is(rows, loaded, key, columns)
+        before = rows.split(b"\n")[:-1]
+        after = before if loaded is rows else loaded.split(b"\n")[:-1]
+        if whole and key == [0]:
+            return _by_first_cell(before, after)
+        return _by_cells(before, after, key, None if whole else columns)
 
     return digest
 
 
-def _where_it_is(row: bytes, key: list[int], columns: list[int]) -> bytes:
+def _by_first_cell(before: list[bytes], after: list[bytes]) -> bytes:
+    """The usual table: the first cell is the key, and all cells count. Called for every row there is: no detours."""
+    md5 = hashlib.md5
+    found = []
+    for line, new in zip(before, after, strict=True):
+        digest = md5(line, usedforsecurity=False).hexdigest()
+        if new != line:
+            digest += md5(new, usedforsecurity=False).hexdigest()
+        found.append(b"R\t%b\t%b\n" % (digest.encode(), line.partition(b"\t")[0]))
+    return b"".join(found)
+
+
+def _by_cells(before: list[bytes], after: list[bytes], key: list[int], columns: list[int] | None) -> bytes:
+    """Rows told apart by these cells; `columns`: the cells that count, None for all."""
+    found = []
+    for line, new in zip(before, after, strict=True):
+        cells = line.split(b"\t")
+        told = line if columns is None else b"\t".join([cells[i] for i in columns])
+        digest = hashlib.md5(told, usedforsecurity=False).hexdigest()
+        if new != line:
+            changed = new.split(b"\t")
+            told = new if columns is None else b"\t".join([changed[i] for i in columns])
+            digest += hashlib.md5(told, usedforsecurity=False).hexdigest()
+        found.append(b"R\t%b\t%b\n" % (digest.encode(), b"\t".join([cells[i] for i in key])))
+    return b"".join(found)
+
+
+def _where_it_is(row: bytes, loaded: bytes, key: list[int], columns: list[int]) -> bytes:
     """One large row, without a copy of its cells."""
-    cells, start = [], 0
+    cells = _cells(row)
+    digest = _digest_of(row, cells, columns)
+    if loaded is not row:
+        digest += _digest_of(loaded, _cells(loaded), columns)
+    return b"R\t%b\t%b\n" % (digest.encode(), b"\t".join([row[slice(*cells[i])] for i in key]))
+
+
+def _cells(row: bytes) -> list[tuple[int, int]]:
+    """Where the cells of one row begin and end."""
+    found, start = [], 0
     while (end := row.find(b"\t", start)) >= 0:
-        cells.append((start, end))
+        found.append((start, end))
         start = end + 1
-    cells.append((start, len(row) - 1))
+    return [*found, (start, len(row) - 1)]
+
+
+def _digest_of(row: bytes, cells: list[tuple[int, int]], columns: list[int]) -> str:
     md5, view = hashlib.md5(usedforsecurity=False), memoryview(row)
     for number, (start, end) in enumerate(cells[i] for i in columns):
         md5.update(b"\t" if number else b"")
         md5.update(view[start:end])
-    return b"R\t%b\t%b\n" % (md5.hexdigest().encode(), b"\t".join([row[slice(*cells[i])] for i in key]))
-
-
-def _by_first_cell(rows: bytes) -> bytes:
-    """The usual table: the first cell is the key, and all cells count. Called for every row there is: no detours."""
-    md5 = hashlib.md5
-    return b"".join(
-        [
-            b"R\t%b\t%b\n" % (md5(line, usedforsecurity=False).hexdigest().encode(), line.partition(b"\t")[0])
-            for line in rows.split(b"\n")[:-1]
-        ]
-    )
-
-
-def _by_cells(rows: bytes, key: list[int], columns: list[int] | None) -> bytes:
-    """Rows told apart by these cells; `columns`: the cells that count, None for all."""
-    found = []
-    for line in rows.split(b"\n")[:-1]:
-        cells = line.split(b"\t")
-        told = line if columns is None else b"\t".join([cells[i] for i in columns])
-        digest = hashlib.md5(told, usedforsecurity=False).hexdigest().encode()
-        found.append(b"R\t%b\t%b\n" % (digest, b"\t".join([cells[i] for i in key])))
-    return b"".join(found)
+    return md5.hexdigest()
 
 
 class FileDigests:
