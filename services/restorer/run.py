@@ -23,6 +23,7 @@ from services.restorer.settings import RestorerSettings
 from services.restorer.work import Work
 from shared.connectors import Connectors
 from shared.events import RestoreRequested
+from shared.jobs import RestoreAction
 from shared.vault import KeyRing
 from shared.wordpress.base import Base
 from shared.wordpress.connector.writer import SiteWriter
@@ -75,6 +76,11 @@ class RestoreRun:
         """Login of the administrator of the target."""
         self.clone_admin = ""
         """Login of the clone's own administrator."""
+
+    @property
+    def visits(self) -> list[Visit]:
+        """The sites this job goes to."""
+        return [self.target, self.source] if self.command.action is RestoreAction.RESTORE else [self.target]
 
     @property
     def command(self) -> RestoreRequested:

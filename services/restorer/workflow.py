@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from shared.log import get
 from shared.subjects import Kind
 from shared.vault import KeyRing
 from shared.wordpress.connector.target import SwapPhase
+from shared.wordpress.visit import Visit
 from shared.worker import JobContext, StepSpec
 
 log = get(__name__)
@@ -124,15 +126,11 @@ class RestoreWorkflow:
 
     async def _sign_in(self, context: JobContext) -> None:
         run, secret = self._run(context), await self._secret(context)
-        await run.target.sign_in(secret["target_username"], secret["target_password"])
-        if run.command.action is RestoreAction.RESTORE:
-            await run.source.sign_in(secret["source_username"], secret["source_password"])
+        await _together([visit.sign_in(*_login(visit, secret)) for visit in run.visits])
 
     async def _enter(self, context: JobContext) -> None:
         run, secret = self._run(context), await self._secret(context)
-        await run.target.enter(secret["target_username"], secret["target_password"])
-        if run.command.action is RestoreAction.RESTORE:
-            await run.source.enter(secret["source_username"], secret["source_password"])
+        await _together([visit.enter(*_login(visit, secret)) for visit in run.visits])
 
     async def _leave(self, context: JobContext) -> None:
         run = self._run(context)
@@ -141,7 +139,7 @@ class RestoreWorkflow:
         except JobError:
             secret = {}  # expired: the connectors can still remove themselves
         for visit in (run.source, run.target):
-            await visit.leave(secret.get(f"{visit.name}_username", ""), secret.get(f"{visit.name}_password", ""))
+            await visit.leave(*_login(visit, secret))
 
     async def _secret(self, context: JobContext) -> dict[str, str]:
         secret = {name: str(value) for name, value in (await context.secret()).items()}
@@ -275,6 +273,17 @@ class RestoreWorkflow:
             await context.blocking(step, self._run(context))
 
         return run
+
+
+def _login(visit: Visit, secret: dict[str, str]) -> tuple[str, str]:
+    return secret.get(f"{visit.name}_username", ""), secret.get(f"{visit.name}_password", "")
+
+
+async def _together(sides: Sequence[Awaitable[None]]) -> None:
+    """Both sites at once. Raises what the first one raises, when all have ended: none works on behind a failure."""
+    for outcome in await asyncio.gather(*sides, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _roll_back(run: RestoreRun) -> None:

@@ -80,18 +80,28 @@ def _plural(what: str, count: int) -> str:
 def _tables(run: RestoreRun, losses: list[Loss]) -> list[TableWork]:
     pairs = run.selection.pairs
     total, done, found = sum(pair.rows for pair in pairs), 0, []
-    for group in _groups(pairs):
-        comparisons = [TableComparison(run, pair, losses) for pair in group]
-        here = _digests(run, [pair.target for pair in group if pair.target], target=True)
-        by_name = {one.pair.live: one for one in comparisons}
-        for name, block in here:
-            by_name[name].production(block)
-        by_name = {one.pair.source.name: one for one in comparisons}
-        for name, block in _digests(run, [pair.source for pair in group], target=False):
-            done += by_name[name].clone(block)
-            run.context.report(done=done, total=max(total, done), unit="rows", message=f"Comparing {name}")
-        found += [one.finish() for one in comparisons]
+    with ThreadPoolExecutor(1, thread_name_prefix="clone") as beside:
+        for group in _groups(pairs):
+            comparisons = [TableComparison(run, pair, losses) for pair in group]
+            theirs = _digests(run, [pair.source for pair in group], target=False)
+            if sum(pair.rows for pair in group) <= GROUP_ROWS:  # they can wait in memory: both sites read at once
+                waiting = beside.submit(list, theirs)
+                _production(run, group, comparisons)
+                theirs = iter(waiting.result())
+            else:
+                _production(run, group, comparisons)
+            by_name = {one.pair.source.name: one for one in comparisons}
+            for name, block in theirs:
+                done += by_name[name].clone(block)
+                run.context.report(done=done, total=max(total, done), unit="rows", message=f"Comparing {name}")
+            found += [one.finish() for one in comparisons]
     return found
+
+
+def _production(run: RestoreRun, group: Sequence[Pair], comparisons: Sequence[TableComparison]) -> None:
+    by_name = {one.pair.live: one for one in comparisons}
+    for name, block in _digests(run, [pair.target for pair in group if pair.target], target=True):
+        by_name[name].production(block)
 
 
 def _digests(run: RestoreRun, tables: Sequence[object], *, target: bool) -> Iterator[tuple[str, bytes]]:

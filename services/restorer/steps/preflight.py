@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from services.restorer.errors import NetworkUnsupported, VersionMismatch
@@ -12,10 +13,10 @@ from shared.wordpress.connector.errors import TargetNoPrivilege, TargetReadOnly
 def preflight(run: RestoreRun) -> None:
     """Inspect both sites. Raises NetworkUnsupported, VersionMismatch, TargetReadOnly, TargetNoPrivilege,
     SchemaDrift, UnsupportedTables."""
-    run.context.report(message=f"Inspecting {run.source.host}")
-    theirs = run.theirs
-    run.context.report(message=f"Inspecting {run.target.host}")
-    ours = run.ours
+    run.context.report(message=f"Inspecting {run.source.host} and {run.target.host}")
+    with ThreadPoolExecutor(1, thread_name_prefix="inspect") as beside:
+        inspected = beside.submit(lambda: run.theirs)
+        ours, theirs = run.ours, inspected.result()
     for side, facts in (("source", theirs), ("target", ours)):
         if facts["multisite"]:
             raise NetworkUnsupported(f"The {side} is a WordPress network (multisite), which can not be restored yet.")

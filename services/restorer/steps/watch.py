@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -18,6 +21,8 @@ from shared.wordpress.page import plain
 from shared.wordpress.probe import SiteAddress
 
 SAMPLES = 3
+AT_ONCE = 2
+"""Pages looked at together: a small host bears no more beside its visitors."""
 LEAST_TEXT = 200
 """Characters a page must show; below it is white, if it was not before."""
 PAUSE = 1.0
@@ -45,14 +50,20 @@ def look(run: RestoreRun, pages: list[str] | None = None) -> list[Look]:
     """Look at home, login, REST and some pages (from the home page's links unless given)."""
     site = run.target.site
     with site_client(allow_private=True, timeout=TIMEOUT) as http:
-        home = _get(http, site.home + "/")
-        found = [_look("home", site.home + "/", home)]
-        found.append(_look("login", site.login_url, _get(http, site.login_url)))
-        found.append(_look("rest", f"{site.home}/?rest_route=/", _get(http, f"{site.home}/?rest_route=/")))
-        for url in _samples(site, home) if pages is None else pages:
-            run.token.check()
-            found.append(_look("page", url, _get(http, url)))
-    return found
+        rest = f"{site.home}/?rest_route=/"
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as looking:
+
+            def see(urls: Iterable[str]) -> list[httpx2.Response | None]:
+                run.token.check()
+                return list(looking.map(partial(_get, http), urls))
+
+            sampled = list(pages or ())
+            home, login, routes, *others = see([site.home + "/", site.login_url, rest, *sampled])
+            if pages is None:
+                sampled = _samples(site, home)
+                others = see(sampled)
+    found = [_look("home", site.home + "/", home), _look("login", site.login_url, login), _look("rest", rest, routes)]
+    return found + [_look("page", url, seen) for url, seen in zip(sampled, others, strict=True)]
 
 
 def remember(run: RestoreRun) -> None:
