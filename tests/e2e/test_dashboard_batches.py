@@ -92,6 +92,8 @@ async def test_lines_are_pasted_and_the_batch_is_seen_to_its_end(
     await page.get_by_role("button", name="Failed").click()
     await expect(rows).to_have_count(1)
     await expect(rows).to_contain_text(told["jobs"][2]["message"])
+    await page.get_by_role("button", name="All").click()
+    assert await rows.locator(".title").all_inner_texts() == [job["name"] for job in told["jobs"]]
 
     await page.goto(f"{siteferry.url}/#/")
     await page.get_by_label("Filter by batch").select_option(batch_id)

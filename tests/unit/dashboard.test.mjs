@@ -4,7 +4,7 @@ import { backoff, judge } from "../../services/status/static/js/resume.js";
 import { byLine, readBatch, Wrong } from "../../services/status/static/js/batch-file.js";
 import { amount, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
 import { next } from "../../services/status/static/js/next.js";
-import { progressOf, statusOf, whole } from "../../services/status/static/js/whole.js";
+import { progressOf, settled, statusOf, whole } from "../../services/status/static/js/whole.js";
 
 const known = { seq: 10, n: 4, epoch: "e" };
 
@@ -74,6 +74,13 @@ test("what was heard of a job is newer than an answer asked for at that time, an
   assert.equal(whole(batch, 12_500, heard).jobs[0].status, "running");
   const left = { ...row, phase: "cancelling" };
   assert.equal(whole({ ...batch, total: 1, jobs: [left] }, 0, new Map()).phase, "cancelling");
+});
+
+test("a row that has not changed stays the object it was", () => {
+  const old = { job_id: "clone-a", status: "running", phase: null, progress: 40, message: "" };
+  assert.equal(settled([{ ...old }], [old])[0], old);
+  assert.notEqual(settled([{ ...old, progress: 41 }], [old])[0], old);
+  assert.deepEqual(settled([{ ...old }], []), [old]);
 });
 
 test("sites are read from lines, CSV and JSON; what is wrong is said with its line", () => {

@@ -6,12 +6,16 @@ import { isOver, moment, number, plural, span, stateOf } from "./format.js";
 import { live } from "./live.js";
 import { announce, Bar, Confirm, Copy, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
 import { Chips, FILTERS, JobRow } from "./rows.js";
-import { countWords, whole } from "./whole.js";
+import { countWords, settled, whole } from "./whole.js";
 
+/** More jobs are asked for and drawn less often: a thousand of them are 180 kB, and as many rows. */
+const MANY = 100;
 const ASK_EVERY = 2000;
+const ASK_MANY_EVERY = 5000;
 /** A batch that has ended changes only when somebody tries one of its jobs again. */
 const ASK_ENDED_EVERY = 10_000;
 const SHOW_EVERY = 250;
+const SHOW_MANY_EVERY = 1000;
 const SHOWN = 100;
 
 /** @param {any} before @param {any} batch @returns {string} what a screen reader should hear between two states; empty for nothing */
@@ -44,7 +48,7 @@ function useBatch(id) {
     };
     const hear = (jobs) => {
       for (const job of jobs) if (job.batch_id === id) heard.set(job.job_id, { job, at: Date.now() });
-      due ||= setTimeout(show, SHOW_EVERY);
+      due ||= setTimeout(show, told?.total > MANY ? SHOW_MANY_EVERY : SHOW_EVERY);
     };
     const ask = async () => {
       clearTimeout(timer);
@@ -52,7 +56,8 @@ function useBatch(id) {
       try {
         if (document.visibilityState === "visible" || !told) {
           const answer = await changed(`/batches/${id}`, etag);
-          [told, etag, askedAt] = [answer.body ?? told, answer.etag, at];
+          if (answer.body) told = { ...answer.body, jobs: settled(answer.body.jobs, told?.jobs ?? []) };
+          [etag, askedAt] = [answer.etag, at];
           show();
         }
       } catch (problem) {
@@ -60,7 +65,7 @@ function useBatch(id) {
         setView((known) => ({ batch: known.batch, problem }));
         if (problem.status === 404 || problem.status === 401) return undefined;
       }
-      if (!gone) timer = setTimeout(ask, shown && isEnded(shown) ? ASK_ENDED_EVERY : ASK_EVERY);
+      if (!gone) timer = setTimeout(ask, shown && isEnded(shown) ? ASK_ENDED_EVERY : told?.total > MANY ? ASK_MANY_EVERY : ASK_EVERY);
       return undefined;
     };
     refresh.current = ask;
@@ -102,6 +107,14 @@ function Actions({ batch, onChange }) {
   </div>`;
 }
 
+/** Rows by the job they show; Preact leaves alone what it was given before. @type {WeakMap<object, any>} */
+const drawn = new WeakMap();
+
+function row(job) {
+  if (!drawn.has(job)) drawn.set(job, html`<${JobRow} key=${job.job_id} job=${job} />`);
+  return drawn.get(job);
+}
+
 function Jobs({ batch }) {
   const [filter, setFilter] = useState("all");
   const [every, setEvery] = useState(false);
@@ -110,7 +123,7 @@ function Jobs({ batch }) {
   return html`<section aria-labelledby="members-title">
     <div class="head"><h2 id="members-title">Jobs</h2></div>
     <div class="tools"><${Chips} filters=${FILTERS} all=${batch.jobs} chosen=${filter} onChoose=${setFilter} /></div>
-    ${shown.length ? html`<ul class="jobs">${shown.map((job) => html`<${JobRow} key=${job.job_id} job=${job} />`)}</ul>`
+    ${shown.length ? html`<ul class="jobs">${shown.map(row)}</ul>`
       : html`<div class="empty small"><h3>None of them</h3><p>No job of this batch is in this state.</p></div>`}
     ${shown.length < wanted.length && html`<p class="center"><button type="button" class="quiet" onClick=${() => setEvery(true)}>Show all ${number(wanted.length)}</button></p>`}
   </section>`;

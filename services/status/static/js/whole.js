@@ -24,7 +24,7 @@ export const isMember = (batchId, jobId) => jobId.startsWith(`clone-${batchId.sl
 export function whole(batch, askedAt, heard) {
   const jobs = batch.jobs.map((row) => {
     const news = heard.get(row.job_id);
-    return news && news.at + BEHIND > askedAt ? { ...news.job, error: news.job.error?.code ?? null } : row;
+    return news && news.at + BEHIND > askedAt ? news.job : row;
   });
   const counts = Object.fromEntries(STATUSES.map((status) => [status, 0]));
   counts.pending = batch.total - jobs.length; // accepted a moment ago, not yet in the list
@@ -32,6 +32,16 @@ export function whole(batch, askedAt, heard) {
   const left = jobs.filter((job) => !isOver(job));
   const cancelling = jobs.length === batch.total && left.length > 0 && left.every((job) => job.phase === "cancelling");
   return { ...batch, jobs, counts, status: statusOf(counts), phase: cancelling ? "cancelling" : null, progress: progressOf(jobs, batch.total) };
+}
+
+/**
+ * The rows of an answer, where nothing of one has changed the object it was before: what is the same need not be drawn anew.
+ * @param {Row[]} rows @param {Row[]} before
+ */
+export function settled(rows, before) {
+  const known = new Map(before.map((row) => [row.job_id, row]));
+  const same = (row, old) => old && ["status", "phase", "progress", "message"].every((name) => row[name] === old[name]);
+  return rows.map((row) => (same(row, known.get(row.job_id)) ? known.get(row.job_id) : row));
 }
 
 /** @param {Record<string, number>} counts jobs by status */
