@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
+from contextlib import aclosing
+from datetime import datetime
 from typing import IO
 
 from nats.js.api import ObjectMeta, ObjectMetaOptions
@@ -13,6 +16,7 @@ from nats.js.object_store import ObjectStore
 from shared import streams
 from shared.bus import Bus
 from shared.log import get
+from shared.pull import direct
 from shared.wordpress.base import BadBase, Base, read_base
 
 log = get(__name__)
@@ -51,6 +55,18 @@ async def forget(bus: Bus, clone_id: str) -> None:
         await (await _store(bus)).delete(clone_id)
     except NotFoundError:
         return
+
+
+async def stored(bus: Bus) -> dict[str, datetime]:
+    """The names of all bases, with the time each was stored. Raises nats errors."""
+    found: dict[str, datetime] = {}
+    reading = direct(bus.nc, f"OBJ_{streams.BASES}", seq=1, subject=f"$O.{streams.BASES}.M.>")
+    async with aclosing(reading) as messages:
+        async for msg in messages:
+            meta = json.loads(msg.data)
+            if not meta.get("deleted"):
+                found[meta["name"]] = datetime.fromisoformat((msg.headers or {})["Nats-Time-Stamp"])
+    return found
 
 
 async def _store(bus: Bus) -> ObjectStore:

@@ -14,11 +14,12 @@ from services.restorer import rebase
 from services.restorer.domain.addresses import same_site
 from services.restorer.errors import RestoreRolledBack
 from services.restorer.run import RestoreRun
-from services.restorer.schedule import discard_of, forget_discard, schedule_discard
+from services.restorer.schedule import forget_discard, schedule_discard
 from services.restorer.settings import RestorerSettings
 from services.restorer.steps import exchange, plan, preflight, stage, verify, watch
 from shared import bases
 from shared.connectors import Connectors
+from shared.discards import discard_of
 from shared.errors import JobError
 from shared.events import Discarded, RestoreRequested, RolledBack
 from shared.jobs import Note, RestoreAction, RestorePlan, RestoreResult
@@ -130,7 +131,8 @@ class RestoreWorkflow:
 
     async def _enter(self, context: JobContext) -> None:
         run, secret = self._run(context), await self._secret(context)
-        await _together([visit.enter(*_login(visit, secret)) for visit in run.visits])
+        entering = [visit.enter(*_login(visit, secret)) for visit in run.visits]
+        await _together([*entering, self._remember_base(context)])  # it is read while the sites install
 
     async def _leave(self, context: JobContext) -> None:
         run = self._run(context)

@@ -26,7 +26,14 @@ PATIENCE = 900.0
 """Seconds a sweep may take: it may have many databases and files to remove."""
 COLOURS = {"removed": "green", "expired": "green", "found": "yellow", "left": "yellow", "failed": "red"}
 WORDS = {"expired": "its end asked for", "found": "would be removed", "left": "left alone", "failed": "not removed"}
-THINGS = {"place": "places", "connector": "connectors", "checkpoint": "checkpoints", "login": "logins"}
+THINGS = {
+    "place": "places",
+    "connector": "connectors",
+    "checkpoint": "checkpoints",
+    "login": "logins",
+    "base": "bases",
+    "snapshot": "snapshots",
+}
 
 
 def sweep(

@@ -75,7 +75,7 @@ async def completed(engine: Lab) -> str:
 async def test_nothing_left_behind_is_said_so(engine: Lab) -> None:
     report = await (await sweeper(engine)).sweep()
     assert report.findings == []
-    assert report.looked_at == {"place": 0, "checkpoint": 0, "login": 0, "connector": 0}
+    assert report.looked_at == dict.fromkeys(("place", "checkpoint", "login", "base", "connector", "snapshot"), 0)
 
 
 async def test_left_overs_of_ended_jobs_go_and_a_clone_stays(engine: Lab) -> None:

@@ -17,10 +17,10 @@ from services.restorer.domain.people import user_map, with_author
 from services.restorer.domain.tables import RUNTIME
 from services.restorer.errors import NotEnoughRoom
 from services.restorer.rebase import after_restore, packed
-from services.restorer.schedule import discard_of
 from services.restorer.steps.stage import check_room
 from services.restorer.steps.watch import Look, worse
 from services.restorer.work import FilesWork, Work
+from shared.discards import discard_of
 from shared.events import RestoreOptions
 from shared.ids import is_job_id
 from shared.jobs import RestorePlan

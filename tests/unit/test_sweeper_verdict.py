@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.cloner.sweeper import verdict
 from services.cloner.sweeper.verdict import Action, Known, Rules
-from shared.jobs import Clone, CloneState, Job, Phase, Status
+from shared.jobs import Clone, CloneState, Job, Phase, Snapshot, SnapshotState, Status
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 RULES = Rules(grace=timedelta(minutes=30), keep_failed=timedelta(days=1))
@@ -69,6 +70,55 @@ RECORDS = {
 def test_logins_and_checkpoints(about: Known, at: datetime, secret: Action, checkpoint: Action) -> None:
     assert verdict.secret(about, at, RULES, NOW).action is secret
     assert verdict.checkpoint(about, at, RULES, NOW).action is checkpoint
+
+
+def way_back(state: SnapshotState = SnapshotState.ACTIVE, expires_at: datetime | None = OLD) -> Known:
+    names = {"snapshot_id": "restore-0", "target_url": "http://shop.test"}
+    return replace(
+        known(Status.COMPLETED), snapshot=Snapshot(state=state, created_at=ANCIENT, expires_at=expires_at, **names)
+    )
+
+
+BASES = {
+    "running": (known(Status.RUNNING), Action.KEEP),
+    "failed": (known(Status.FAILED), Action.REMOVE),
+    "a living clone": (known(Status.COMPLETED, clone=clone()), Action.KEEP),
+    "a clone that is gone": (known(Status.COMPLETED, clone=clone(CloneState.DELETED)), Action.REMOVE),
+    "a way back": (way_back(), Action.KEEP),
+    "rolled back": (way_back(SnapshotState.ROLLED_BACK), Action.REMOVE),
+    "unknown to the log": (Known(), Action.REMOVE),
+    "older than the log": (Known(last_at=OLD), Action.KEEP),
+}
+
+
+@pytest.mark.parametrize(("about", "action"), BASES.values(), ids=BASES)
+def test_bases(about: Known, action: Action) -> None:
+    assert verdict.base(about, OLD, RULES, NOW).action is action
+    assert verdict.base(about, NEW, RULES, NOW).action is Action.KEEP
+
+
+SNAPSHOTS = {
+    "nothing began": (way_back(), Known(), Action.EXPIRE),
+    "only its schedule is there": (way_back(), Known(last_at=ANCIENT), Action.EXPIRE),
+    "its discard runs": (way_back(), known(Status.RUNNING), Action.KEEP),
+    "its discard failed": (way_back(), known(Status.FAILED), Action.UNKNOWN),
+    "its discard failed a moment ago": (way_back(), known(Status.FAILED, at=NEW), Action.KEEP),
+    "just over its time": (way_back(expires_at=NEW), Known(), Action.KEEP),
+    "without an end": (way_back(expires_at=None), Known(), Action.KEEP),
+    "discarded": (way_back(SnapshotState.DISCARDED), Known(), Action.KEEP),
+    "no snapshot": (known(Status.COMPLETED), Known(), Action.KEEP),
+}
+
+
+@pytest.mark.parametrize(("restore", "discard", "action"), SNAPSHOTS.values(), ids=SNAPSHOTS)
+def test_snapshots(restore: Known, discard: Known, action: Action) -> None:
+    assert verdict.snapshot(restore, discard, RULES, NOW).action is action
+
+
+def test_a_login_waits_with_its_scheduled_command() -> None:
+    assert verdict.secret(Known(last_at=ANCIENT), ANCIENT, RULES, NOW).action is Action.KEEP
+    assert verdict.promised(Known(), ANCIENT, RULES, NOW).action is Action.KEEP
+    assert verdict.promised(known(Status.COMPLETED), ANCIENT, RULES, NOW).action is Action.REMOVE
 
 
 CONNECTORS = {

@@ -16,8 +16,8 @@ from nats.js.errors import NotFoundError
 from services.cloner.sweeper.verdict import Known
 from shared.bus import Bus
 from shared.engine.lease import leases
-from shared.events import decode, fold, fold_clone
-from shared.jobs import Clone, Job
+from shared.events import decode, fold, fold_clone, fold_snapshot
+from shared.jobs import Clone, Job, Snapshot
 from shared.pull import request, status
 from shared.streams import STREAMS
 from shared.subjects import kind_of, parse, story
@@ -47,12 +47,14 @@ class Log:
         messages = await self._newest(job_id)
         job: Job | None = None
         clone: Clone | None = None
+        snapshot: Snapshot | None = None
         for seq, msg in messages:
             message = decode(parse((msg.headers or {})["Nats-Subject"])[1], msg.data)
             if message is not None:
                 job, clone = fold(job, message, seq), fold_clone(clone, message, seq)
+                snapshot = fold_snapshot(snapshot, message, seq)
         last_at = stored_at(messages[-1][1]) if messages else None
-        return Known(job, clone, last_at, in_hands=lease is not None and lease.value is not None)
+        return Known(job, clone, last_at, lease is not None and lease.value is not None, snapshot)
 
     async def _newest(self, job_id: str) -> list[tuple[int, Msg]]:
         for _ in range(TRIES):

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,13 +17,14 @@ from nats.js.errors import APIError
 
 from services.cloner import metrics
 from services.cloner.drivers.port import Provisioner
-from services.cloner.sweeper import verdict
+from services.cloner.sweeper import snapshots, verdict
 from services.cloner.sweeper.log import Log, entries
 from services.cloner.sweeper.report import Finding, Outcome, Report, What
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.verdict import Action, Known, Rules, Verdict
-from shared import streams
+from shared import bases, streams
 from shared.bus import Bus
+from shared.discards import discard_of
 from shared.engine.lease import Lease, leases
 from shared.engine.records import Records
 from shared.engine.settings import EngineSettings
@@ -33,7 +35,6 @@ from shared.ids import is_job_id
 from shared.jobs import Clone, CloneState
 from shared.log import get
 from shared.pull import direct
-from shared.subjects import kind_of
 
 log = get(__name__)
 
@@ -74,6 +75,7 @@ class Sweeper:
         try:
             await self._jobs(token)
             await self._connectors(token)
+            await self._snapshots(token)
         finally:
             renewing.cancel()
             with suppress(NatsError, TimeoutError):
@@ -82,15 +84,18 @@ class Sweeper:
         _tell(self._report)
         return self._report
 
-    # --- what belongs to one job: its place, its login, its checkpoint
+    # --- what belongs to one job: its place, its login, its checkpoint, its base
 
     async def _jobs(self, token: StopToken) -> None:
         places = set(await asyncio.to_thread(self._driver.ids))
         clones = await self._ending_clones()
         checkpoints = await entries(self._bus, streams.CHECKPOINTS)
         logins = await entries(self._bus, streams.VAULT)
-        self._report.looked_at = {"place": len(places), "checkpoint": len(checkpoints), "login": len(logins)}
-        for job_id in sorted(filter(_is_ours, places | clones | set(checkpoints) | set(logins))):
+        kept = await bases.stored(self._bus)
+        promised = snapshots.promised(await snapshots.active(self._bus))
+        seen: dict[What, int] = {"place": len(places), "checkpoint": len(checkpoints), "login": len(logins)}
+        self._report.looked_at = {**seen, "base": len(kept)}
+        for job_id in sorted(filter(is_job_id, places | clones | set(checkpoints) | set(logins) | set(kept))):
             token.check()
             wanted: dict[What, Judge] = {}
             rules: dict[str, Any] = {"rules": self._rules, "now": now()}
@@ -99,7 +104,10 @@ class Sweeper:
             if job_id in checkpoints:
                 wanted["checkpoint"] = partial(verdict.checkpoint, stored_at=checkpoints[job_id], **rules)
             if job_id in logins:
-                wanted["login"] = partial(verdict.secret, stored_at=logins[job_id], **rules)
+                judge = verdict.promised if job_id in promised else verdict.secret
+                wanted["login"] = partial(judge, stored_at=logins[job_id], **rules)
+            if job_id in kept:
+                wanted["base"] = partial(verdict.base, stored_at=kept[job_id], **rules)
             await self._job(job_id, wanted)
 
     async def _ending_clones(self) -> set[str]:
@@ -141,7 +149,7 @@ class Sweeper:
                 return
             try:
                 known = await self._log.known(job_id)
-                free = Known(known.job, known.clone, known.last_at)  # in our own hands
+                free = replace(known, in_hands=False)  # in our own
                 for what, decision in self._judged(free, wanted).items():
                     await self._carry_out(what, job_id, decision, free, lease)
             finally:
@@ -159,6 +167,8 @@ class Sweeper:
                 await self._expire(known)
             elif what == "place":
                 await _holding(lease, asyncio.to_thread(self._driver.destroy, job_id))
+            elif what == "base":
+                await bases.forget(self._bus, job_id)
             else:
                 await self._drop(streams.CHECKPOINTS if what == "checkpoint" else streams.VAULT, job_id)
         except TROUBLE as error:
@@ -208,6 +218,30 @@ class Sweeper:
         else:
             self._found("connector", home, decision, "removed")
 
+    # --- snapshots, which are on production
+
+    async def _snapshots(self, token: StopToken) -> None:
+        found = await snapshots.active(self._bus)
+        self._report.looked_at["snapshot"] = len(found)
+        for restore_id, snapshot in sorted(found.items()):
+            token.check()
+            if snapshot.expires_at is not None and snapshot.expires_at < now():
+                try:
+                    await self._snapshot(restore_id)
+                except TROUBLE as error:
+                    log.warning("a snapshot could not be judged", snapshot=restore_id, error=repr(error))
+
+    async def _snapshot(self, restore_id: str) -> None:
+        restore = await self._log.known(restore_id)
+        decision = verdict.snapshot(restore, await self._log.known(discard_of(restore_id)), self._rules, now())
+        if decision.action is Action.KEEP:
+            return
+        if decision.action is Action.UNKNOWN or self._report.dry_run:
+            self._found("snapshot", restore_id, decision, "left" if decision.action is Action.UNKNOWN else "found")
+            return
+        await snapshots.discard(self._bus, restore)
+        self._found("snapshot", restore_id, decision, "expired")
+
     def _found(
         self, what: What, name: str, decision: Verdict, outcome: Outcome, error: BaseException | None = None
     ) -> None:
@@ -216,10 +250,6 @@ class Sweeper:
         log.info(
             "left behind", what=what, id=name, why=decision.why, outcome=outcome, **({"error": told} if told else {})
         )
-
-
-def _is_ours(key: str) -> bool:
-    return is_job_id(key) and kind_of(key) == "clone"
 
 
 async def _renew(lease: Lease, token: StopToken) -> None:

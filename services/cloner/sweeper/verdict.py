@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.jobs import Clone, CloneState, Job, Status
+from shared.jobs import Clone, CloneState, Job, Snapshot, SnapshotState, Status
 
 
 class Action(StrEnum):
@@ -57,6 +57,7 @@ class Known:
     """When the last message was stored."""
     in_hands: bool = False
     """Whether a worker holds its lease."""
+    snapshot: Snapshot | None = None
 
 
 def settled(known: Known, rules: Rules, now: datetime) -> bool:
@@ -96,8 +97,14 @@ def secret(known: Known, stored_at: datetime, rules: Rules, now: datetime) -> Ve
     if now - stored_at <= rules.grace:
         return KEEP
     if known.job is None:
-        return Verdict(Action.REMOVE, "no job was accepted with it")
+        # with a story but no command: the command is scheduled, and its login waits with it
+        return KEEP if known.last_at is not None else Verdict(Action.REMOVE, "no job was accepted with it")
     return _record(known, rules, now)
+
+
+def promised(known: Known, stored_at: datetime, rules: Rules, now: datetime) -> Verdict:
+    """The login of a job that will remove a snapshot, whether or not anything of that job is stored yet."""
+    return KEEP if known.job is None else secret(known, stored_at, rules, now)
 
 
 def checkpoint(known: Known, stored_at: datetime, rules: Rules, now: datetime) -> Verdict:
@@ -117,6 +124,38 @@ def connector(users: Iterable[Known], stored_at: datetime, expires_at: float, ru
     if any(known.job is None for known in jobs):
         return STRANGER
     return Verdict(Action.REMOVE, "its jobs have ended") if all(settled(k, rules, now) for k in jobs) else KEEP
+
+
+def base(known: Known, stored_at: datetime, rules: Rules, now: datetime) -> Verdict:
+    """What a site was when it was cloned, kept with the clone; or before a restore, kept with its snapshot."""
+    if now - stored_at <= rules.grace:
+        return KEEP
+    if known.job is None:
+        # of a clone that outlived the beginning of its story, some of the story is left
+        return KEEP if known.last_at is not None else Verdict(Action.REMOVE, "the log knows no such job")
+    if not settled(known, rules, now):
+        return KEEP
+    if known.job.status is not Status.COMPLETED:
+        return Verdict(Action.REMOVE, f"its job {_ended(known.job)}")
+    if known.clone is not None and known.clone.state is CloneState.DELETED:
+        return Verdict(Action.REMOVE, f"the clone was removed ({known.clone.reason})")
+    if known.snapshot is not None and known.snapshot.state is not SnapshotState.ACTIVE:
+        return Verdict(Action.REMOVE, f"its snapshot was {known.snapshot.state.replace('_', ' ')}")
+    return KEEP
+
+
+def snapshot(restore: Known, discard: Known, rules: Rules, now: datetime) -> Verdict:
+    """A way back on production whose time is up; `discard` is the job that removes it by itself."""
+    found = restore.snapshot
+    if found is None or found.state is not SnapshotState.ACTIVE or not settled(restore, rules, now):
+        return KEEP
+    if found.expires_at is None or now - found.expires_at <= rules.grace:
+        return KEEP
+    if discard.job is None:
+        return Verdict(Action.EXPIRE, f"its time was up at {found.expires_at:%Y-%m-%d %H:%M} UTC")
+    if settled(discard, rules, now) and discard.job.status is not Status.COMPLETED:
+        return Verdict(Action.UNKNOWN, f"the job that should remove it {_ended(discard.job)}: discard it by hand")
+    return KEEP
 
 
 def _record(known: Known, rules: Rules, now: datetime) -> Verdict:
