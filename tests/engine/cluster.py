@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,14 @@ class Cluster:
 
     def kill(self, number: int) -> None:
         self.processes[number].kill()
+
+    def freeze(self, number: int) -> None:
+        """Neither dead nor alive: its connections stay open and say nothing."""
+        self.processes[number].popen.send_signal(signal.SIGSTOP)
+
+    def thaw(self, number: int) -> None:
+        """Go on, as if nothing had been."""
+        self.processes[number].popen.send_signal(signal.SIGCONT)
 
     def start(self, number: int) -> None:
         """Start a node again, and wait until it has caught up as far as it says itself."""

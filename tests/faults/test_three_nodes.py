@@ -27,6 +27,8 @@ SEED = 20261125
 ACK_WAIT = 10.0
 """Longer than an election and a beat, as in the product."""
 OPTIONS = {"ack_wait": ACK_WAIT, "heartbeat": 2.5, "limits": Limits(per_source=6), "poison_cap": 1000}
+FROZEN = 15.0
+"""Seconds a node stands still: longer than an election and than a lease."""
 LED = [streams.STREAMS["clone"], f"KV_{streams.CHECKPOINTS}", f"KV_{streams.LEASES}"]
 """Streams whose leader is killed, one after the other."""
 
@@ -99,6 +101,26 @@ async def _check(engine: Lab, jobs: dict[str, Plan]) -> None:
         assert fences == sorted(fences), f"{job}: an older worker acted after a newer one"
         left = set() if plan.hopeless else {f"{job}.s{number}" for number in (1, 2, 3)}
         assert engine.ledger.things(job) == left
+
+
+async def test_jobs_go_on_while_the_leading_node_is_frozen(engine: Lab) -> None:
+    """Its connections stay open, so nobody is told: the others elect, clients wait and turn to them."""
+    cluster: Cluster = engine.house
+    for _ in range(2):
+        engine.spawn(slots=3, **OPTIONS)
+    plans = [Plan(steps=3, ticks=6, pause=0.1, fail={"s2": 1} if number % 5 == 1 else {}) for number in range(20)]
+    sources = [f"http://{number % 4}.test" for number in range(len(plans))]
+    jobs = [await engine.submit(plan, source=source) for plan, source in zip(plans, sources, strict=True)]
+    await eventually(engine.ledger.entries, timeout=30, what="the first job's begin")
+    leader = await cluster.leader(engine.bus.js, streams.STREAMS["clone"])
+    cluster.freeze(leader)
+    try:
+        await asyncio.sleep(FROZEN)
+    finally:
+        cluster.thaw(leader)
+    await eventually(lambda: patiently(lambda: _all_ended(engine, jobs)), timeout=60, what="the end of all jobs")
+    await engine.all_acknowledged(timeout=30)
+    await _check(engine, dict(zip(jobs, plans, strict=True)))
 
 
 async def test_what_was_made_on_one_node_grows_to_three() -> None:
