@@ -24,6 +24,8 @@ from shared.wordpress.transfer.digests import FileDigests, RowDigests
 log = get(__name__)
 
 ROWS, FILES = "rows", "files"
+ROWS_NOW = "rows-now"
+"""Rows once what changed during the copy was brought over."""
 IN_MEMORY = 1024 * 1024
 
 
@@ -66,6 +68,7 @@ async def keep(run: CloneRun) -> None:
 def _pack(run: CloneRun) -> BinaryIO:
     header = BaseHeader(run.job_id, run.site.home, run.plan.config.prefix, run.state["copied_from"])
     packed = cast(BinaryIO, tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(run.target.records)))
-    pack(header, [run.target.records / ROWS, run.target.records / FILES], packed)
+    rows = ROWS_NOW if run.state.get("base_caught_up") else ROWS
+    pack(header, [run.target.records / rows, run.target.records / FILES], packed)
     packed.seek(0)
     return packed

@@ -16,12 +16,13 @@ from typing import Any
 
 from services.cloner.domain import file_rules
 from services.cloner.run import CloneRun
-from services.cloner.steps.base import file_digests, row_digests
+from services.cloner.steps.base import ROWS, ROWS_NOW, file_digests, row_digests
 from shared.jobs import Note
 from shared.log import get
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.connector.skips import file_rule_params
 from shared.wordpress.rewrite import ColumnRule, Mode, RewriteReport
+from shared.wordpress.transfer.changes import CatchUp
 from shared.wordpress.transfer.database import Loader, Table, restart_point
 from shared.wordpress.transfer.ddl import transactional
 from shared.wordpress.transfer.digests import RowDigests
@@ -111,6 +112,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
     try:
         position = loader.open()
         rewriting.earlier = position["facts"] if position else {}
+        rewriting.answers = rewriting.earlier.get("answers", 0)
         tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
         rewriting.digests = row_digests(run, position, tables[0].name if tables and not cursor else None)
         if position is None:
@@ -121,7 +123,9 @@ def pull_database(run: CloneRun, progress: Any) -> None:
         for table in tables if position else ():
             if not transactional(table.engine):
                 loader.create(table)  # what it holds was not rolled back with the position
-        _stream_tables(run, loader, tables, cursor, on_rows)
+        _stream_tables(run, loader, rewriting, tables, cursor, on_rows)
+        if rewriting.answers > 1 and rewriting.digests.position() is not None:
+            _catch_up(run, loader, rewriting, on_rows)
         _make_views(run, loader)
         if loader.gone:
             text = "Tables that vanished from the source while it was copied"
@@ -134,14 +138,33 @@ def pull_database(run: CloneRun, progress: Any) -> None:
         loader.close()
 
 
-def _stream_tables(run: CloneRun, loader: Loader, tables: Any, cursor: Any, on_rows: Any) -> None:
+def _stream_tables(
+    run: CloneRun, loader: Loader, rewriting: RowRewriting, tables: Any, cursor: Any, on_rows: Any
+) -> None:
     params = {"tables": [_wire(table) for table in tables], **_limits(run)}
     while tables:
+        rewriting.answers += 1
         frames: Iterator[Frame] = run.connector.stream("db.stream", {**params, "cursor": cursor})
         end = loader.receive(frames, on_rows=on_rows)
         if end["done"]:
             return
         cursor = end["cursor"]
+
+
+def _catch_up(run: CloneRun, loader: Loader, rewriting: RowRewriting, check: Any) -> None:
+    """One answer is one snapshot of the source; rows that changed between several are brought over once more."""
+    records = run.target.records
+    again = CatchUp(run.connector, loader, rewriting.rewrite, prefix=run.plan.config.prefix, check=check)
+    found = again.run(records / ROWS, records / ROWS_NOW)
+    loader.commit_position(None, done=True)
+    run.state["base_caught_up"] = True
+    if found.changed or found.gone:
+        text = "Rows that changed on the source while it was copied, brought over afterwards"
+        run.context.note(Note(code="rows_caught_up", message=text, count=found.changed + found.gone))
+    if found.left:
+        text = "Tables that could not be read again: what changed in them while they were copied may be missing"
+        note = Note(code="rows_not_caught_up", message=text, count=len(found.left), samples=found.left[:20])
+        run.context.note(note)
 
 
 def _wire(table: Table) -> dict[str, Any]:
@@ -184,7 +207,9 @@ class RowRewriting:
         self._rewriter = run.rewriter
         self.digests: RowDigests | None = None
         self._rules: dict[str, list[ColumnRule]] = {}
-        self.earlier: dict[str, dict[str, int]] = {}
+        self.answers = 0
+        """Answers of the source so far, by every attempt."""
+        self.earlier: dict[str, Any] = {}
         """What attempts before this one had rewritten up to the position we began at."""
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -198,7 +223,8 @@ class RowRewriting:
 
     def facts(self) -> dict[str, Any]:
         """What is stored beside a committed row."""
-        return {**self.counts(), "base": self.digests.position() if self.digests else None}
+        base = self.digests.position() if self.digests else None
+        return {**self.counts(), "answers": self.answers, "base": base}
 
     def close(self) -> None:
         """Let go of what is remembered."""
@@ -207,14 +233,18 @@ class RowRewriting:
 
     def __call__(self, table: Table, rows: bytes) -> bytes:
         """Whole rows in, whole rows out."""
+        loaded = self.rewrite(table, rows)
+        if self.digests:
+            self.digests.add(table, rows, loaded)
+        return loaded
+
+    def rewrite(self, table: Table, rows: bytes) -> bytes:
+        """The same, remembering nothing."""
         rules = self._rules.get(table.name)
         if rules is None:
             rules = [ColumnRule(column.name, Mode.REWRITE if column.rewrite else Mode.KEEP) for column in table.columns]
             self._rules[table.name] = rules
-        loaded = self._rewriter.rewrite_tsv(rows, rules, table=table.name)
-        if self.digests:
-            self.digests.add(table, rows, loaded)
-        return loaded
+        return self._rewriter.rewrite_tsv(rows, rules, table=table.name)
 
 
 def _added(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:

@@ -20,12 +20,15 @@ import pymysql
 from pymysql.connections import Connection
 
 from shared.wordpress.connector.protocol import Frame
-from shared.wordpress.transfer.ddl import quote, transactional
+from shared.wordpress.rewrite import unescape
+from shared.wordpress.transfer.ddl import parametrised, quote, transactional
 from shared.wordpress.transfer.errors import IncompleteLoad, TargetDatabaseDown, target_errors
 
 CURSOR_TABLE = "_siteferry_cursor"
 COMMIT_BYTES = 16 * 1024 * 1024
 """Rows loaded before a commit; also the most that is loaded twice after a crash."""
+KEYS_AT_ONCE = 500
+"""Rows removed by one statement."""
 PIPE_BYTES = 1024 * 1024
 F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, Linux
 
@@ -172,6 +175,31 @@ class Loader:
         """Run one statement, with typed errors."""
         with target_errors(what):
             self._execute(statement)
+
+    def load(self, table: Table, rows: bytes) -> int:
+        """Load whole rows that are not there yet; how many. Nothing is committed. Raises as `receive`."""
+        count = rows.count(b"\n")
+        load = _Load(self._live(), table)
+        load.write(rows, count)
+        load.finish()
+        self.rows += count
+        return count
+
+    def remove(self, table: Table, key: Sequence[str], keys: Sequence[bytes]) -> None:
+        """Remove rows by the cells of `key`, as they travel. Nothing is committed. Raises as `receive`."""
+        numbers = {column.name for column in table.columns if column.type_class in ("int", "bit")}
+        row = f"({', '.join(['%s'] * len(key))})"
+        columns = ", ".join(parametrised(name) for name in key)
+        with target_errors(f"removing rows of table {table.name}"), self._live().cursor() as cursor:
+            for start in range(0, len(keys), KEYS_AT_ONCE):
+                batch = [
+                    int(cell) if name in numbers else unescape(cell)
+                    for one in keys[start : start + KEYS_AT_ONCE]
+                    for name, cell in zip(key, one.split(b"\t"), strict=True)
+                ]
+                wanted = ", ".join([row] * (len(batch) // len(key)))
+                cursor.execute(f"DELETE FROM {parametrised(table.name)} WHERE ({columns}) IN ({wanted})", batch)
+                self.rows -= cursor.rowcount
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back by the server."""

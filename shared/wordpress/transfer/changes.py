@@ -1,0 +1,155 @@
+"""Rows that changed on the source while a copy of several answers was made: found by digests, fetched, loaded again.
+
+One answer of `db.stream` is one snapshot; a copy of several is as old as its first answer behind the cursor and as new
+as its last at the end. One more reading, of digests only, says which rows are not what was copied. Afterwards no row is
+older than the beginning of that reading. What changes during it may be old still; tables without a key stay as copied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby, islice
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.wordpress.base import row_identity
+from shared.wordpress.connector.client import ConnectorClient
+from shared.wordpress.connector.errors import ConnectorFault, ConnectorRefused
+from shared.wordpress.connector.reading import row_blocks, rows_by_key
+from shared.wordpress.connector.target import TableRead
+from shared.wordpress.transfer.database import Loader, RowRewriter, Table
+from shared.wordpress.transfer.digests import digester
+
+BUDGET = 10.0
+MAX_ROWS = 1_000_000
+"""Rows of a table whose digests are held in memory (some 250 MB); a larger table stays as it was copied."""
+CHUNK_BYTES = 1 << 20
+DIGEST = slice(2, 34)
+"""Of a row's line: the MD5 of the row as the source had it."""
+
+
+@dataclass
+class Changes:
+    """What was brought over."""
+
+    changed: int = 0
+    """Rows that are new or other than copied."""
+    gone: int = 0
+    """Rows that are on the source no more."""
+    left: list[str] = field(default_factory=list)
+    """Tables that could not be looked at again."""
+
+
+class CatchUp:
+    """Use once, after every table has been loaded and before anything else writes to the clone."""
+
+    def __init__(
+        self,
+        client: ConnectorClient,
+        loader: Loader,
+        rewrite: RowRewriter,
+        *,
+        prefix: str,
+        check: Callable[[], None],
+    ) -> None:
+        """`loader` is open and has received every table; `check` raises to stop."""
+        self._client = client
+        self._loader = loader
+        self._rewrite = rewrite
+        self._prefix = prefix
+        self._check = check
+        self._found = Changes()
+
+    def run(self, remembered: Path, now: Path) -> Changes:
+        """`remembered`: lines of rows as `RowDigests` wrote them; `now`: where those go that hold afterwards.
+
+        The loader's transaction is left open: whoever calls commits. Raises what the client, the loader and `check`
+        raise.
+        """
+        with remembered.open("rb") as lines, now.open("wb") as out:
+            for name, held in _by_table(lines):
+                table = self._loader.tables.get(name)
+                if table is None or not table.key:
+                    out.writelines(held)
+                else:
+                    out.write(next(held))
+                    self._table(table, (line for line in held if line.startswith(b"R\t")), out)
+        return self._found
+
+    def _table(self, table: Table, lines: Iterator[bytes], out: BinaryIO) -> None:
+        names = [column.name for column in table.columns]
+        key, columns = row_identity(table.name.removeprefix(self._prefix), table.key, names)
+        known = {_key(line): line for line in islice(lines, MAX_ROWS)}
+        more = next(lines, None)
+        changed: dict[bytes, bytes] = {}
+        if more is not None or not self._compare(_read(table, key, columns), known, changed, out):
+            self._found.left.append(table.name)
+            out.writelines(chain(known.values(), changed.values(), filter(None, [more]), lines))
+            return
+        self._loader.remove(table, key, [*changed, *known])
+        digest = digester([names.index(name) for name in key], [names.index(name) for name in columns])
+        for rows in _chunks(rows_by_key(self._client, _read(table, key, names), changed, BUDGET)):
+            self._check()
+            loaded = self._rewrite(table, rows)
+            out.write(digest(rows, loaded))
+            self._found.changed += self._loader.load(table, loaded)
+        self._found.gone += len(known)
+
+    def _compare(self, read: TableRead, known: dict[bytes, bytes], changed: dict[bytes, bytes], out: BinaryIO) -> bool:
+        """Move lines of rows that are as they were from `known` to `out`, of others to `changed` (empty for new ones);
+        what stays is gone. False when the table can not be read."""
+        params = {"tables": [read.params()], "budget": BUDGET, "digest": True}
+        seen = not known
+        try:
+            for _, block in row_blocks(self._client, "db.stream", params):
+                self._check()
+                seen = True
+                for line in block.split(b"\n")[:-1]:
+                    key, _, digest = line.rpartition(b"\t")
+                    before = known.pop(key, b"")
+                    if before[DIGEST] == digest:
+                        out.write(before)
+                    else:
+                        changed[key] = before
+        except (ConnectorFault, ConnectorRefused):
+            return False  # it was altered
+        return seen  # without a row, it may be gone itself
+
+
+def _by_table(lines: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Name and lines of each table, the one that names it first."""
+    name = ""
+
+    def named(line: bytes) -> str:
+        nonlocal name
+        if line.startswith(b"T\t"):
+            name = json.loads(line[2:])["name"]
+        return name
+
+    yield from groupby(lines, named)
+
+
+def _key(line: bytes) -> bytes:
+    """Key of a row's line."""
+    return line[:-1].split(b"\t", 2)[2]
+
+
+def _read(table: Table, key: Sequence[str], columns: Sequence[str]) -> TableRead:
+    kinds = {column.name: column.type_class for column in table.columns}
+    wanted = tuple({"name": name, "type_class": kinds[name]} for name in columns)
+    return TableRead(table.name, wanted, tuple(key), table.where)
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks of whole lines."""
+    held, size = [], 0
+    for line in lines:
+        held.append(line + b"\n")
+        size += len(line)
+        if size >= CHUNK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
