@@ -131,7 +131,8 @@ class RestoreWorkflow:
 
     async def _enter(self, context: JobContext) -> None:
         run, secret = self._run(context), await self._secret(context)
-        await _together([visit.enter(*_login(visit, secret)) for visit in run.visits])
+        entering = [visit.enter(*_login(visit, secret)) for visit in run.visits]
+        await _together([*entering, self._remember_base(context)])  # it is read while the sites install
 
     async def _leave(self, context: JobContext) -> None:
         run = self._run(context)
