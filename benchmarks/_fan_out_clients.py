@@ -19,8 +19,9 @@ import uvloop
 
 TEXT, PING, PONG = 0x1, 0x9, 0xA
 STAMP = b'"time":"'
+MERGED = b'"merged":'
 STAMP_IN = 400
-"""A change's time stands within so many bytes of its frame."""
+"""A change's time, and how many it stands for, are within so many bytes of its frame."""
 AT_ONCE = 50
 """Clients that connect together."""
 
@@ -30,11 +31,29 @@ class Notes:
 
     def __init__(self) -> None:
         self.ages: list[float] = []
+        """Of every event shown. Of those merged into one frame, which come evenly, only the last has its time in it."""
+        self.frames = 0
+        self.merged = 0
         self.bytes = 0
 
     def told(self) -> str:
         """As one line."""
-        return json.dumps({"ages": sorted(self.ages), "bytes": self.bytes})
+        counts = {"frames": self.frames, "merged": self.merged, "bytes": self.bytes}
+        return json.dumps({"ages": sorted(self.ages), **counts})
+
+    def clear(self) -> None:
+        """Forget it."""
+        self.ages.clear()
+        self.frames = self.merged = self.bytes = 0
+
+    def frame(self, size: int, stamp: float, before: float, merged: int) -> None:
+        """A change from `stamp` arrived, and with it the `merged` ones behind `before`."""
+        now = time.time()
+        self.ages += (now - before - (stamp - before) * nth / (merged + 1) for nth in range(1, merged + 1))
+        self.ages.append(now - stamp)
+        self.frames += 1
+        self.merged += merged
+        self.bytes += size
 
 
 class Watcher(asyncio.Protocol):
@@ -46,6 +65,8 @@ class Watcher(asyncio.Protocol):
         self._notes = notes
         self._buffer = bytearray()
         self._upgraded = False
+        self._last = time.time()
+        """When the change shown last was made."""
         self.watching: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,8 +123,10 @@ class Watcher(asyncio.Protocol):
         found = head.find(STAMP)
         if found >= 0:
             stamp = head[found + len(STAMP) : head.index(b'"', found + len(STAMP))].decode()
-            self._notes.ages.append(time.time() - datetime.fromisoformat(stamp).timestamp())
-            self._notes.bytes += end - begin
+            made, more = datetime.fromisoformat(stamp).timestamp(), head.find(MERGED)
+            merged = 0 if more < 0 else int(head[more + len(MERGED) : head.index(b",", more)])
+            self._notes.frame(end - begin, made, self._last, merged)
+            self._last = made
 
     def _say(self, opcode: int, data: bytes) -> None:
         mask = os.urandom(4)
@@ -127,8 +150,7 @@ async def main(url: str, job_ids: list[str], count: int) -> None:
         crowd += await asyncio.gather(*(join(number) for number in range(first, min(first + AT_ONCE, count))))
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    notes.ages.clear()
-    notes.bytes = 0
+    notes.clear()
     await asyncio.to_thread(sys.stdin.readline)
     lost = sum(transport.is_closing() for transport in crowd)
     assert not lost, f"{lost} clients lost their connection"

@@ -4,9 +4,11 @@ Every client watches one job, so that each event goes to ten clients: 1,000 even
 out. Measured from the moment an event is made until a client has it, through a nats-server that syncs every message to
 disk. All of it shares the two cores: publisher, nats-server, status process and clients.
 
-The floor, in the same run on the same machine with the same clients, is a bare `websockets` server that broadcasts as
-many ready-made texts of the same length at the same rate: no stream, no fold, no projection, no subscriptions, no
-bounded queues. Beside it the same load without push: as many clients ask the gateway for their job once a second.
+Events that were merged into a later one's frame count as well, as old as they were when that came; `merged` says how
+many they were. The floor, in the same run on the same machine with the same clients, is a bare `websockets` server that
+broadcasts as many ready-made texts of the same length, uncompressed like ours: no stream, no fold, no projection, no
+subscriptions, no bounded queues. Beside it the same load without push: as many clients ask the gateway for their job
+once a second.
 """
 
 from __future__ import annotations
@@ -136,13 +138,14 @@ async def pushed(clients: int, jobs: int, rate: float, seconds: float) -> dict[s
             events = await publish(played, rate, seconds)
             used = meter.share()
             seen = await asyncio.to_thread(crowd.seen)
-    frames = len(seen["ages"])
     return {
         "events_per_s": round(events),
-        **figures(seen["ages"], used, seconds),
+        **figures(seen, used, seconds),
+        "merged": seen["merged"],
+        "merged_share": round(seen["merged"] / max(1, len(seen["ages"])), 4),
         "cpu_s_per_s": round(used, 3),
         "cpu_us_per_client_s": round(1e6 * used / clients, 1),
-        "bytes_per_frame": round(seen["bytes"] / max(1, frames)),
+        "bytes_per_frame": round(seen["bytes"] / max(1, seen["frames"])),
         "memory_kb_per_client": round((full - empty) / 1024 / clients, 1),
     }
 
@@ -167,8 +170,8 @@ async def floor(clients: int, jobs: int, rate: float, seconds: float, size: int)
     finally:
         server.kill()
         server.wait()
-    told = figures(seen["ages"], used, seconds)
-    return told | {"bytes_per_frame": round(seen["bytes"] / max(1, len(seen["ages"])))}
+    told = figures(seen, used, seconds)
+    return told | {"bytes_per_frame": round(seen["bytes"] / max(1, seen["frames"]))}
 
 
 async def polled(clients: int, jobs: int, rate: float, seconds: float) -> dict[str, Any]:
@@ -196,9 +199,9 @@ async def polled(clients: int, jobs: int, rate: float, seconds: float) -> dict[s
     }
 
 
-def figures(ages: list[float], used: float, seconds: float) -> dict[str, Any]:
-    """How old frames were on arrival, and what they cost."""
-    per_s = len(ages) / seconds
+def figures(seen: dict[str, Any], used: float, seconds: float) -> dict[str, Any]:
+    """How old events were on arrival, and what their frames cost."""
+    ages, per_s = seen["ages"], seen["frames"] / seconds
     return {
         "frames_per_s": round(per_s),
         "p50_ms": percentile(ages, 0.5),
@@ -215,7 +218,8 @@ def percentile(sorted_values: list[float], share: float) -> float:
 async def all_three(clients: int, jobs: int, rate: float, seconds: float) -> dict[str, Any]:
     load = os.getloadavg()[0]
     ours = await pushed(clients, jobs, rate, seconds)
-    bare = await floor(clients, jobs, rate, seconds, ours["bytes_per_frame"])
+    # as many frames as ours, also where we merged some
+    bare = await floor(clients, jobs, ours["frames_per_s"] / clients, seconds, ours["bytes_per_frame"])
     rest = await polled(clients, jobs, rate, seconds)
     return {
         **{"clients": clients, "jobs": jobs, "rate": rate, "seconds": seconds, "load_before": round(load, 2)},
