@@ -6,6 +6,7 @@ under the restore's id, for the case that somebody rolls back.
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,9 +23,8 @@ IN_MEMORY = 8 << 20
 
 async def remember(bus: Bus, before: Base, after: Base, restore_id: str, directory: Path) -> None:
     """Store the base that holds from now on, and the one to go back to. Raises nats errors, OSError."""
-    for name, base in ((restore_id, before), (after.header.clone_id, after)):
-        with packed(base, directory) as file:
-            await bases.save(bus, name, file)
+    await _store(bus, restore_id, before, directory)
+    await _store(bus, after.header.clone_id, after, directory)
 
 
 async def go_back(bus: Bus, restore_id: str) -> None:
@@ -32,9 +32,15 @@ async def go_back(bus: Bus, restore_id: str) -> None:
     before = await bases.load(bus, restore_id)
     if before is None:
         return
-    with tempfile.TemporaryDirectory(prefix="siteferry-restore-") as directory, packed(before, Path(directory)) as file:
-        await bases.save(bus, before.header.clone_id, file)
+    with tempfile.TemporaryDirectory(prefix="siteferry-restore-") as directory:
+        await _store(bus, before.header.clone_id, before, Path(directory))
     await bases.forget(bus, restore_id)
+
+
+async def _store(bus: Bus, name: str, base: Base, directory: Path) -> None:
+    # a large site's base takes seconds to write: the event loop has heartbeats to send meanwhile
+    with await asyncio.to_thread(packed, base, directory) as file:
+        await bases.save(bus, name, file)
 
 
 def after_restore(base: Base, work: Work, at: str) -> Base:

@@ -163,8 +163,7 @@ class RestoreWorkflow:
             await context.checkpoint()  # whoever takes over rolls back too, and says why
         found = state["broken"]
         if not found:
-            await context.blocking(_measure, run)
-            await self._rebase(run)
+            await _together([context.blocking(_measure, run), self._rebase(run)])
             return
         said = await context.blocking(watch.explained, run, since)
         done = await context.blocking(exchange.roll_back, run)
