@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -158,6 +158,28 @@ class Feed:
                         log.debug("pull ended by the server", consumer=self.name, status=sorted(ended))
                         await asyncio.sleep(PAUSE)
                     return
+
+
+class Place(NamedTuple):
+    """Where a delivered message stands."""
+
+    stream: int
+    """Its sequence in the stream."""
+    consumer: int
+    """Its number among the consumer's deliveries."""
+    stored_at: float
+    """When the server stored it, as time.time()."""
+
+
+def place(msg: Msg) -> Place:
+    """What a message's reply subject tells, without the objects `Msg.metadata` makes of it: busy streams feel those.
+
+    `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`; servers with a domain put it
+    and an account behind ACK.
+    """
+    tokens = msg.reply.split(".")
+    first = 5 if len(tokens) == 9 else 7
+    return Place(int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 2]) / 1e9)
 
 
 def status(msg: Msg) -> str | None:

@@ -7,7 +7,7 @@ So replicas may overlap, die and be given messages twice or out of order: the re
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
@@ -52,7 +52,9 @@ class State:
                 job = fold(job, entry.message, entry.seq)
                 clone = fold_clone(clone, entry.message, entry.seq)
                 snapshot = fold_snapshot(snapshot, entry.message, entry.seq)
-        return replace(self, job=job, clone=clone, snapshot=snapshot)
+        return State(
+            job, clone, self.job_revision, self.clone_revision, snapshot, self.snapshot_revision
+        )  # not replace(): this is done for every event
 
     def blank(self) -> State:
         """Nothing told yet, to be stored in place of this one."""

@@ -24,7 +24,7 @@ from services.status.story import Entry, Unreadable, entry_of
 from shared import streams
 from shared.bus import Bus
 from shared.log import get
-from shared.pull import Feed
+from shared.pull import Feed, place
 from shared.subjects import EventType, Kind
 
 log = get(__name__)
@@ -130,7 +130,7 @@ class Projector:
     def _watch_for_holes(self, msgs: list[Msg]) -> None:
         """Notice when another replica was given messages in between, or some never reached us."""
         for msg in msgs:
-            seq = msg.metadata.sequence
+            seq = place(msg)
             # both: a new leader of the consumer may give numbers away again that the old one had used for others
             if seq.consumer != self._consumer_seq + 1 or seq.stream != self._stream_seq + 1:
                 self._known.clear()
@@ -139,7 +139,7 @@ class Projector:
 
     def _read(self, msg: Msg) -> Ring | None:
         try:
-            return Ring(msg, entry_of(msg.subject, msg.metadata.sequence.stream, msg.data))
+            return Ring(msg, entry_of(msg.subject, place(msg).stream, msg.data))
         except Unreadable as error:
             metrics.SKIPPED.labels(self.kind).inc()
             log.warning("skipped a message that can not be read", message=str(error))
@@ -161,7 +161,7 @@ class Projector:
         for ring in rings:
             await ring.msg.ack()
         metrics.FOLDED.labels(self.kind).inc(len(rings))
-        metrics.LAG.labels(self.kind).set(max(0.0, time.time() - rings[-1].msg.metadata.timestamp.timestamp()))
+        metrics.LAG.labels(self.kind).set(max(0.0, time.time() - place(rings[-1].msg).stored_at))
 
     async def _fold(self, job_id: str, rings: list[Ring]) -> None:
         known = self._known.pop(job_id, None)

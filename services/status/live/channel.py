@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.status.live import shape
@@ -114,7 +114,7 @@ def change_of(entry: Entry, before: State, state: State) -> Change:
     """A change of a job, with everything a job page shows."""
     assert state.job is not None
     merged = 0 if before.job is None else max(0, state.job.n - before.job.n - 1)
-    return replace(_change(entry, state, "job", shape.job_detail_text(state)), merged=merged)
+    return _change(entry, state, "job", shape.job_detail_text(state), merged)
 
 
 def listed_change(entry: Entry, state: State) -> Change:
@@ -129,7 +129,7 @@ def clone_change(entry: Entry, state: State) -> Change:
     return _change(entry, state, "clone", _text(shape.clone_summary(state.clone)))
 
 
-def _change(entry: Entry, state: State, key: str, record: str) -> Change:
+def _change(entry: Entry, state: State, key: str, record: str, merged: int = 0) -> Change:
     job = state.job
     assert job is not None
     assert entry.message is not None
@@ -137,7 +137,7 @@ def _change(entry: Entry, state: State, key: str, record: str) -> Change:
     merge = f"{job.attempt}:{job.step}" if entry.event is EventType.PROGRESS else None
     ends = str(job.status) if entry.event in TERMINAL and job.status.terminal else None
     body = f'"seq":{job.seq},"n":{job.n},"event":{event}'
-    return Change(job.job_id, job.seq, job.n, body, merge, ends, job.tenant)
+    return Change(job.job_id, job.seq, job.n, body, merge, ends, job.tenant, merged)
 
 
 def _text(record: shape.Json) -> str:

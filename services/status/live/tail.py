@@ -21,17 +21,13 @@ from services.status.story import Entry, Unreadable, entry_of
 from shared import streams
 from shared.bus import Bus
 from shared.log import get
-from shared.pull import PAUSE, Feed
+from shared.pull import PAUSE, Feed, place
 from shared.subjects import Kind
 
 log = get(__name__)
 
 INACTIVE = 30.0
 """Seconds after which the server removes our consumer when we are gone."""
-
-
-GATHER = 0.025
-"""Seconds within which events are handed on together."""
 
 
 class Hole(Exception):
@@ -93,7 +89,7 @@ class Tail:
                 num_replicas=1,
             ),
         )
-        self._feed = Feed(self._bus.nc, stream, consumer.name, give_up=True, gather=GATHER)
+        self._feed = Feed(self._bus.nc, stream, consumer.name, give_up=True)
         self._feed.heard_at = time.monotonic()  # it was just made
         async with aclosing(self._feed.batches()) as batches:
             expected = 1
@@ -104,15 +100,15 @@ class Tail:
     def _hand_on(self, msgs: list[Msg], expected: int) -> None:
         arrived: list[tuple[Entry, float]] = []
         try:
-            for place, msg in enumerate(msgs, expected):
-                meta = msg.metadata
-                if meta.sequence.consumer != place:
+            for number, msg in enumerate(msgs, expected):
+                stream_seq, consumer_seq, stored_at = place(msg)
+                if consumer_seq != number:
                     raise Hole
-                self.seq = meta.sequence.stream
+                self.seq = stream_seq
                 try:
-                    entry = entry_of(msg.subject, meta.sequence.stream, msg.data)
+                    entry = entry_of(msg.subject, stream_seq, msg.data)
                 except Unreadable:
                     continue
-                arrived.append((entry, max(0.0, time.time() - meta.timestamp.timestamp())))
+                arrived.append((entry, max(0.0, time.time() - stored_at)))
         finally:
             self._on_entries(arrived)
