@@ -72,7 +72,7 @@ class CloneRun:
     @cached_property
     def http(self) -> httpx2.Client:
         """The client for the source: sign-in, pages."""
-        return site_client(allow_private=self.settings.allow_private_sources)
+        return site_client(allow_private=self.settings.allow_private_sources, check=lambda: self.context.token.check())
 
     @cached_property
     def site(self) -> SiteAddress:

@@ -14,8 +14,9 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from typing import Any
 
 import httpcore2
 import httpx2
@@ -29,7 +30,11 @@ TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 """Seconds: 10 to connect, 60 for each read or write, 60 to wait for a free connection."""
 LIMITS = httpx2.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=30.0)
 
+LOOK_UP = 0.5
+"""Seconds a read waits before it asks whether it is still wanted."""
+
 BasicCredentials = tuple[str, str]
+Check = Callable[[], None]
 
 
 def site_client(
@@ -38,14 +43,16 @@ def site_client(
     timeout: httpx2.Timeout = TIMEOUT,
     verify: bool | ssl.SSLContext = True,
     allow_private: bool = True,
+    check: Check | None = None,
 ) -> httpx2.Client:
     """A client for one WordPress site: its cookies, its connections, its addresses.
 
     `basic_auth` is sent to the first host called and its www twin only. `verify=False` accepts any certificate.
-    `allow_private=False` refuses private and loopback addresses (metadata addresses are refused always).
+    `allow_private=False` refuses private and loopback addresses (metadata addresses are refused always). `check` is
+    called all the while a site keeps us waiting; what it raises ends the request.
     """
     return httpx2.Client(
-        transport=SiteTransport(verify=verify, resolver=Resolver(allow_private=allow_private)),
+        transport=SiteTransport(verify=verify, resolver=Resolver(allow_private=allow_private), check=check),
         auth=SiteBasicAuth(*basic_auth) if basic_auth else None,
         headers={"User-Agent": USER_AGENT, "Accept-Language": "en"},
         timeout=timeout,
@@ -90,8 +97,9 @@ class SiteBasicAuth(httpx2.Auth):
 class PinnedBackend(httpcore2.SyncBackend):
     """Opens TCP connections to the addresses the resolver allows, trying them in order."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, check: Check | None = None) -> None:
         self._resolver = resolver
+        self._check = check
 
     def connect_tcp(
         self,
@@ -110,10 +118,45 @@ class PinnedBackend(httpcore2.SyncBackend):
         for address in addresses:
             left = None if deadline is None else max(0.1, deadline - time.monotonic())
             try:
-                return super().connect_tcp(address, port, left, local_address, socket_options)
+                stream = super().connect_tcp(address, port, left, local_address, socket_options)
+                return stream if self._check is None else WatchfulStream(stream, self._check)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure or httpcore2.ConnectError(f"{host} has no address")
+
+
+class WatchfulStream(httpcore2.NetworkStream):
+    """A connection whose reads do not outlast the wish for them: a silent site holds up neither cancel nor drain."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, check: Check) -> None:
+        self._stream = stream
+        self._check = check
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._check()
+            left = LOOK_UP if end is None else end - time.monotonic()
+            try:
+                return self._stream.read(max_bytes, max(0.001, min(LOOK_UP, left)))
+            except httpcore2.ReadTimeout:
+                if end is not None and time.monotonic() >= end:
+                    raise
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._check()
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        return WatchfulStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._check)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 class AsyncPinnedBackend(httpcore2.AnyIOBackend):
@@ -152,14 +195,14 @@ class SiteTransport(httpx2.HTTPTransport):
     httpx2 has no parameter for the network backend, so the pool it made is replaced by one that has it.
     """
 
-    def __init__(self, *, verify: bool | ssl.SSLContext, resolver: Resolver) -> None:
+    def __init__(self, *, verify: bool | ssl.SSLContext, resolver: Resolver, check: Check | None = None) -> None:
         super().__init__(verify=verify, trust_env=False, limits=LIMITS)
         self._pool = httpcore2.ConnectionPool(
             ssl_context=httpx2.create_ssl_context(verify=verify, trust_env=False),
             max_connections=LIMITS.max_connections,
             max_keepalive_connections=LIMITS.max_keepalive_connections,
             keepalive_expiry=LIMITS.keepalive_expiry,
-            network_backend=PinnedBackend(resolver),
+            network_backend=PinnedBackend(resolver, check),
         )
 
 

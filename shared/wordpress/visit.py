@@ -71,7 +71,7 @@ class Visit:
     @cached_property
     def http(self) -> httpx2.Client:
         """The client for this site: its cookies, its connections."""
-        return site_client(allow_private=self._allow_private)
+        return site_client(allow_private=self._allow_private, check=lambda: self.context.token.check())
 
     @cached_property
     def site(self) -> SiteAddress:
@@ -175,6 +175,7 @@ class Visit:
         try:
             answer = self.client.call("remove")
         except JobError as error:
+            self.context.token.check()
             return error.message
         return None if answer.get("removed", True) else f"left behind: {', '.join(answer['left'][:5])}"
 
@@ -182,6 +183,7 @@ class Visit:
         try:
             remove_connector(self._signed_in(username, password))
         except JobError as error:
+            self.context.token.check()
             return error.message
         return None
 

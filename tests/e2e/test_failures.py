@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -175,3 +176,19 @@ def full_disk() -> Any:
             yield small
         finally:
             subprocess.run(["umount", "-l", str(clones)], check=True)
+
+
+def test_a_source_that_says_nothing_does_not_hold_up_a_cancel(siteferry: Product) -> None:
+    """It accepts connections and never answers; a read may take a minute, a cancel may not."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        body = {"source_url": f"http://localhost:{silent.getsockname()[1]}", "username": "a", "password": "b"}
+        job_id = siteferry.http.post("/clone", json=body).json()["job_id"]
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            begun = time.monotonic()
+            assert siteferry.http.post(f"/jobs/{job_id}/cancel").status_code == 202
+            job = siteferry.wait(job_id, timeout=30)
+            assert job["status"] == "cancelled"
+            assert time.monotonic() - begun < 5, "the promise is 2 seconds"
+    assert leftovers(siteferry, job_id) == []

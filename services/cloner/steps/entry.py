@@ -65,6 +65,7 @@ def _remove_by_itself(run: CloneRun) -> str | None:
     try:
         answer = run.connector.call("remove")
     except JobError as error:
+        run.token.check()
         return error.message
     return None if answer.get("removed", True) else f"left behind: {', '.join(answer['left'][:5])}"
 
@@ -73,5 +74,6 @@ def _remove_as_administrator(run: CloneRun, secret: dict[str, Any]) -> str | Non
     try:
         remove_connector(run.session(secret))
     except JobError as error:
+        run.token.check()
         return error.message
     return None

@@ -49,7 +49,7 @@ class Look:
 def look(run: RestoreRun, pages: list[str] | None = None) -> list[Look]:
     """Look at home, login, REST and some pages (from the home page's links unless given)."""
     site = run.target.site
-    with site_client(allow_private=True, timeout=TIMEOUT) as http:
+    with site_client(allow_private=True, timeout=TIMEOUT, check=run.token.check) as http:
         rest = f"{site.home}/?rest_route=/"
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as looking:
 
@@ -62,6 +62,7 @@ def look(run: RestoreRun, pages: list[str] | None = None) -> list[Look]:
             if pages is None:
                 sampled = _samples(site, home)
                 others = see(sampled)
+    run.token.check()  # a page that was not waited for looks like one that does not answer
     found = [_look("home", site.home + "/", home), _look("login", site.login_url, login), _look("rest", rest, routes)]
     return found + [_look("page", url, seen) for url, seen in zip(sampled, others, strict=True)]
 
