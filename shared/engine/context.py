@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -50,6 +51,7 @@ class JobContext:
         self._loop = asyncio.get_running_loop()
         self._threads = threads
         self._secrets: set[str] = set()
+        self._noting = threading.Lock()
         self.current: Step | None = None
         """The running step; owned by the engine."""
         self.dirty = False
@@ -146,6 +148,7 @@ class JobContext:
         self.dirty = True
 
     def note(self, note: Note) -> None:
-        """Something for the result's notes. A second one with the same code replaces the first."""
-        kept = [known for known in self._checkpoint.notes if known.code != note.code]
-        self._checkpoint.notes = [*kept, note]
+        """Something for the result's notes. A second one with the same code replaces the first. Thread-safe."""
+        with self._noting:
+            kept = [known for known in self._checkpoint.notes if known.code != note.code]
+            self._checkpoint.notes = [*kept, note]
