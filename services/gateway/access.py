@@ -33,7 +33,12 @@ async def authenticate(
     if secret is None:
         raise unauthenticated("This call needs a valid API key.")
     if changes and headers.get("origin") is None and headers.get("sec-fetch-site") != "same-origin":
-        raise Problem(403, "cross_origin", "A session is good for pages of this service only; scripts send an API key.")
+        raise Problem(
+            403,
+            "cross_origin",
+            "A session is good for pages of this service only.",
+            hint="Scripts send an API key: “Authorization: Bearer <key>”.",
+        )
     if passes is None:
         raise problems.unavailable()
     principal = await passes.session(secret, keys)

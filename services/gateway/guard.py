@@ -127,7 +127,12 @@ def check_origin(headers: Mapping[str, str], host: str, allowed: frozenset[str])
             return
     elif headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return
-    raise Problem(403, "cross_origin", "Pages of other origins may not change anything here.")
+    raise Problem(
+        403,
+        "cross_origin",
+        "Pages of other origins may not change anything here.",
+        hint="If this page is yours, list its origin (scheme, host and port) in SITEFERRY_ALLOWED_ORIGINS.",
+    )
 
 
 def check_body(headers: Mapping[str, str], most: int = BODY_MAX) -> None:

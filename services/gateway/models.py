@@ -59,7 +59,7 @@ class CloneRequest(Body):
                     "ttl_minutes": 1440,
                     "name": "Shop before the update",
                 },
-                {"source_url": "https://shop.example.com", "pairing_key": "sfp1_…", "priority": "high"},
+                {"source_url": "https://shop.example.com", "pairing_key": "sf1_…", "priority": "high"},
             ]
         }
     )

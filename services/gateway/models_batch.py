@@ -49,7 +49,7 @@ class BatchRequest(Body):
                     "defaults": {"username": "agency", "ttl_minutes": 2880, "priority": "low"},
                     "clones": [
                         {"source_url": "https://shop.example.com", "password": "correct horse battery staple"},
-                        {"source_url": "https://blog.example.com", "pairing_key": "sfp1_…", "name": "Blog"},
+                        {"source_url": "https://blog.example.com", "pairing_key": "sf1_…", "name": "Blog"},
                     ],
                 }
             ]

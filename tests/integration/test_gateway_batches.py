@@ -107,7 +107,7 @@ async def test_items_add_to_the_defaults(gateway: Gateway, api: httpx2.Client, b
         "defaults": COMMON | {"priority": "low", "options": {"keep_transients": True}},
         "clones": [
             {"source_url": "https://a.example.com/wp-admin/", "name": "A", "options": {"exclude_paths": ["x"]}},
-            {"source_url": "https://b.example.com", "pairing_key": "sfp1_k", "priority": "high", "ttl_minutes": 5},
+            {"source_url": "https://b.example.com", "pairing_key": "sf1_k", "priority": "high", "ttl_minutes": 5},
         ],
     }
     first, second = api.post("/batches", json=body).json()["job_ids"]
@@ -122,7 +122,7 @@ async def test_items_add_to_the_defaults(gateway: Gateway, api: httpx2.Client, b
     }
     assert two["ttl_minutes"] == 5
     vault = Vault(await bus.bucket(streams.VAULT), KeyRing.load(gateway.directory / "vault.key"))
-    assert await vault.get(second) == {"pairing_key": "sfp1_k"}
+    assert await vault.get(second) == {"pairing_key": "sf1_k"}
 
 
 async def test_one_bad_item_refuses_the_whole_and_is_named(api: httpx2.Client, bus: Bus) -> None:

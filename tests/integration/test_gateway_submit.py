@@ -66,8 +66,8 @@ async def test_worker_finds_command_and_secret(gateway: Gateway, api: httpx2.Cli
         vault = Vault(await bus.bucket(streams.VAULT), KeyRing.load(gateway.directory / "vault.key"))
         assert await vault.get(command["secret_ref"]) == {"username": "admin", "password": " spaces matter "}
         assert (message.headers or {})["Nats-Msg-Id"] == f"{job_id}:requested"
-        pairing = api.post("/clone", json={"source_url": "http://a.test", "pairing_key": "sfp1_k"}).json()["job_id"]
-        assert await vault.get(pairing) == {"pairing_key": "sfp1_k"}
+        pairing = api.post("/clone", json={"source_url": "http://a.test", "pairing_key": "sf1_k"}).json()["job_id"]
+        assert await vault.get(pairing) == {"pairing_key": "sf1_k"}
 
 
 def test_no_secret_on_disk_or_in_any_answer(gateway: Gateway, api: httpx2.Client) -> None:

@@ -12,7 +12,7 @@ from siteferry.cli.batch_file import read
 from siteferry.cli.client import CliError
 
 SHOP = {"source_url": "https://shop.example.com", "username": "admin", "password": " spaced "}
-BLOG = {"source_url": "https://blog.example.com", "pairing_key": "sfp1_k", "ttl_minutes": 10080}
+BLOG = {"source_url": "https://blog.example.com", "pairing_key": "sf1_k", "ttl_minutes": 10080}
 
 
 def written(tmp_path: Path, text: str | bytes) -> str:
@@ -32,12 +32,12 @@ def written(tmp_path: Path, text: str | bytes) -> str:
         (
             "source_url,username,password,pairing_key,ttl\n"
             "shop.example.com,admin, spaced ,,\n"
-            "https://blog.example.com,,,sfp1_k,7d\n",
+            "https://blog.example.com,,,sf1_k,7d\n",
             [2, 3],
         ),
         (
             "Source_URL;Username;Password;Pairing_Key;ttl_minutes\r\n\r\n"
-            'shop.example.com;admin;" spaced ";;\r\nhttps://blog.example.com;;;sfp1_k;10080',
+            'shop.example.com;admin;" spaced ";;\r\nhttps://blog.example.com;;;sf1_k;10080',
             [3, 4],
         ),
     ],
