@@ -53,6 +53,9 @@ final class Entry {
 		}
 		switch ($request->op) {
 			case 'hello':
+				if (!defined('SITEFERRY_RESCUE')) {
+					Removal::package();
+				}
 				self::result($reply, Site::hello($key));
 				return;
 			case 'inspect':

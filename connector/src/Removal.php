@@ -14,9 +14,26 @@ final class Removal {
 		}
 	}
 
+	/**
+	 * The package we came in: WordPress keeps it among the uploads for two hours when the request that installs is broken
+	 * off, and our key is in it.
+	 */
+	public static function package(): void {
+		global $wpdb;
+		$like = $wpdb->esc_like('siteferry-connector') . '%';
+		$ids  = $wpdb->get_col($wpdb->prepare("SELECT ID FROM $wpdb->posts WHERE post_type = 'attachment' AND post_title LIKE %s", $like));
+		foreach (array_map('intval', $ids) as $id) {
+			if (get_post_meta($id, '_wp_attachment_context', true) === 'upgrader') {
+				wp_delete_attachment($id, true);
+				wp_clear_scheduled_hook('upgrader_scheduled_cleanup', array($id));
+			}
+		}
+	}
+
 	/** @return array{removed: bool, left: string[]} what could not be deleted, as paths inside the plugin's directory */
 	public static function now(): array {
 		$plugin = plugin_basename(SITEFERRY_CONNECTOR_FILE);
+		self::package();
 		self::deactivate($plugin);
 		$dir  = dirname(SITEFERRY_CONNECTOR_FILE);
 		$left = array();

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -56,15 +57,21 @@ STEPS = [
 def test_the_cloner_is_killed_in_each_step(hurried: Product, site: Site, step: str) -> None:
     job_id = hurried.submit(site)
 
-    def reached() -> bool:
+    def reached(step: str) -> bool:
         job = hurried.job(job_id)
         assert job["status"] in {"pending", "running"}, f"{step} was missed: {job}"
         return any(s["name"] == step and s["state"] != "pending" for s in job["steps"])
 
-    eventually(reached, timeout=90, what=f"step {step}")
-    if step == "files":
-        time.sleep(0.5)
-    os.kill(hurried.pid("cloner"), signal.SIGKILL)
+    with ExitStack() as after:
+        if step == "remove_connector":  # takes milliseconds, unless the source stands still
+            eventually(lambda: reached("verify"), timeout=90, what="step verify")
+            server = site.farm._running[-1].popen.pid
+            os.kill(server, signal.SIGSTOP)
+            after.callback(os.kill, server, signal.SIGCONT)
+        eventually(lambda: reached(step), timeout=90, what=f"step {step}")
+        if step == "files":
+            time.sleep(0.5)
+        os.kill(hurried.pid("cloner"), signal.SIGKILL)
     job = hurried.wait(job_id, timeout=180)
     assert job["status"] == "completed", job["error"]
     assert job["attempt"] == 1, "a crash does not use up an attempt"

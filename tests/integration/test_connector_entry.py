@@ -18,6 +18,7 @@ from shared.wordpress.errors import BasicAuthRequired, HostChallenge, SourceUnre
 from shared.wordpress.http import site_client
 from tests.integration.connected import KEY, Connected, activate, connected, unpack
 from tests.sites import nasty
+from tests.sites.core import give_up_to
 from tests.sites.farm import SourceFarm
 from tests.sites.fixtures import MakeSite
 from tests.sites.spec import PLAIN, SiteSpec
@@ -41,6 +42,30 @@ def test_hello_and_the_second_door(source: Connected) -> None:
         assert hello["home"] == source.site.home
     blocked = ConnectorClient(source.http, [source.site.home + "/wp-login.php", second], KEY)
     assert blocked.call("hello")["siteurl"] == source.site.siteurl
+
+
+def test_the_package_of_an_install_that_broke_off_goes_with_the_first_greeting(source: Connected) -> None:
+    """WordPress keeps it among the uploads, where anybody could fetch the key in it, and removes it two hours later."""
+    site, places = source.site, []
+    for name, context in (("siteferry-connector.zip", "upgrader"), ("siteferry-connector-manual.zip", "")):
+        path = site.uploads / "2026" / "11" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"PK")
+        give_up_to(path, site.content)
+        places.append(path)
+        url = f"{site.home}/wp-content/uploads/2026/11/{name}"
+        site.script(
+            "INSERT INTO {p}posts (post_type, post_status, post_title, post_content, guid, post_excerpt, to_ping,"
+            f" pinged, post_content_filtered) VALUES ('attachment', 'private', '{name}', '{url}', '{url}', '', '', '', '')",
+            "INSERT INTO {p}postmeta (post_id, meta_key, meta_value) VALUES"
+            f" (LAST_INSERT_ID(), '_wp_attached_file', '2026/11/{name}')",
+            "INSERT INTO {p}postmeta (post_id, meta_key, meta_value) SELECT MAX(ID), '_wp_attachment_context',"
+            f" '{context}' FROM {{p}}posts",
+        )
+    source.client.call("hello")
+    assert [path.exists() for path in places] == [False, True]
+    left = site.sql("SELECT post_title FROM {p}posts WHERE post_type='attachment' AND post_title LIKE 'siteferry%%'")
+    assert [row[0] for row in left] == ["siteferry-connector-manual.zip"]
 
 
 def test_inspect_tells_what_a_preflight_needs(source: Connected) -> None:

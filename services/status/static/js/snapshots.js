@@ -54,12 +54,26 @@ export function WayBack({ snapshot }) {
   </div>`;
 }
 
+/** Going back takes a while, and other people do it too. */
+const ASK_EVERY = 3000;
+
 export function Snapshots() {
   const [snapshots, setSnapshots] = useState(/** @type {any[] | null} */ (null));
   const [problem, setProblem] = useState(null);
   const now = useNow(10_000);
   useEffect(() => {
-    get("/snapshots?state=active&state=rolled_back&limit=100").then((page) => setSnapshots(page.snapshots), (error) => (setProblem(error), setSnapshots([])));
+    let gone = false, timer = 0;
+    const ask = async () => {
+      try {
+        const page = document.visibilityState === "visible" && (await get("/snapshots?state=active&state=rolled_back&limit=100"));
+        if (page && !gone) setSnapshots(page.snapshots), setProblem(null);
+      } catch (error) {
+        if (!gone) setProblem(error), setSnapshots((known) => known ?? []);
+      }
+      if (!gone) timer = setTimeout(ask, ASK_EVERY);
+    };
+    ask();
+    return () => ((gone = true), clearTimeout(timer));
   }, []);
   return html`<div class="head"><h1>Snapshots</h1></div>
     <${Trouble} problem=${problem} />
