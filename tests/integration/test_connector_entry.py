@@ -56,7 +56,8 @@ def test_the_package_of_an_install_that_broke_off_goes_with_the_first_greeting(s
         url = f"{site.home}/wp-content/uploads/2026/11/{name}"
         site.script(
             "INSERT INTO {p}posts (post_type, post_status, post_title, post_content, guid, post_excerpt, to_ping,"
-            f" pinged, post_content_filtered) VALUES ('attachment', 'private', '{name}', '{url}', '{url}', '', '', '', '')",
+            f" pinged, post_content_filtered) VALUES ('attachment', 'private', '{name}', '{url}', '{url}',"
+            " '', '', '', '')",
             "INSERT INTO {p}postmeta (post_id, meta_key, meta_value) VALUES"
             f" (LAST_INSERT_ID(), '_wp_attached_file', '2026/11/{name}')",
             "INSERT INTO {p}postmeta (post_id, meta_key, meta_value) SELECT MAX(ID), '_wp_attachment_context',"
