@@ -38,7 +38,10 @@ class SchemaDrift(Permanent):
     """A table of WordPress itself is built differently on the two sites."""
 
     code = "schema_drift"
-    hint = "Update WordPress and its database on both sides, or keep the table with options.preserve_tables."
+    hint = (
+        "Update WordPress and its database on both sides (for character sets, ALTER TABLE … CONVERT TO CHARACTER SET), "
+        "or keep the table with options.preserve_tables."
+    )
 
 
 class NetworkUnsupported(Permanent):

@@ -190,6 +190,7 @@ def test_worse_is_what_was_well_before() -> None:
         "http://a/ answers HTTP 500: Fatal error: no"
     ]
     assert worse([home], [Look("home", "http://a/", 200, 3)]) == ["http://a/ is a white page"]
+    assert worse([Look("home", "http://a/", 200, 260)], [Look("home", "http://a/", 200, 180)]) == [], "a small site"
     assert worse([Look("home", "http://a/", 500, 3)], [Look("home", "http://a/", 500, 3)]) == [], "it was broken before"
     rest = Look("rest", "http://a/r", 200, 900, form=True)
     assert worse([rest], [Look("rest", "http://a/r", 200, 900)]) != []

@@ -166,15 +166,21 @@ def _agree(
         drift.append(f"{live}: only the clone has the columns {', '.join(only_here)}; they stay behind.")
     if only_there:
         drift.append(f"{live}: only production has the columns {', '.join(only_there)}; new rows get their defaults.")
-    other = [c["name"] for c in both if c["type_class"] != there[c["name"]]["type_class"]]
+    other = [column["name"] for column in both if _holds(column) != _holds(there[column["name"]])]
     key = tuple(table["key"])
     if key == tuple(theirs["key"]) and not other and set(key) <= {column["name"] for column in both}:
         return tuple({**column, "charset": there[column["name"]]["charset"]} for column in both), key
-    what = f"the columns {', '.join(other)} have other types" if other else "its key is another"
+    what = f"the columns {', '.join(other)} have other types or character sets" if other else "its key is another"
     if short in CORE:
         raise SchemaDrift(f"{live} is built differently on the two sites: {what}.", table=live)
     drift.append(f"{live}: {what}; production's table stays.")
     return None
+
+
+def _holds(column: dict[str, Any]) -> tuple[str, str | None]:
+    """What two columns must have in common: rows travel as the bytes that are stored, never recoded."""
+    charset = column["charset"]
+    return column["type_class"], "utf8mb4" if charset in {"utf8", "utf8mb3"} else charset
 
 
 def _only(short: str, kept: Kept) -> tuple[dict[str, Any], ...]:

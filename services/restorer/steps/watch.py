@@ -24,7 +24,8 @@ SAMPLES = 3
 AT_ONCE = 2
 """Pages looked at together: a small host bears no more beside its visitors."""
 LEAST_TEXT = 200
-"""Characters a page must show; below it is white, if it was not before."""
+"""Characters a page must show; below it is white, if it was not before and lost most of them."""
+WHITE_SHARE = 0.25
 PAUSE = 1.0
 BROKEN = re.compile(r"There has been a critical error[^<]*|Error establishing a database connection")
 DIED = re.compile(r'<div class="wp-die-message">(.*?)</div>', re.DOTALL)
@@ -127,7 +128,12 @@ def _why(then: Look, now: Look) -> str:
         return "does not answer as a REST interface any more"
     if now.kind == "login" and then.form and not now.form:
         return "has no login form any more"
-    if now.kind in {"home", "page"} and now.status < 300 and now.text < LEAST_TEXT <= then.text:
+    if (
+        now.kind in {"home", "page"}
+        and now.status < 300
+        and now.text < LEAST_TEXT <= then.text
+        and now.text < WHITE_SHARE * then.text
+    ):
         return "is a white page"
     return ""
 
