@@ -9,15 +9,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared import log, streams
-from shared.bus import connect
-from shared.events import CloneRequested
-from shared.jobs import CloneResult
+from shared import log
+from shared.bus.connection import connect
+from shared.contract import streams
+from shared.contract.events import CloneRequested
+from shared.contract.jobs import CloneResult
+from shared.contract.subjects import Kind
+from shared.engine.worker import EngineSettings, JobContext, StepSpec, Worker
 from shared.lifecycle import stop_on_signals
+from shared.secrets.vault import KeyRing, Vault
 from shared.settings import Settings
-from shared.subjects import Kind
-from shared.vault import KeyRing, Vault
-from shared.worker import EngineSettings, JobContext, StepSpec, Worker
 
 
 class Trivial:

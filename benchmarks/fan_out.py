@@ -24,11 +24,11 @@ from typing import Any
 
 import uvloop
 
-from shared import streams
-from shared.bus import Bus, connect
-from shared.events import JobEvent, now
-from shared.jobs import StepState
-from shared.subjects import EventType
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import JobEvent, now
+from shared.contract.jobs import StepState
+from shared.contract.subjects import EventType
 from tests.integration.gateway_process import running_gateway, running_status
 from tests.live.simulator import Simulated
 from tests.live.stack import nats_house, status_process

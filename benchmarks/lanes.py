@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared import streams
-from shared.bus import Bus, connect
-from shared.events import CloneRequested
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import CloneRequested
+from shared.contract.jobs import CloneResult
+from shared.contract.subjects import Kind, Lane
+from shared.engine.worker import EngineSettings, JobContext, StepSpec, Worker
 from shared.ids import new_id
-from shared.jobs import CloneResult
+from shared.secrets.vault import KeyRing, Vault
 from shared.settings import Settings
-from shared.subjects import Kind, Lane
-from shared.vault import KeyRing, Vault
-from shared.worker import EngineSettings, JobContext, StepSpec, Worker
 from siteferry.embedded.servers.nats import Nats
 from siteferry.embedded.servers.process import running
 

@@ -29,9 +29,9 @@ import redis
 
 from benchmarks._missing import Missing
 from benchmarks._queue_celery import connected
-from shared import streams
-from shared.bus import Bus, connect
-from shared.events import CloneRequested
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import CloneRequested
 from shared.ids import new_id
 from shared.settings import Settings
 from siteferry.embedded.servers.nats import Nats

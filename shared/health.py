@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
 from shared.engine.metrics import QUEUE
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from services.cloner.drivers.host import HostDriver
 from services.cloner.drivers.host.mariadb import CloneDatabases
+from services.cloner.drivers.host.top_directory import make_top_directory
 from services.cloner.drivers.port import Provisioner
 from services.cloner.expiry import Expiry
 from services.cloner.preview import Previews
@@ -17,15 +18,15 @@ from services.cloner.sweeper.serve import serve_sweeps
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Sweeper
 from services.cloner.workflow import CloneWorkflow
-from shared import log, streams
-from shared.bus import Bus, connect
-from shared.connectors import Connectors
+from shared import log
+from shared.bus.connection import Bus, connect
+from shared.bus.connector_registry import Connectors
+from shared.contract import streams
 from shared.engine.records import patiently
+from shared.engine.worker import Worker
 from shared.health import serve_health
 from shared.lifecycle import eternal, stop_on_signals
-from shared.topdir import make_top_directory
-from shared.vault import KeyRing, Vault
-from shared.worker import Worker
+from shared.secrets.vault import KeyRing, Vault
 
 logger = log.get(__name__)
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from services.cloner.drivers.port import SiteConfig
 from services.cloner.errors import MultisiteUnsupported, NotEnoughSpace
-from shared.events import CloneOptions
-from shared.jobs import Note
+from shared.contract.events import CloneOptions
+from shared.contract.jobs import Note
 from shared.wordpress.connector.skips import FILE_RULES, FileRule, RowRule, row_rules_for, rows_stay_behind
 from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
 from shared.wordpress.rewrite import PathMapping, UrlMapping

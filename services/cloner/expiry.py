@@ -9,13 +9,14 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from services.cloner.drivers.port import Provisioner
-from shared import bases, streams
-from shared.bus import Bus
+from shared.bus import base_store
+from shared.bus.connection import Bus
+from shared.bus.pull import Feed
+from shared.contract import streams
+from shared.contract.events import Expire, Expired
+from shared.contract.subjects import EventType
 from shared.errors import JobError
-from shared.events import Expire, Expired
 from shared.log import get
-from shared.pull import Feed
-from shared.subjects import EventType
 
 log = get(__name__)
 
@@ -46,7 +47,7 @@ class Expiry:
             while not (await asyncio.wait({destroying}, timeout=streams.HEARTBEAT))[0]:
                 await msg.in_progress()
             await destroying
-            await bases.forget(self._bus, expire.job_id)
+            await base_store.forget(self._bus, expire.job_id)
         except (JobError, OSError, NatsError, TimeoutError) as error:
             log.warning("clone not removed yet", clone=expire.job_id, error=str(error))
             await msg.nak(delay=AGAIN_SECONDS)

@@ -15,13 +15,13 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.jobs import ErrorInfo, Note
+from shared.contract.preflight import PURPOSE, SECONDS, Login, Preview, Question, Reply
+from shared.contract.subjects import rpc
 from shared.errors import JobError
-from shared.jobs import ErrorInfo, Note
 from shared.log import get
-from shared.preflight import PURPOSE, SECONDS, Login, Preview, Question, Reply
-from shared.subjects import rpc
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 from shared.wordpress.errors import (
     BasicAuthRequired,
     CaptchaRequired,

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from nats.aio.msg import Msg
 
 from services.cloner.drivers.port import Provisioner
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.subjects import rpc
 from shared.log import get
-from shared.subjects import rpc
 
 log = get(__name__)
 

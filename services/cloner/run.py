@@ -17,16 +17,16 @@ import httpx2
 from services.cloner.domain import Plan, make_plan
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.settings import ClonerSettings
-from shared.events import CloneOptions, CloneRequested
+from shared.contract.events import CloneOptions, CloneRequested
+from shared.engine.worker import JobContext, StopToken
 from shared.log import get
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 from shared.wordpress.addresses import is_localhost
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.rewrite import Rewriter
 from shared.wordpress.signin import AdminSession, sign_in
-from shared.worker import JobContext, StopToken
 
 log = get(__name__)
 

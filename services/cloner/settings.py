@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from shared.engine.worker import EngineSettings, Limits
 from shared.settings import Settings
 from shared.wordpress.transfer.files import Owner
-from shared.worker import EngineSettings, Limits
 
 
 class ClonerSettings(Settings):

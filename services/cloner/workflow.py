@@ -11,16 +11,16 @@ from services.cloner.drivers.port import Provisioner
 from services.cloner.run import CloneRun
 from services.cloner.settings import ClonerSettings
 from services.cloner.steps import base, entry, finalize, preflight, transfer, verify
-from shared import bases
-from shared.connectors import Connectors
+from shared.bus import base_store
+from shared.bus.connector_registry import Connectors
+from shared.contract.events import CloneRequested, Expire
+from shared.contract.jobs import CloneResult
+from shared.contract.subjects import EventType, Kind
+from shared.engine.worker import JobContext, StepSpec
 from shared.errors import JobError
-from shared.events import CloneRequested, Expire
-from shared.jobs import CloneResult
 from shared.log import get
-from shared.subjects import EventType, Kind
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
-from shared.worker import JobContext, StepSpec
 
 log = get(__name__)
 
@@ -154,7 +154,7 @@ class CloneWorkflow:
 
     async def _destroy(self, context: JobContext) -> None:
         await asyncio.to_thread(self._driver.destroy, context.job_id)
-        await bases.forget(context.bus, context.job_id)
+        await base_store.forget(context.bus, context.job_id)
 
     async def _verify(self, context: JobContext) -> None:
         run = self._run(context)

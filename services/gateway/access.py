@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from services.gateway import problems
 from services.gateway.problems import Problem
-from shared.access import LOCAL, Keys, Principal, bearer, parse_keys
-from shared.passes import Passes, cookies
+from shared.secrets.api_keys import LOCAL, Keys, Principal, bearer, parse_keys
+from shared.secrets.tickets import Passes, cookies
 
 __all__ = ["LOCAL", "Keys", "Principal", "authenticate", "parse_keys", "unauthenticated"]
 

@@ -38,9 +38,9 @@ from services.gateway.routes import (
 )
 from services.gateway.settings import GatewaySettings
 from shared import log as logging
-from shared import streams
-from shared.bus import connect
-from shared.vault import KeyRing
+from shared.bus.connection import connect
+from shared.contract import streams
+from shared.secrets.vault import KeyRing
 
 log = logging.get(__name__)
 

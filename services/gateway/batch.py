@@ -14,8 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.contract.jobs import Job, Phase, Status
 from shared.ids import batch_member
-from shared.jobs import Job, Phase, Status
 
 LOGIN = frozenset({"username", "password"})
 PER_TOKEN = 10

@@ -13,13 +13,13 @@ from nats.js.kv import KeyValue
 from services.gateway.batch import Batch, make_batch, members
 from services.gateway.listing import Index
 from services.gateway.store import Store
-from shared import streams
-from shared.batch import Outgoing, publish_batch
-from shared.bus import Bus
-from shared.events import Cancel, CloneRequested, Message, fold
+from shared.bus.batch import Outgoing, publish_batch
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.events import Cancel, CloneRequested, Message, fold
+from shared.contract.jobs import Job, Phase
 from shared.ids import batch_member, is_batch_id
-from shared.jobs import Job, Phase
-from shared.vault import KeyRing, Vault
+from shared.secrets.vault import KeyRing, Vault
 
 BREATH = 50
 """Commands made before others get their turn: making a thousand takes as long as answering dozens of calls."""

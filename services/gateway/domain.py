@@ -8,8 +8,8 @@ import re
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from shared.jobs import Clone, CloneState, Job, Phase, Status
-from shared.subjects import LANES, Lane
+from shared.contract.jobs import Clone, CloneState, Job, Phase, Status
+from shared.contract.subjects import LANES, Lane
 
 TTL_MAX_MINUTES = 30 * 24 * 60
 HOST = re.compile(r"^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?)+$")

@@ -16,11 +16,11 @@ from services.gateway.limits import RateLimit
 from services.gateway.listing import Index
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import Store
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.jobs import Clone, CloneResult, Job, Snapshot
 from shared.ids import is_job_id
-from shared.jobs import Clone, CloneResult, Job, Snapshot
-from shared.vault import KeyRing, Vault
+from shared.secrets.vault import KeyRing, Vault
 
 
 class Edge:

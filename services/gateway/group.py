@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import PubAck
 from nats.js.errors import APIError
 
-from shared.batch import Outgoing, publish_batch
+from shared.bus.batch import Outgoing, publish_batch
 from shared.log import get
 
 log = get(__name__)

@@ -18,7 +18,7 @@ from services.gateway.access import LOCAL, Keys, Principal, authenticate
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.settings import GatewaySettings
 from shared.log import get
-from shared.passes import Passes, session_cookie
+from shared.secrets.tickets import Passes, session_cookie
 
 log = get(__name__)
 

@@ -16,9 +16,9 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from starlette.responses import Response
 
 from services.gateway.problems import Problem
-from shared import streams
-from shared.bus import Bus
-from shared.vault import KeyRing, SecretGone
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.secrets.vault import KeyRing, SecretGone
 
 TAKE_OVER = 5.0
 """Seconds after which an unfinished request is taken for dead; longer than any call to NATS may take."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from services.gateway.problems import Problem
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
 
 CHUNKS = 20
 """A full bucket is this many chunks."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.gateway import reader
 from services.gateway.domain import sort_key
-from shared.bus import Bus
+from shared.bus.connection import Bus
 from shared.log import get
 
 log = get(__name__)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from services.gateway import domain
-from shared.events import CloneOptions
-from shared.jobs import (
+from shared.contract.events import CloneOptions
+from shared.contract.jobs import (
     CloneState,
     ErrorInfo,
     Note,
@@ -20,7 +20,7 @@ from shared.jobs import (
     Status,
     Step,
 )
-from shared.subjects import Kind, Lane
+from shared.contract.subjects import Kind, Lane
 
 TTL_DEFAULT, TTL_MIN, TTL_MAX = 1440, 5, domain.TTL_MAX_MINUTES
 EXAMPLE_ID = "clone-0k3v9x2m7c1p5t8w"

@@ -19,9 +19,9 @@ from services.gateway.models import (
     TtlMinutes,
     Username,
 )
-from shared.batch import MOST
-from shared.events import CloneOptions
-from shared.jobs import Phase, Status
+from shared.bus.batch import MOST
+from shared.contract.events import CloneOptions
+from shared.contract.jobs import Phase, Status
 
 EXAMPLE_ID = "batch-0k3v9x2m7c1p5t00"
 MEMBERS = tuple(f"clone-0k3v9x2m7c1p5t0{number}" for number in range(2))

@@ -10,8 +10,8 @@ from pydantic.config import JsonDict
 
 from services.gateway import domain
 from services.gateway.models import Body, Name, Password, Priority, SourceUrl, Text, Username
-from shared.events import RestoreOptions
-from shared.jobs import SnapshotState
+from shared.contract.events import RestoreOptions
+from shared.contract.jobs import SnapshotState
 
 HOURS_MAX = 160
 """The login a snapshot is discarded with is kept for seven days."""

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from services.gateway import reader
 from services.gateway.reader import Stored
-from shared import streams
-from shared.bus import Bus
-from shared.events import CloneRequested, Message, RestoreRequested, decode, fold, fold_clone, fold_snapshot
-from shared.jobs import Clone, Job, Snapshot
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.events import CloneRequested, Message, RestoreRequested, decode, fold, fold_clone, fold_snapshot
+from shared.contract.jobs import Clone, Job, Snapshot
+from shared.contract.subjects import kind_of, parse, story
 from shared.log import get
-from shared.subjects import kind_of, parse, story
 
 log = get(__name__)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from services.gateway.models import CloneAnswer, CloneSummary, JobAnswer, JobSummary, Links, RestoreOutcome, Result
 from services.gateway.models_restore import SnapshotAnswer, SnapshotLinks
-from shared.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, Snapshot
+from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, Snapshot
 from shared.log import get
-from shared.vault import KeyRing, SecretGone
+from shared.secrets.vault import KeyRing, SecretGone
 
 log = get(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
 
 LONGEST = 30
 """Seconds a call may wait."""

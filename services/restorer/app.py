@@ -8,14 +8,15 @@ import sys
 from services.restorer.run import tidy
 from services.restorer.settings import RestorerSettings
 from services.restorer.workflow import RestoreWorkflow
-from shared import log, streams
-from shared.bus import Bus, connect
-from shared.connectors import Connectors
+from shared import log
+from shared.bus.connection import Bus, connect
+from shared.bus.connector_registry import Connectors
+from shared.contract import streams
 from shared.engine.records import patiently
+from shared.engine.worker import Worker
 from shared.health import serve_health
 from shared.lifecycle import eternal, stop_on_signals
-from shared.vault import KeyRing, Vault
-from shared.worker import Worker
+from shared.secrets.vault import KeyRing, Vault
 
 logger = log.get(__name__)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from services.restorer.work import Work
-from shared import bases
-from shared.bus import Bus
+from shared.bus import base_store
+from shared.bus.connection import Bus
 from shared.wordpress.base import Base, file_line, pack, table_line
 
 IN_MEMORY = 8 << 20
@@ -29,18 +29,18 @@ async def remember(bus: Bus, before: Base, after: Base, restore_id: str, directo
 
 async def go_back(bus: Bus, restore_id: str) -> None:
     """The base is again what it was before the restore. Raises nats errors, OSError."""
-    before = await bases.load(bus, restore_id)
+    before = await base_store.load(bus, restore_id)
     if before is None:
         return
     with tempfile.TemporaryDirectory(prefix="siteferry-restore-") as directory:
         await _store(bus, before.header.clone_id, before, Path(directory))
-    await bases.forget(bus, restore_id)
+    await base_store.forget(bus, restore_id)
 
 
 async def _store(bus: Bus, name: str, base: Base, directory: Path) -> None:
     # a large site's base takes seconds to write: the event loop has heartbeats to send meanwhile
     with await asyncio.to_thread(packed, base, directory) as file:
-        await bases.save(bus, name, file)
+        await base_store.save(bus, name, file)
 
 
 def after_restore(base: Base, work: Work, at: str) -> Base:

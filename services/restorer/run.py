@@ -21,15 +21,15 @@ from services.restorer.domain.tables import Selection, select
 from services.restorer.errors import TargetUnreachable
 from services.restorer.settings import RestorerSettings
 from services.restorer.work import Work
-from shared.connectors import Connectors
-from shared.events import RestoreRequested
-from shared.jobs import RestoreAction
-from shared.vault import KeyRing
+from shared.bus.connector_registry import Connectors
+from shared.contract.events import RestoreRequested
+from shared.contract.jobs import RestoreAction
+from shared.engine.worker import JobContext, StopToken
+from shared.secrets.vault import KeyRing
 from shared.wordpress.base import Base
 from shared.wordpress.connector.writer import SiteWriter
 from shared.wordpress.rewrite import Rewriter
 from shared.wordpress.visit import Visit
-from shared.worker import JobContext, StopToken
 
 PREFIX = "siteferry-restore-"
 FORGOTTEN = 24 * 3600.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from shared.discards import discard_of, discard_request
-from shared.events import RestoreRequested
-from shared.subjects import EventType
-from shared.worker import JobContext
+from shared.contract.events import RestoreRequested
+from shared.contract.snapshot_discard import discard_of, discard_request
+from shared.contract.subjects import EventType
+from shared.engine.worker import JobContext
 
 SECRET: tuple[str, ...] = ("target_username", "target_password")
 

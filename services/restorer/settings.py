@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from shared.engine.worker import EngineSettings, Limits
 from shared.settings import Settings
-from shared.worker import EngineSettings, Limits
 
 
 class RestorerSettings(Settings):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from services.restorer.domain.tables import Pair
-from shared.jobs import RestorePlan, TablePlan
+from shared.contract.jobs import RestorePlan, TablePlan
 from shared.wordpress.connector.target import FileDigest, FileName, SwapFile, SwapPlan, SwapTable
 
 

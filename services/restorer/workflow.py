@@ -17,18 +17,18 @@ from services.restorer.run import RestoreRun
 from services.restorer.schedule import forget_discard, schedule_discard
 from services.restorer.settings import RestorerSettings
 from services.restorer.steps import exchange, plan, preflight, stage, verify, watch
-from shared import bases
-from shared.connectors import Connectors
-from shared.discards import discard_of
+from shared.bus import base_store
+from shared.bus.connector_registry import Connectors
+from shared.contract.events import Discarded, RestoreRequested, RolledBack
+from shared.contract.jobs import Note, RestoreAction, RestorePlan, RestoreResult
+from shared.contract.snapshot_discard import discard_of
+from shared.contract.subjects import Kind
+from shared.engine.worker import JobContext, StepSpec
 from shared.errors import JobError
-from shared.events import Discarded, RestoreRequested, RolledBack
-from shared.jobs import Note, RestoreAction, RestorePlan, RestoreResult
 from shared.log import get
-from shared.subjects import Kind
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 from shared.wordpress.connector.target import SwapPhase
 from shared.wordpress.visit import Visit
-from shared.worker import JobContext, StepSpec
 
 log = get(__name__)
 
@@ -211,7 +211,7 @@ class RestoreWorkflow:
         else:
             await context.blocking(run.writer.drop, snapshot=True)
         with suppress(NatsError, TimeoutError):  # ends by itself
-            await bases.forget(context.bus, run.snapshot_id)
+            await base_store.forget(context.bus, run.snapshot_id)
 
     async def _tell(self, context: JobContext, command: RestoreRequested) -> None:
         """The outcome, on the story of the restore that made the snapshot."""
@@ -236,7 +236,7 @@ class RestoreWorkflow:
             return
         run.base_asked = True
         try:
-            base = await bases.load(context.bus, run.command.clone_id)
+            base = await base_store.load(context.bus, run.command.clone_id)
         except (NatsError, TimeoutError) as error:
             log.warning("the base can not be read", job=context.job_id, error=repr(error))
             return

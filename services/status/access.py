@@ -9,9 +9,9 @@ from nats.errors import Error as NatsError
 from starlette.requests import HTTPConnection
 
 from services.status.settings import StatusSettings
-from shared.access import LOCAL, Keys, Principal, bearer
-from shared.bus import Bus
-from shared.passes import TICKET_PREFIX, Passes, cookies, session_cookie
+from shared.bus.connection import Bus
+from shared.secrets.api_keys import LOCAL, Keys, Principal, bearer
+from shared.secrets.tickets import TICKET_PREFIX, Passes, cookies, session_cookie
 
 TICKET_SUBPROTOCOL = "ticket."
 """A WebSocket may offer the sub-protocol `ticket.<ticket>`: browsers can send no header of their own."""

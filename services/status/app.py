@@ -18,10 +18,11 @@ from services.status.projector import Projector
 from services.status.service import Service
 from services.status.settings import StatusSettings
 from services.status.webhooks import Webhooks
-from shared import log, streams
-from shared.bus import connect
+from shared import log
+from shared.bus.connection import connect
+from shared.contract import streams
+from shared.contract.subjects import KINDS
 from shared.lifecycle import eternal, stop_on_signals
-from shared.subjects import KINDS
 
 logger = log.get(__name__)
 

@@ -17,10 +17,10 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from services.status.live import frames, said
-from shared import events
-from shared.jobs import Job
-from shared.subjects import KINDS, LANES, EventType, Kind
-from shared.webhooks import EVENTS
+from shared.contract import events
+from shared.contract.jobs import Job
+from shared.contract.subjects import KINDS, LANES, EventType, Kind
+from shared.contract.webhooks import EVENTS
 
 Json = dict[str, Any]
 

@@ -7,10 +7,10 @@ import asyncio
 from nats.errors import Error as NatsError
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.subjects import KINDS
 from shared.engine.metrics import QUEUE
-from shared.subjects import KINDS
 
 FOLDED = Counter("siteferry_projection_messages_total", "Messages folded into the projection", ["kind"])
 SKIPPED = Counter("siteferry_projection_skipped_total", "Messages that could not be read and were skipped", ["kind"])

@@ -15,11 +15,11 @@ from nats.js.kv import KeyValue
 from pydantic import BaseModel, ValidationError
 
 from services.status import story
-from shared import streams
-from shared.bus import Bus
-from shared.events import fold, fold_clone, fold_snapshot
-from shared.jobs import Clone, Job, Snapshot
-from shared.subjects import kind_of
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.events import fold, fold_clone, fold_snapshot
+from shared.contract.jobs import Clone, Job, Snapshot
+from shared.contract.subjects import kind_of
 
 Model = TypeVar("Model", Job, Clone, Snapshot)
 

@@ -21,11 +21,11 @@ from nats.aio.msg import Msg
 from services.status import metrics
 from services.status.projection import Conflict, Projection, State
 from services.status.story import Entry, Unreadable, entry_of
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.bus.pull import Feed, place
+from shared.contract import streams
+from shared.contract.subjects import EventType, Kind
 from shared.log import get
-from shared.pull import Feed, place
-from shared.subjects import EventType, Kind
 
 log = get(__name__)
 

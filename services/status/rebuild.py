@@ -12,10 +12,10 @@ from datetime import datetime
 from nats.js.errors import BadRequestError, NoKeysError, NotFoundError
 
 from services.status.projection import Conflict, Projection, State
-from shared import streams
-from shared.bus import Bus
-from shared.pull import direct
-from shared.subjects import KINDS, Kind, kind_of, parse, story, stream_subjects
+from shared.bus.connection import Bus
+from shared.bus.pull import direct
+from shared.contract import streams
+from shared.contract.subjects import KINDS, Kind, kind_of, parse, story, stream_subjects
 
 PROJECTED = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
 PARALLEL = 16

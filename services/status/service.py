@@ -11,7 +11,7 @@ from services.status.live.hub import Hub
 from services.status.live.registry import Registry
 from services.status.projector import Projector
 from services.status.settings import StatusSettings
-from shared.bus import Bus
+from shared.bus.connection import Bus
 
 
 @dataclass

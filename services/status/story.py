@@ -10,10 +10,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from shared.events import Message, decode
-from shared.pull import direct
-from shared.streams import STREAMS
-from shared.subjects import EventType, Kind, kind_of, parse, story
+from shared.bus.pull import direct
+from shared.contract.events import Message, decode
+from shared.contract.streams import STREAMS
+from shared.contract.subjects import EventType, Kind, kind_of, parse, story
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The job engine behind `shared.worker`: what keeps a job alive, in order, within limits and never run twice."""
+"""The job engine behind `shared.engine.worker`: what keeps a job alive, in order, within limits and never run twice."""

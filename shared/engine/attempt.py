@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from shared.contract.events import JobEvent, now
+from shared.contract.jobs import Note, Result, Step, StepState
+from shared.contract.subjects import EventType
 from shared.engine.checkpoint import Checkpoint
 from shared.engine.context import JobContext
 from shared.engine.records import unreachable
@@ -14,11 +17,8 @@ from shared.engine.settings import EngineSettings
 from shared.engine.steps import StepSpec, Workflow, overall, reconciled
 from shared.engine.token import Draining, StopToken
 from shared.errors import JobError, LeaseLost
-from shared.events import JobEvent, now
-from shared.jobs import Note, Result, Step, StepState
 from shared.lifecycle import ended
 from shared.log import get
-from shared.subjects import EventType
 
 log = get(__name__)
 T = TypeVar("T")

@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.events import Command, Message, Retry
+from shared.contract.jobs import ErrorInfo, Job, Note, Phase, Record, Result, Status, Step
+from shared.contract.streams import CHECKPOINTS
+from shared.contract.subjects import EventType
 from shared.engine.records import Conflict, Records
 from shared.errors import LeaseLost
-from shared.events import Command, Message, Retry
-from shared.jobs import ErrorInfo, Job, Note, Phase, Record, Result, Status, Step
-from shared.streams import CHECKPOINTS
-from shared.subjects import EventType
 
 LARGEST = 900_000
 """Bytes of one checkpoint; the server takes messages of 1 MB."""

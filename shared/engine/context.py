@@ -11,13 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.events import Command
+from shared.contract.jobs import Note, Step
+from shared.contract.subjects import Kind, Lane
 from shared.engine.checkpoint import Checkpoint, CheckpointStore, frozen
 from shared.engine.token import StopToken
-from shared.events import Command
-from shared.jobs import Note, Step
-from shared.subjects import Kind, Lane
-from shared.vault import Vault
+from shared.secrets.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.bus import Bus
-from shared.streams import STREAMS, work_consumer
-from shared.subjects import LANES, Kind, Lane
+from shared.bus.connection import Bus
+from shared.contract.streams import STREAMS, work_consumer
+from shared.contract.subjects import LANES, Kind, Lane
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from shared.contract.events import Retry, now
+from shared.contract.jobs import ErrorInfo, Result, Status
+from shared.contract.streams import VAULT
+from shared.contract.subjects import EventType
 from shared.engine import metrics
 from shared.engine.checkpoint import Ending
 from shared.engine.held import Held
 from shared.engine.records import Conflict, Records
 from shared.engine.token import Draining, StopToken
-from shared.events import Retry, now
-from shared.jobs import ErrorInfo, Result, Status
 from shared.log import get
-from shared.streams import VAULT
-from shared.subjects import EventType
 
 log = get(__name__)
 

@@ -11,7 +11,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.events import Command, JobEvent, now
+from shared.contract.jobs import ErrorInfo, Job, StepState
+from shared.contract.subjects import EventType, Kind, Lane
 from shared.engine.attempt import Attempt
 from shared.engine.checkpoint import Checkpoint, CheckpointStore
 from shared.engine.context import JobContext
@@ -21,11 +24,8 @@ from shared.engine.settings import EngineSettings
 from shared.engine.steps import Workflow
 from shared.engine.token import StopToken
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
-from shared.events import Command, JobEvent, now
-from shared.jobs import ErrorInfo, Job, StepState
 from shared.log import get
-from shared.subjects import EventType, Kind, Lane
-from shared.vault import Vault
+from shared.secrets.vault import Vault
 
 log = get(__name__)
 

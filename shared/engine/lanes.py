@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.subjects import LANES, Lane
 from shared.log import get
-from shared.subjects import LANES, Lane
 
 log = get(__name__)
 

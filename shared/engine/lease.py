@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import time
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.streams import LEASES
 from shared.engine.records import Conflict, Records
 from shared.engine.token import StopToken
 from shared.errors import LeaseLost
-from shared.streams import LEASES
 
 
 class Lease:

@@ -11,13 +11,13 @@ import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.events import Command
+from shared.contract.streams import LIMITS
+from shared.contract.subjects import LANES
 from shared.engine.records import Conflict, Records
 from shared.engine.settings import Limits
-from shared.events import Command
 from shared.log import get
-from shared.streams import LIMITS
-from shared.subjects import LANES
 
 log = get(__name__)
 

@@ -11,10 +11,10 @@ import time
 from nats.js.errors import NotFoundError
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.subjects import KINDS, Kind, Lane
 from shared.engine.depth import Depth, depth
 from shared.engine.records import unreachable
-from shared.subjects import KINDS, Kind, Lane
 
 SLOTS = Gauge("siteferry_worker_slots", "Jobs this worker may run at the same time", ["kind"])
 RUNNING = Gauge("siteferry_worker_running_jobs", "Jobs in this worker's slots", ["kind"])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from shared.contract.events import Retry, now
+from shared.contract.subjects import EventType
 from shared.engine import metrics
 from shared.engine.checkpoint import Parked, parked_job
 from shared.engine.ending import end
@@ -15,8 +17,6 @@ from shared.engine.held import Held
 from shared.engine.limits import Full
 from shared.engine.retry import backoff, wait_delay
 from shared.errors import Temporary
-from shared.events import Retry, now
-from shared.subjects import EventType
 
 
 async def again_or_fail(held: Held, error: Temporary) -> None:

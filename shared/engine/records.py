@@ -16,7 +16,7 @@ from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
 
 T = TypeVar("T")
 WRITE_TIMEOUT = 2.0
@@ -59,7 +59,7 @@ async def patiently(call: Callable[[], Awaitable[T]], check: Callable[[], None] 
 
 
 class Records:
-    """One bucket of `shared.streams`."""
+    """One bucket of `shared.contract.streams`."""
 
     def __init__(self, bus: Bus, bucket: str) -> None:
         self._js = bus.js

@@ -12,6 +12,9 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
+from shared.contract.events import Message, Retry, decode, now
+from shared.contract.jobs import ErrorInfo, Job, Status
+from shared.contract.subjects import TERMINAL, EventType, parse
 from shared.engine import metrics, parking
 from shared.engine.checkpoint import Checkpoint, Ending, Verdict, judge
 from shared.engine.ending import conclude, end
@@ -20,11 +23,8 @@ from shared.engine.records import unreachable
 from shared.engine.story import Story
 from shared.engine.token import Draining
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
-from shared.events import Message, Retry, decode, now
-from shared.jobs import ErrorInfo, Job, Status
 from shared.lifecycle import ended
 from shared.log import get
-from shared.subjects import TERMINAL, EventType, parse
 
 log = get(__name__)
 

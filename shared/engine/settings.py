@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shared import streams
+from shared.contract import streams
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shared.jobs import Result, Step, StepState
-from shared.subjects import Kind
+from shared.contract.jobs import Result, Step, StepState
+from shared.contract.subjects import Kind
 
 if TYPE_CHECKING:
     from shared.engine.context import JobContext

@@ -5,10 +5,10 @@ from __future__ import annotations
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from shared.bus import Bus
-from shared.events import CloneRequested, Command, JobEvent, Message, RestoreRequested, decode
-from shared.streams import STREAMS
-from shared.subjects import TERMINAL, EventType, Kind, Lane, story, subject
+from shared.bus.connection import Bus
+from shared.contract.events import CloneRequested, Command, JobEvent, Message, RestoreRequested, decode
+from shared.contract.streams import STREAMS
+from shared.contract.subjects import TERMINAL, EventType, Kind, Lane, story, subject
 
 WORKER_EVENTS = (EventType.STARTED, EventType.PROGRESS, EventType.WAITING, EventType.RETRYING, *sorted(TERMINAL))
 

@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from shared.connectors import Connectors
+from shared.bus.connector_registry import Connectors
+from shared.contract.jobs import Note
+from shared.engine.worker import JobContext
 from shared.errors import JobError
-from shared.jobs import Note
 from shared.log import get
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
 from shared.wordpress.connector.package import build_connector_zip
@@ -29,7 +30,6 @@ from shared.wordpress.http import site_client
 from shared.wordpress.install import install_connector, remove_connector
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.signin import AdminSession, sign_in
-from shared.worker import JobContext
 
 log = get(__name__)
 T = TypeVar("T")

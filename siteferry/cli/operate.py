@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from services.status.rebuild import Report, rebuild
 from shared import log
-from shared.bus import connect
+from shared.bus.connection import connect
 from shared.settings import Settings
 from siteferry.cli import render
 from siteferry.cli.client import CliError, Unreachable

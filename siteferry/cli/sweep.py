@@ -14,9 +14,9 @@ from rich.text import Text
 
 from services.cloner.sweeper.report import Finding, Report
 from shared import log
-from shared.bus import connect
+from shared.bus.connection import connect
+from shared.contract.subjects import rpc
 from shared.settings import Settings
-from shared.subjects import rpc
 from siteferry.cli import render
 from siteferry.cli.client import CliError, Exit, Unreachable
 from siteferry.cli.jobs import JsonFlag

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
 from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers import Caddy, MariaDB, Nats, PhpFpm, Server, ServerError, edge_config, free_port

@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from shared.events import (
+from shared.contract.events import (
     MODELS,
     Cancel,
     CloneRequested,
@@ -21,8 +21,8 @@ from shared.events import (
     Retry,
     RolledBack,
 )
-from shared.jobs import CloneResult, ErrorInfo, Job, Note, Phase, Status, Step, StepState
-from shared.subjects import EventType, Lane, subject
+from shared.contract.jobs import CloneResult, ErrorInfo, Job, Note, Phase, Status, Step, StepState
+from shared.contract.subjects import EventType, Lane, subject
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "events"
 JOB = "clone-0k3v9x2m7c1p5t8w"

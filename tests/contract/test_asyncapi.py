@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 
 from services.status.asyncapi import document, text
-from shared.bus import Bus
-from shared.subjects import EventType
+from shared.bus.connection import Bus
+from shared.contract.subjects import EventType
 from tests.contract.event_examples import examples
 from tests.live.client import live
 from tests.live.simulator import Simulated

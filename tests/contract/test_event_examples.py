@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.events import MODELS, decode, fold
-from shared.subjects import EventType, parse
+from shared.contract.events import MODELS, decode, fold
+from shared.contract.subjects import EventType, parse
 from tests.contract.event_examples import DIRECTORY, examples, rendered
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from services.gateway import views
 from services.status.live import shape
 from services.status.projection import State
-from shared.events import now
-from shared.jobs import Clone, CloneResult, Job, RestorePlan, RestoreResult, Snapshot, Status, Step
-from shared.vault import KeyRing
+from shared.contract.events import now
+from shared.contract.jobs import Clone, CloneResult, Job, RestorePlan, RestoreResult, Snapshot, Status, Step
+from shared.secrets.vault import KeyRing
 
 KEYS = KeyRing([b"k" * 32])
 SEALED = KEYS.seal("correct-horse", purpose="clone-0k3v9x2m7c1p5t8w")

@@ -15,9 +15,9 @@ from services.gateway.app import create_app
 from services.gateway.docs_page import render
 from services.gateway.settings import GatewaySettings
 from services.gateway.views import job_answer
-from shared.jobs import Job
-from shared.subjects import EventType
-from shared.vault import KeyRing
+from shared.contract.jobs import Job
+from shared.contract.subjects import EventType
+from shared.secrets.vault import KeyRing
 from tests.contract.event_examples import JOB, examples
 
 OPERATIONS = {

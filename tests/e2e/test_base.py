@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from services.cloner.domain import make_plan
-from shared import bases
-from shared.bus import connect
-from shared.events import CloneOptions
+from shared.bus import base_store
+from shared.bus.connection import connect
+from shared.contract.events import CloneOptions
 from shared.settings import Settings
 from shared.wordpress.base import PLACES, Base, row_identity
 from shared.wordpress.connector.skips import FILE_RULES, file_rule_params
@@ -53,7 +53,7 @@ async def base_of(siteferry: Product, clone_id: str) -> Base | None:
     assert instance is not None
     settings = Settings(nats_url=instance.nats_url, nats_token_file=Path(instance.nats_token_file))
     async with connect(settings, service="test") as bus:
-        return await bases.load(bus, clone_id)
+        return await base_store.load(bus, clone_id)
 
 
 def reads(source: Connected) -> list[TableRead]:

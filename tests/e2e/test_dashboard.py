@@ -15,11 +15,11 @@ from axe_playwright_python.async_playwright import Axe
 from nats.aio.msg import Msg
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from shared.events import Expired, now
+from shared.contract.events import Expired, now
+from shared.contract.jobs import ErrorInfo, Note, Status
+from shared.contract.preflight import Preview, Question, Reply
+from shared.contract.subjects import EventType, rpc
 from shared.ids import new_id
-from shared.jobs import ErrorInfo, Note, Status
-from shared.preflight import Preview, Question, Reply
-from shared.subjects import EventType, rpc
 from tests.live.screens import LOADED, scenes
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually

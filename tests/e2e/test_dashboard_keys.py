@@ -11,9 +11,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
-from shared.events import now
-from shared.jobs import ErrorInfo, Status
-from shared.subjects import EventType
+from shared.contract.events import now
+from shared.contract.jobs import ErrorInfo, Status
+from shared.contract.subjects import EventType
 from tests.live.guarded import KEYS, write_keys
 from tests.live.simulator import Simulated
 from tests.live.stage import Stage, chromium, stage

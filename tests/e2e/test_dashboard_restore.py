@@ -10,9 +10,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from shared.events import COMMAND, RestoreRequested
-from shared.jobs import ErrorInfo
-from shared.subjects import Lane
+from shared.contract.events import COMMAND, RestoreRequested
+from shared.contract.jobs import ErrorInfo
+from shared.contract.subjects import Lane
 from tests.live.restores import PLAN, SimulatedRestore
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually

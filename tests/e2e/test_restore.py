@@ -13,12 +13,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from shared import streams
-from shared.bus import connect
-from shared.events import RestoreRequested
+from shared.bus.connection import connect
+from shared.contract import streams
+from shared.contract.events import RestoreRequested
 from shared.ids import new_id
+from shared.secrets.vault import KeyRing, Vault
 from shared.settings import Settings
-from shared.vault import KeyRing, Vault
 from tests.e2e.product import Product, product
 from tests.e2e.restoring import Pair, files_of, rows_of, traces
 from tests.integration.house import eventually

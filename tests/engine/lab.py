@@ -18,15 +18,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared import streams
-from shared.bus import Bus, connect
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import Cancel, CloneRequested, JobEvent, Message, Retry, decode, fold
+from shared.contract.jobs import Job
+from shared.contract.subjects import TERMINAL, EventType, Lane, every, parse, story
 from shared.engine.records import patiently
-from shared.events import Cancel, CloneRequested, JobEvent, Message, Retry, decode, fold
+from shared.engine.worker import EngineSettings, Limits, Worker
 from shared.ids import new_id
-from shared.jobs import Job
-from shared.subjects import TERMINAL, EventType, Lane, every, parse, story
-from shared.vault import KeyRing, Vault
-from shared.worker import EngineSettings, Limits, Worker
+from shared.secrets.vault import KeyRing, Vault
 from tests.engine.cluster import Cluster
 from tests.engine.light import Ledger, LightWorkflow, Plan
 from tests.live.stack import ROOT, NatsHouse, eventually

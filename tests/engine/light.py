@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from shared.contract.events import CloneRequested
+from shared.contract.jobs import CloneResult, Note
+from shared.contract.subjects import Kind
+from shared.engine.worker import JobContext, StepSpec
 from shared.errors import Permanent, Temporary
-from shared.events import CloneRequested
-from shared.jobs import CloneResult, Note
-from shared.subjects import Kind
-from shared.worker import JobContext, StepSpec
 
 
 class Unlucky(Temporary):

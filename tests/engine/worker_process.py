@@ -7,13 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from shared import log, streams
-from shared.bus import connect
+from shared import log
+from shared.bus.connection import connect
+from shared.contract import streams
 from shared.engine.records import patiently
+from shared.engine.worker import EngineSettings, Limits, Worker
 from shared.lifecycle import stop_on_signals
+from shared.secrets.vault import KeyRing, Vault
 from shared.settings import Settings
-from shared.vault import KeyRing, Vault
-from shared.worker import EngineSettings, Limits, Worker
 from tests.engine.light import LightWorkflow
 
 

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared import streams
+from shared.contract import streams
+from shared.contract.events import JobEvent
+from shared.contract.jobs import Status
+from shared.contract.subjects import LANES, TERMINAL, EventType
 from shared.engine.records import Records
-from shared.events import JobEvent
-from shared.jobs import Status
-from shared.subjects import LANES, TERMINAL, EventType
-from shared.worker import Limits
+from shared.engine.worker import Limits
 from tests.engine.lab import Lab, lab
 from tests.engine.light import Entry, Plan
 from tests.live.stack import eventually

@@ -16,11 +16,11 @@ import pytest
 
 from services.status.live import shape
 from services.status.projection import Projection
-from shared import streams
-from shared.bus import Bus
-from shared.events import Cancel, Expired, JobEvent, now
-from shared.jobs import Status
-from shared.subjects import EventType, subject
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.events import Cancel, Expired, JobEvent, now
+from shared.contract.jobs import Status
+from shared.contract.subjects import EventType, subject
 from tests.live.client import check_order, live
 from tests.live.follower import Follower
 from tests.live.proxy import fault_proxy

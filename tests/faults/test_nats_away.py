@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from shared import streams
-from shared.jobs import Status
+from shared.contract import streams
+from shared.contract.jobs import Status
 from tests.engine.lab import ACK_WAIT, Lab, lab
 from tests.engine.light import Plan
 from tests.faults.test_whole_service_faults import Town

@@ -17,13 +17,13 @@ import pytest
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Sweeper
 from services.status.rebuild import rebuild
-from shared import streams
-from shared.connectors import Connectors
+from shared.bus.connector_registry import Connectors
+from shared.contract import streams
+from shared.contract.events import CloneRequested, JobEvent
+from shared.contract.jobs import Status
+from shared.contract.subjects import KINDS, TERMINAL, EventType
 from shared.engine.records import Records
-from shared.events import CloneRequested, JobEvent
-from shared.jobs import Status
-from shared.subjects import KINDS, TERMINAL, EventType
-from shared.worker import Limits
+from shared.engine.worker import Limits
 from siteferry.embedded.servers.ports import free_port
 from tests.engine.lab import Lab, Told, lab
 from tests.engine.light import Plan

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from nats.js.errors import KeyNotFoundError
 
-from shared import streams
-from shared.bus import Bus, connect
-from shared.events import Expired, now
-from shared.jobs import Job, Status
-from shared.subjects import EventType
-from shared.vault import KeyRing
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import Expired, now
+from shared.contract.jobs import Job, Status
+from shared.contract.subjects import EventType
+from shared.secrets.vault import KeyRing
 from siteferry.embedded.servers.ports import free_port
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
 from tests.live.simulator import Simulated

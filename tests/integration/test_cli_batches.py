@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from services.status.projection import Projection
-from shared.bus import Bus, connect
-from shared.events import now
+from shared.bus.connection import Bus, connect
+from shared.contract.events import now
+from shared.contract.jobs import Status
+from shared.contract.subjects import EventType
 from shared.ids import batch_member
-from shared.jobs import Status
-from shared.subjects import EventType
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
 from tests.integration.test_cli import begin, siteferry
 from tests.live.simulator import Simulated

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.bus import Bus, connect
-from shared.events import COMMAND, RestoreRequested
-from shared.jobs import ErrorInfo
+from shared.bus.connection import Bus, connect
+from shared.contract.events import COMMAND, RestoreRequested
+from shared.contract.jobs import ErrorInfo
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
 from tests.integration.test_cli import begin, known_jobs, siteferry
 from tests.live.restores import PLAN, SimulatedRestore

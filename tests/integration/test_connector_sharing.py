@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shared import connectors, streams
-from shared.connectors import Connectors, Seat
-from shared.vault import KeyRing
+from shared.bus import connector_registry
+from shared.bus.connector_registry import Connectors, Seat
+from shared.contract import streams
+from shared.secrets.vault import KeyRing
 from tests.live.stack import nats_house
 
 SOURCE = "http://shop.example"
@@ -63,7 +64,7 @@ async def test_a_job_that_dies_while_installing_is_followed_by_another(
     shared: Connectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await shared.join(SOURCE, "dies")).must_install
-    monkeypatch.setattr(connectors, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(connector_registry, "BUSY_SECONDS", 0.5)
     assert (await asyncio.wait_for(shared.join(SOURCE, "heir"), 5)).must_install
     await shared.installed(SOURCE, "heir")
     assert not (await shared.join(SOURCE, "dies")).must_install, "it came back as a redelivery"

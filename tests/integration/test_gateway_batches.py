@@ -13,13 +13,13 @@ import httpx2
 import pytest
 
 from services.status.rebuild import rebuild
-from shared import streams
-from shared.bus import Bus, connect
-from shared.events import now
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import now
+from shared.contract.jobs import Status
+from shared.contract.subjects import EventType
 from shared.ids import batch_member
-from shared.jobs import Status
-from shared.subjects import EventType
-from shared.vault import KeyRing, Vault
+from shared.secrets.vault import KeyRing, Vault
 from tests.integration.gateway_process import Gateway, end, launch, running_gateway, running_status, wait_ready
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually

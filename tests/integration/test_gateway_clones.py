@@ -11,10 +11,10 @@ import httpx2
 import pytest
 from nats.aio.msg import Msg
 
-from shared.bus import Bus, connect
-from shared.events import Expired
-from shared.subjects import rpc
-from shared.vault import KeyRing
+from shared.bus.connection import Bus, connect
+from shared.contract.events import Expired
+from shared.contract.subjects import rpc
+from shared.secrets.vault import KeyRing
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually

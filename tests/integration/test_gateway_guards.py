@@ -14,7 +14,7 @@ import pytest
 
 from services.gateway.limits import RateLimit
 from services.gateway.problems import Problem
-from shared.bus import connect
+from shared.bus.connection import connect
 from tests.integration.gateway_process import Gateway, running_gateway
 
 WISH = {"source_url": "https://shop.example.com", "username": "admin", "password": "geheim-77"}

@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from shared import streams
-from shared.bus import Bus, connect
-from shared.events import Expired, JobEvent, now
-from shared.jobs import Job, Phase, Status
-from shared.subjects import EventType
-from shared.vault import KeyRing, Vault
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import Expired, JobEvent, now
+from shared.contract.jobs import Job, Phase, Status
+from shared.contract.subjects import EventType
+from shared.secrets.vault import KeyRing, Vault
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually

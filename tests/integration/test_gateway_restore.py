@@ -10,13 +10,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from shared import streams
-from shared.bus import Bus, connect
-from shared.events import COMMAND, Expire, RestoreRequested
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
+from shared.contract.events import COMMAND, Expire, RestoreRequested
+from shared.contract.jobs import ErrorInfo, RestoreAction
+from shared.contract.subjects import Lane
 from shared.ids import is_job_id
-from shared.jobs import ErrorInfo, RestoreAction
-from shared.subjects import Lane
-from shared.vault import KeyRing, Vault
+from shared.secrets.vault import KeyRing, Vault
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
 from tests.live.restores import SimulatedRestore
 from tests.live.simulator import Simulated

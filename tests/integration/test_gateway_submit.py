@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from shared import streams
-from shared.bus import connect
+from shared.bus.connection import connect
+from shared.contract import streams
 from shared.ids import is_job_id
-from shared.vault import KeyRing, Vault
+from shared.secrets.vault import KeyRing, Vault
 from tests.integration.gateway_process import Gateway, running_gateway
 
 PASSWORD = "s3cret-Kolibri-9271"

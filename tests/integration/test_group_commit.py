@@ -15,9 +15,9 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
 from services.gateway.group import MANY, Group
-from shared import streams
-from shared.batch import Outgoing, publish_batch
-from shared.bus import connect
+from shared.bus.batch import Outgoing, publish_batch
+from shared.bus.connection import connect
+from shared.contract import streams
 from shared.settings import Settings
 from tests.integration.gateway_process import running_nats
 

@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
-from shared.bus import connect
+from shared.bus.connection import connect
+from shared.contract.subjects import Lane
 from shared.health import serve_health
-from shared.subjects import Lane
 from siteferry.embedded.servers.ports import free_port
 from tests.engine.lab import Lab, fast, lab
 from tests.engine.light import Plan

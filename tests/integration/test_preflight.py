@@ -16,9 +16,9 @@ import pytest
 
 from services.cloner import preview
 from services.cloner.preview import Previews
-from shared.bus import connect
-from shared.preflight import Preview
-from shared.vault import KeyRing
+from shared.bus.connection import connect
+from shared.contract.preflight import Preview
+from shared.secrets.vault import KeyRing
 from tests.integration.gateway_process import Gateway, running_gateway
 from tests.integration.test_cli import siteferry
 from tests.live.stack import eventually

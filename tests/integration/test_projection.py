@@ -10,11 +10,11 @@ import pytest
 
 from services.status.projection import Projection, State, encode
 from services.status.rebuild import rebuild
-from shared import streams
-from shared.bus import Bus
-from shared.events import Cancel, Expire, Expired
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.events import Cancel, Expire, Expired
+from shared.contract.jobs import CloneState, Phase, Status
 from shared.ids import new_id
-from shared.jobs import CloneState, Phase, Status
 from tests.live.simulator import Simulated
 from tests.live.stack import NatsHouse, StatusProcess, eventually, nats_house, status_process
 

@@ -14,10 +14,10 @@ from nats.js import JetStreamContext
 
 from services.status.projection import Projection, State
 from services.status.projector import Projector
-from shared import streams
-from shared.bus import Bus
-from shared.jobs import Status
-from shared.subjects import EventType
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.jobs import Status
+from shared.contract.subjects import EventType
 from tests.live.simulator import Simulated
 from tests.live.stack import nats_house
 

@@ -11,10 +11,10 @@ import pytest
 
 from services.status.projection import Projection, State, encode
 from services.status.rebuild import rebuild
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.jobs import SnapshotState, Status
 from shared.ids import new_id
-from shared.jobs import SnapshotState, Status
 from tests.live.client import live
 from tests.live.restores import SimulatedRestore
 from tests.live.stack import NatsHouse, StatusProcess, eventually, nats_house, status_process

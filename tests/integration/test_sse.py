@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
 from shared.ids import new_id
 from tests.live.simulator import Simulated
 from tests.live.stack import NatsHouse, StatusProcess, nats_house, status_process

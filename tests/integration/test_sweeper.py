@@ -16,15 +16,15 @@ from services.cloner.sweeper.report import Report
 from services.cloner.sweeper.serve import serve_sweeps
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Busy, Sweeper
-from shared import streams
-from shared.connectors import Connectors
+from shared.bus.connector_registry import Connectors
+from shared.contract import streams
+from shared.contract.events import Expire, Expired, Extended, now
+from shared.contract.jobs import Status
+from shared.contract.subjects import EventType, rpc
 from shared.engine.lease import Lease, leases
 from shared.engine.records import Records
 from shared.engine.token import StopToken
-from shared.events import Expire, Expired, Extended, now
 from shared.ids import new_id
-from shared.jobs import Status
-from shared.subjects import EventType, rpc
 from tests.engine.lab import Lab, lab
 from tests.engine.light import Plan
 from tests.engine.light_driver import LightDriver

@@ -13,8 +13,8 @@ from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.sweeper.report import Report
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Sweeper
-from shared import streams
-from shared.connectors import Connectors
+from shared.bus.connector_registry import Connectors
+from shared.contract import streams
 from shared.ids import new_id
 from shared.wordpress.connector.package import build_connector_zip
 from siteferry.embedded.servers import MariaDB, running

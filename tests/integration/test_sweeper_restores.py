@@ -13,14 +13,15 @@ from services.cloner.sweeper.report import Report
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Sweeper
 from services.status.projection import Projection
-from shared import bases, streams
-from shared.connectors import Connectors
-from shared.discards import discard_of, discard_request
+from shared.bus import base_store
+from shared.bus.connector_registry import Connectors
+from shared.contract import streams
+from shared.contract.events import Discarded, Expire, Expired, now
+from shared.contract.jobs import ErrorInfo
+from shared.contract.snapshot_discard import discard_of, discard_request
+from shared.contract.subjects import EventType
 from shared.engine.records import Records
-from shared.events import Discarded, Expire, Expired, now
 from shared.ids import new_id
-from shared.jobs import ErrorInfo
-from shared.subjects import EventType
 from tests.engine.lab import Lab, lab
 from tests.engine.light_driver import LightDriver
 from tests.live.restores import SimulatedRestore
@@ -59,7 +60,7 @@ async def remembered(engine: Lab, *names: str) -> None:
     for name in names:
         await (await engine.vault()).put(name, {"target_password": "hunter2"})
         await Records(engine.bus, streams.CHECKPOINTS).write(name, b"{}", last=0)
-        await bases.save(engine.bus, name, io.BytesIO(b"digests"))
+        await base_store.save(engine.bus, name, io.BytesIO(b"digests"))
 
 
 async def logins(engine: Lab, *names: str) -> list[bool]:
@@ -87,7 +88,7 @@ async def test_what_ended_restores_remembered_goes_and_what_is_wanted_stays(engi
     assert await logins(engine, *names) == [True] * 5
     assert found(await sweep(engine)) == {(*thing, "removed") for thing in removed} | {("checkpoint", stranger, "left")}
     assert await logins(engine, *names) == [True, False, False, True, False]
-    assert set(await bases.stored(engine.bus)) == {running.job_id, kept.job_id}
+    assert set(await base_store.stored(engine.bus)) == {running.job_id, kept.job_id}
 
 
 async def test_the_base_of_a_clone_goes_with_it(engine: Lab) -> None:
@@ -95,11 +96,11 @@ async def test_the_base_of_a_clone_goes_with_it(engine: Lab) -> None:
     await engine.bus.publish(Expire(job_id=gone.job_id, reason="deleted"))
     await engine.bus.publish(Expired(job_id=gone.job_id, reason="deleted"))
     for clone in (living, gone):
-        await bases.save(engine.bus, clone.job_id, io.BytesIO(b"digests"))
+        await base_store.save(engine.bus, clone.job_id, io.BytesIO(b"digests"))
     report = await sweep(engine)
     assert found(report) == {("base", gone.job_id, "removed")}
     assert report.looked_at["base"] == 2
-    assert set(await bases.stored(engine.bus)) == {living.job_id}
+    assert set(await base_store.stored(engine.bus)) == {living.job_id}
 
 
 async def test_the_login_of_a_snapshot_that_waits_for_its_end_stays(engine: Lab) -> None:

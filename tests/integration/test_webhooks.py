@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from services.status.webhooks.send import Sender
-from shared.webhooks import new_secret, sign
+from shared.contract.webhooks import new_secret, sign
 from tests.live.guarded import Guarded, guarded
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.batch import Outgoing, publish_batch
-from shared.events import Cancel
-from shared.jobs import Status
-from shared.subjects import EventType, Lane, subject
+from shared.bus.batch import Outgoing, publish_batch
+from shared.contract.events import Cancel
+from shared.contract.jobs import Status
+from shared.contract.subjects import EventType, Lane, subject
 from tests.engine.lab import Lab, lab
 from tests.engine.light import Plan
 from tests.live.stack import eventually

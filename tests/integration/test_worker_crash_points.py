@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from shared.bus import Bus
-from shared.events import JobEvent
-from shared.jobs import Status
-from shared.subjects import TERMINAL
+from shared.bus.connection import Bus
+from shared.contract.events import JobEvent
+from shared.contract.jobs import Status
+from shared.contract.subjects import TERMINAL
 from tests.engine.lab import fast, lab
 from tests.engine.light import Plan
 

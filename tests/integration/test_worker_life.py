@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from shared import streams
+from shared.contract import streams
+from shared.contract.events import JobEvent
+from shared.contract.jobs import Job, Phase, Status, StepState
+from shared.contract.subjects import TERMINAL, EventType, Lane, subject
 from shared.engine.records import Records
-from shared.events import JobEvent
-from shared.jobs import Job, Phase, Status, StepState
-from shared.subjects import TERMINAL, EventType, Lane, subject
-from shared.vault import SecretGone
+from shared.secrets.vault import SecretGone
 from tests.engine.lab import ACK_WAIT, Lab, fast, folded, lab
 from tests.engine.light import Plan
 from tests.live.stack import eventually

@@ -8,13 +8,13 @@ from datetime import datetime
 
 import pytest
 
-from shared import streams
+from shared.contract import streams
+from shared.contract.events import JobEvent, Retry
+from shared.contract.jobs import Job, Phase, Status
+from shared.contract.subjects import EventType, Lane
 from shared.engine.depth import Depth, depth
 from shared.engine.records import Records
-from shared.events import JobEvent, Retry
-from shared.jobs import Job, Phase, Status
-from shared.subjects import EventType, Lane
-from shared.worker import Limits
+from shared.engine.worker import Limits
 from tests.engine.lab import Lab, fast, lab
 from tests.engine.light import Entry, Plan
 from tests.live.stack import eventually

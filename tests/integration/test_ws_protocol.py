@@ -16,10 +16,10 @@ import websockets
 
 from services.status.live.channel import REPLAY
 from services.status.projection import Projection
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.subjects import Lane
 from shared.ids import new_id
-from shared.subjects import Lane
 from tests.live.client import Live, check_order, live
 from tests.live.simulator import Simulated
 from tests.live.stack import NatsHouse, StatusProcess, eventually, nats_house, status_process

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
 from siteferry.embedded.servers.ports import free_port
 from tests.live.stack import ROOT, NatsHouse, StatusProcess, eventually, nats_house
 

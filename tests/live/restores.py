@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.status.projection import Projection, State
-from shared.bus import Bus
-from shared.events import Discarded, JobEvent, RestoreRequested, RolledBack, now
-from shared.ids import new_id
-from shared.jobs import (
+from shared.bus.connection import Bus
+from shared.contract.events import Discarded, JobEvent, RestoreRequested, RolledBack, now
+from shared.contract.jobs import (
     ErrorInfo,
     FolderPlan,
     Job,
@@ -23,7 +22,8 @@ from shared.jobs import (
     StepState,
     TablePlan,
 )
-from shared.subjects import EventType, Lane
+from shared.contract.subjects import EventType, Lane
+from shared.ids import new_id
 
 STEPS = (
     ("sign_in", "Sign in to both sites"),

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx2
 from playwright.async_api import Browser, Page
 
-from shared.events import now
-from shared.jobs import ErrorInfo, Phase, Status
-from shared.subjects import EventType, Lane
+from shared.contract.events import now
+from shared.contract.jobs import ErrorInfo, Phase, Status
+from shared.contract.subjects import EventType, Lane
 from tests.live.restores import PLAN, SimulatedRestore
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually

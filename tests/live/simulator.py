@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.status.projection import Projection, State
-from shared.bus import Bus
-from shared.events import CloneRequested, Extended, JobEvent, now
+from shared.bus.connection import Bus
+from shared.contract.events import CloneRequested, Extended, JobEvent, now
+from shared.contract.jobs import CloneResult, ErrorInfo, Job, Note, Status, Step, StepState
+from shared.contract.subjects import EventType, Lane
 from shared.ids import new_id
-from shared.jobs import CloneResult, ErrorInfo, Job, Note, Status, Step, StepState
-from shared.subjects import EventType, Lane
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 
 STEPS: list[tuple[str, str, str | None, int | None, int]] = [
     # name, title, unit, total, weight

@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx2
 
-from shared import streams
-from shared.bus import Bus, connect
+from shared.bus.connection import Bus, connect
+from shared.contract import streams
 from shared.settings import Settings
 from siteferry.embedded.servers.nats import Nats
 from siteferry.embedded.servers.ports import free_port

@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 from playwright.async_api import Browser, async_playwright
 
-from shared.bus import Bus
-from shared.vault import KeyRing
+from shared.bus.connection import Bus
+from shared.secrets.vault import KeyRing
 from siteferry.embedded.servers.caddy import Caddy
 from siteferry.embedded.servers.caddy_config import edge_config
 from siteferry.embedded.servers.ports import free_port

@@ -19,9 +19,9 @@ from services.gateway.batch import (
     status_of,
     with_defaults,
 )
-from shared.batch import MOST
+from shared.bus.batch import MOST
+from shared.contract.jobs import Job, Phase, Status
 from shared.ids import batch_member, is_batch_id, is_job_id, new_batch_id
-from shared.jobs import Job, Phase, Status
 
 AT = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = Status

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from services.gateway.models import CloneRequest
 from services.gateway.models_restore import RestoreRequest
-from shared.events import CloneOptions, RestoreOptions
+from shared.contract.events import CloneOptions, RestoreOptions
 from siteferry.cli.app import app
 
 ALONE = {"version", "rebuild-projection", "sweep"}

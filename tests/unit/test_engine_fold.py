@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shared.events import Cancel, CloneRequested, JobEvent, Message, Retry, fold
-from shared.jobs import Job, Phase, Status
-from shared.subjects import TERMINAL, EventType
+from shared.contract.events import Cancel, CloneRequested, JobEvent, Message, Retry, fold
+from shared.contract.jobs import Job, Phase, Status
+from shared.contract.subjects import TERMINAL, EventType
 
 JOB = "clone-0123456789abcdef"
 TIME = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.contract.events import CloneRequested, Retry
+from shared.contract.jobs import Step, StepState
+from shared.contract.subjects import LANES, Lane
 from shared.engine.checkpoint import Checkpoint, Verdict, frozen, judge, serialised
 from shared.engine.lanes import Aging
 from shared.engine.limits import scopes
@@ -19,10 +22,7 @@ from shared.engine.settings import EngineSettings, Limits
 from shared.engine.steps import ALMOST, fraction, overall, reconciled
 from shared.engine.token import Draining, StopToken
 from shared.errors import Cancelled, LeaseLost
-from shared.events import CloneRequested, Retry
 from shared.ids import new_id
-from shared.jobs import Step, StepState
-from shared.subjects import LANES, Lane
 from tests.engine.light import LightWorkflow, Plan
 
 

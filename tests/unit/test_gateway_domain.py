@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from services.gateway import domain
 from services.gateway.access import Principal, parse_keys
+from shared.contract.subjects import Lane
 from shared.ids import new_id
-from shared.subjects import Lane
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from services.status.live.channel import Channel, change_of, outlasted
 from services.status.projection import State
 from services.status.story import Entry
-from shared.events import Cancel, CloneRequested, JobEvent, Message
-from shared.jobs import Status
-from shared.subjects import EventType
+from shared.contract.events import Cancel, CloneRequested, JobEvent, Message
+from shared.contract.jobs import Status
+from shared.contract.subjects import EventType
 
 JOB = "clone-0k3v9x2m7c1p5t8w"
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

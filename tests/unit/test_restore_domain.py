@@ -20,10 +20,10 @@ from services.restorer.rebase import after_restore, packed
 from services.restorer.steps.stage import check_room
 from services.restorer.steps.watch import Look, worse
 from services.restorer.work import FilesWork, Work
-from shared.discards import discard_of
-from shared.events import RestoreOptions
+from shared.contract.events import RestoreOptions
+from shared.contract.jobs import RestorePlan
+from shared.contract.snapshot_discard import discard_of
 from shared.ids import is_job_id
-from shared.jobs import RestorePlan
 from shared.wordpress.base import Base, BaseHeader, BaseTable, read_base
 from shared.wordpress.rewrite import Rewriter
 

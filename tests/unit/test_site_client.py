@@ -8,9 +8,9 @@ import time
 import httpx2
 import pytest
 
+from shared.engine.worker import StopToken
 from shared.errors import Cancelled
 from shared.wordpress.http import LOOK_UP, map_transport_errors, site_client
-from shared.worker import StopToken
 
 
 def test_who_waits_for_a_silent_site_stops_when_told() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.cloner.sweeper import verdict
 from services.cloner.sweeper.verdict import Action, Known, Rules
-from shared.jobs import Clone, CloneState, Job, Phase, Snapshot, SnapshotState, Status
+from shared.contract.jobs import Clone, CloneState, Job, Phase, Snapshot, SnapshotState, Status
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 RULES = Rules(grace=timedelta(minutes=30), keep_failed=timedelta(days=1))

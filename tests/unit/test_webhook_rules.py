@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from services.gateway.routes.webhooks import deliveries
-from shared.events import now
-from shared.webhooks import (
+from shared.contract.events import now
+from shared.contract.webhooks import (
     Attempt,
     Endpoint,
     OutwardResolver,

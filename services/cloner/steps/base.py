@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, cast
 from nats.errors import Error as NatsError
 
 from services.cloner.run import CloneRun
-from shared import bases
-from shared.jobs import Note
+from shared.bus import base_store
+from shared.contract.jobs import Note
 from shared.log import get
 from shared.wordpress.base import BaseHeader, pack
 from shared.wordpress.transfer.digests import FileDigests, RowDigests
@@ -55,7 +55,7 @@ async def keep(run: CloneRun) -> None:
             raise OSError("not all digests were kept")
         packed = await asyncio.to_thread(_pack, run)
         with packed:
-            await bases.save(run.context.bus, run.job_id, packed)
+            await base_store.save(run.context.bus, run.job_id, packed)
     except (OSError, NatsError, TimeoutError) as error:
         log.warning("the clone has no base", clone=run.job_id, error=repr(error))
         text = "It was not kept what the source was: a restore can not tell its changes from those of production"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from services.cloner.run import CloneRun
+from shared.contract.jobs import Note
 from shared.errors import JobError
-from shared.jobs import Note
 from shared.log import get
 from shared.wordpress.connector.package import build_connector_zip
 from shared.wordpress.connector.protocol import parse_pairing_key

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.cloner.domain import check_space, file_rules, space_needed
 from services.cloner.run import CloneRun
-from shared.jobs import Note
+from shared.contract.jobs import Note
 from shared.wordpress.connector.skips import file_reason, file_rule_params
 
 COUNT_BUDGET = 10.0

@@ -17,7 +17,7 @@ from typing import Any
 from services.cloner.domain import file_rules
 from services.cloner.run import CloneRun
 from services.cloner.steps.base import ROWS, ROWS_NOW, file_digests, row_digests
-from shared.jobs import Note
+from shared.contract.jobs import Note
 from shared.log import get
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.connector.skips import file_rule_params

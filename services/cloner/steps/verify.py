@@ -15,8 +15,8 @@ from pymysql.cursors import SSCursor
 
 from services.cloner.errors import CloneUnhealthy
 from services.cloner.run import CloneRun
+from shared.contract.jobs import Note
 from shared.errors import JobError
-from shared.jobs import Note
 from shared.wordpress.errors import CaptchaRequired, LoginHidden, SsoOnly, TwoFactorRequired
 from shared.wordpress.http import map_transport_errors, site_client
 from shared.wordpress.probe import SiteAddress, find_site

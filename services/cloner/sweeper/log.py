@@ -14,13 +14,13 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from services.cloner.sweeper.verdict import Known
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.bus.pull import request, status
+from shared.contract.events import decode, fold, fold_clone, fold_snapshot
+from shared.contract.jobs import Clone, Job, Snapshot
+from shared.contract.streams import STREAMS
+from shared.contract.subjects import kind_of, parse, story
 from shared.engine.lease import leases
-from shared.events import decode, fold, fold_clone, fold_snapshot
-from shared.jobs import Clone, Job, Snapshot
-from shared.pull import request, status
-from shared.streams import STREAMS
-from shared.subjects import kind_of, parse, story
 
 TIMEOUT = 5.0
 TRIES = 5

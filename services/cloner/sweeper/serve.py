@@ -12,10 +12,10 @@ from nats.js.errors import APIError
 
 from services.cloner.sweeper.report import Report
 from services.cloner.sweeper.sweep import Busy, Sweeper
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.subjects import rpc
 from shared.errors import JobError
 from shared.log import get
-from shared.subjects import rpc
 
 log = get(__name__)
 

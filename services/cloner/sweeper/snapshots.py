@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from services.cloner.sweeper.verdict import Known
-from shared import streams
-from shared.bus import Bus
-from shared.discards import discard_of, discard_request
-from shared.jobs import Snapshot, SnapshotState
-from shared.pull import direct
+from shared.bus.connection import Bus
+from shared.bus.pull import direct
+from shared.contract import streams
+from shared.contract.jobs import Snapshot, SnapshotState
+from shared.contract.snapshot_discard import discard_of, discard_request
 
 
 async def active(bus: Bus) -> dict[str, Snapshot]:

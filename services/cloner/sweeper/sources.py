@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.cloner.sweeper.verdict import Action, Known, Rules, Verdict, connector
-from shared.connectors import Connectors
+from shared.bus.connector_registry import Connectors
 from shared.errors import JobError
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.errors import ConnectorGone

@@ -22,19 +22,20 @@ from services.cloner.sweeper.log import Log, entries
 from services.cloner.sweeper.report import Finding, Outcome, Report, What
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.verdict import Action, Known, Rules, Verdict
-from shared import bases, streams
-from shared.bus import Bus
-from shared.discards import discard_of
+from shared.bus import base_store
+from shared.bus.connection import Bus
+from shared.bus.pull import direct
+from shared.contract import streams
+from shared.contract.events import Expire, now
+from shared.contract.jobs import Clone, CloneState
+from shared.contract.snapshot_discard import discard_of
 from shared.engine.lease import Lease, leases
 from shared.engine.records import Records
 from shared.engine.settings import EngineSettings
 from shared.engine.token import StopToken
 from shared.errors import JobError, LeaseLost
-from shared.events import Expire, now
 from shared.ids import is_job_id
-from shared.jobs import Clone, CloneState
 from shared.log import get
-from shared.pull import direct
 
 log = get(__name__)
 
@@ -91,7 +92,7 @@ class Sweeper:
         clones = await self._ending_clones()
         checkpoints = await entries(self._bus, streams.CHECKPOINTS)
         logins = await entries(self._bus, streams.VAULT)
-        kept = await bases.stored(self._bus)
+        kept = await base_store.stored(self._bus)
         promised = snapshots.promised(await snapshots.active(self._bus))
         seen: dict[What, int] = {"place": len(places), "checkpoint": len(checkpoints), "login": len(logins)}
         self._report.looked_at = {**seen, "base": len(kept)}
@@ -168,7 +169,7 @@ class Sweeper:
             elif what == "place":
                 await _holding(lease, asyncio.to_thread(self._driver.destroy, job_id))
             elif what == "base":
-                await bases.forget(self._bus, job_id)
+                await base_store.forget(self._bus, job_id)
             else:
                 await self._drop(streams.CHECKPOINTS if what == "checkpoint" else streams.VAULT, job_id)
         except TROUBLE as error:

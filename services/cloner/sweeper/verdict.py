@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.jobs import Clone, CloneState, Job, Snapshot, SnapshotState, Status
+from shared.contract.jobs import Clone, CloneState, Job, Snapshot, SnapshotState, Status
 
 
 class Action(StrEnum):

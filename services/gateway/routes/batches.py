@@ -29,9 +29,9 @@ from services.gateway.problems import Problem, batch_not_found, validation
 from services.gateway.routes.jobs import read_cursor
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import ACCEPTED_HEADERS, BODY, IdempotencyKey
-from shared.events import CloneRequested
+from shared.contract.events import CloneRequested
+from shared.contract.subjects import Lane
 from shared.ids import batch_member, new_batch_id
-from shared.subjects import Lane
 
 router = APIRouter(tags=["batches"])
 

@@ -16,9 +16,9 @@ from services.gateway.models import CloneAnswer, ClonePage, ExtendRequest, Mail,
 from services.gateway.problems import Problem
 from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, read_cursor
 from services.gateway.routes.responses import problem
-from shared.events import Expire, Extended, Message, fold_clone, now
-from shared.jobs import Clone, CloneState
-from shared.subjects import EventType, rpc
+from shared.contract.events import Expire, Extended, Message, fold_clone, now
+from shared.contract.jobs import Clone, CloneState
+from shared.contract.subjects import EventType, rpc
 
 router = APIRouter(tags=["clones"])
 

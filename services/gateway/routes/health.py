@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.gateway import metrics, problems
 from services.gateway.edge import Edge
-from shared import streams
+from shared.contract import streams
 
 router = APIRouter(tags=["operations"])
 

@@ -18,11 +18,11 @@ from services.gateway.problems import Problem
 from services.gateway.reader import Stored
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import IdempotencyKey
-from shared import streams
-from shared.events import Cancel, Message, Retry, fold
-from shared.jobs import Job, Status
-from shared.subjects import SCHEDULES, Kind, kind_of, parse
-from shared.vault import SecretGone
+from shared.contract import streams
+from shared.contract.events import Cancel, Message, Retry, fold
+from shared.contract.jobs import Job, Status
+from shared.contract.subjects import SCHEDULES, Kind, kind_of, parse
+from shared.secrets.vault import SecretGone
 
 router = APIRouter(tags=["jobs"])
 

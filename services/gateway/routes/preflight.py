@@ -14,8 +14,8 @@ from services.gateway.edge import Edge, enter
 from services.gateway.models import Body, Password, SourceUrl, Username
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
-from shared.preflight import PURPOSE, SECONDS, Preview, Question, Reply
-from shared.subjects import rpc
+from shared.contract.preflight import PURPOSE, SECONDS, Preview, Question, Reply
+from shared.contract.subjects import rpc
 
 router = APIRouter(tags=["clone"])
 

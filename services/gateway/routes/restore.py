@@ -13,11 +13,11 @@ from services.gateway.models_restore import RestoreRequest
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
-from shared.events import RestoreRequested
+from shared.contract.events import RestoreRequested
+from shared.contract.jobs import Clone, CloneState
+from shared.contract.subjects import Lane
 from shared.ids import new_id
-from shared.jobs import Clone, CloneState
-from shared.subjects import Lane
-from shared.vault import SecretGone
+from shared.secrets.vault import SecretGone
 
 router = APIRouter(tags=["restore"])
 

@@ -15,7 +15,7 @@ from services.gateway.limits import RateLimit
 from services.gateway.models import Body
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
-from shared.passes import SESSION_SECONDS, Passes, cookies, session_cookie
+from shared.secrets.tickets import SESSION_SECONDS, Passes, cookies, session_cookie
 
 router = APIRouter(tags=["live"])
 

@@ -22,10 +22,10 @@ from services.gateway.problems import Problem, snapshot_not_found
 from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, read_cursor
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
-from shared.events import RestoreRequested
+from shared.contract.events import RestoreRequested
+from shared.contract.jobs import RestoreAction, Snapshot, SnapshotState
+from shared.contract.subjects import Lane
 from shared.ids import is_job_id, new_id
-from shared.jobs import RestoreAction, Snapshot, SnapshotState
-from shared.subjects import Lane
 
 router = APIRouter(tags=["snapshots"])
 

@@ -14,10 +14,10 @@ from services.gateway.edge import Edge, enter
 from services.gateway.models import Accepted, CloneRequest
 from services.gateway.problems import Problem, validation
 from services.gateway.routes.responses import Responses, problem
-from shared.events import CloneRequested, Command
+from shared.contract.events import CloneRequested, Command
+from shared.contract.jobs import Status
+from shared.contract.subjects import Lane
 from shared.ids import new_id
-from shared.jobs import Status
-from shared.subjects import Lane
 
 router = APIRouter(tags=["clone"])
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from services.gateway.edge import enter, owned_job
 from services.gateway.models import Body
 from services.gateway.routes.responses import problem
-from shared.passes import TICKET_SECONDS, Passes
+from shared.secrets.tickets import TICKET_SECONDS, Passes
 
 router = APIRouter(tags=["live"])
 

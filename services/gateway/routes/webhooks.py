@@ -18,11 +18,11 @@ from services.gateway.edge import Edge, enter
 from services.gateway.models import Body, Text
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
-from shared import streams
-from shared.events import now
-from shared.outgoing import Outgoing
-from shared.subjects import webhook_log
-from shared.webhooks import (
+from shared.bus.webhook_messages import Outgoing
+from shared.contract import streams
+from shared.contract.events import now
+from shared.contract.subjects import webhook_log
+from shared.contract.webhooks import (
     EVENTS,
     TEST,
     Attempt,

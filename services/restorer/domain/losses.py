@@ -9,7 +9,7 @@ from typing import Literal
 
 from services.restorer.domain.diff import Why
 from services.restorer.domain.tables import CORE, USERS
-from shared.jobs import Loss
+from shared.contract.jobs import Loss
 from shared.wordpress.rewrite import unescape
 
 What = Literal["order", "comment", "post", "entry", "user", "row"]

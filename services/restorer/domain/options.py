@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.events import RestoreOptions
+from shared.contract.events import RestoreOptions
 from shared.wordpress.connector.package import PLUGIN_FILE
 from shared.wordpress.hostbound import quarantined_plugins
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.restorer.domain.diff import Act, Verdict, file
-from shared.events import RestoreOptions
+from shared.contract.events import RestoreOptions
 from shared.wordpress.connector.skips import FILE_RULES, FileRule, file_rule_params
 from shared.wordpress.hostbound import DROPINS, MU_PLUGINS, PLUGINS
 

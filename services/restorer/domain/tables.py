@@ -10,7 +10,7 @@ from typing import Any
 
 from services.restorer.domain.options import ACTIVE, Kept
 from services.restorer.errors import SchemaDrift, UnsupportedTables
-from shared.events import RestoreOptions
+from shared.contract.events import RestoreOptions
 from shared.wordpress.connector.skips import row_rules_for, rows_stay_behind
 from shared.wordpress.connector.target import TableRead
 from shared.wordpress.transfer.ddl import Dialect

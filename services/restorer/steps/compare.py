@@ -14,7 +14,7 @@ from services.restorer.domain.tables import Pair
 from services.restorer.run import RestoreRun
 from services.restorer.steps.rows import KEYS, Mover, Row, all_rows, batched, digest
 from services.restorer.work import Spool, TableWork
-from shared.jobs import Loss, TablePlan
+from shared.contract.jobs import Loss, TablePlan
 from shared.wordpress.connector.package import PLUGIN_FILE
 from shared.wordpress.connector.writer import split_digest
 from shared.wordpress.rewrite import escape

@@ -8,7 +8,7 @@ from services.restorer.errors import RestoreRolledBack, SnapshotGone
 from services.restorer.run import RestoreRun
 from services.restorer.steps.stage import ensure_files, options_kept
 from services.restorer.work import Work
-from shared.jobs import Note
+from shared.contract.jobs import Note
 from shared.wordpress.connector.errors import StageLost
 from shared.wordpress.connector.target import LateRows, RolledBack, Swapped, SwapPhase, SwapPlan
 

@@ -13,7 +13,7 @@ from services.restorer.errors import ProductionWouldLose
 from services.restorer.run import RestoreRun
 from services.restorer.steps.compare import TableComparison
 from services.restorer.work import FilesWork, TableWork, Work
-from shared.jobs import FolderPlan, Loss, RestorePlan, TablePlan
+from shared.contract.jobs import FolderPlan, Loss, RestorePlan, TablePlan
 from shared.wordpress.connector.target import BASES, FileDigest
 
 GROUP_ROWS = 200_000

@@ -15,7 +15,7 @@ from services.restorer.errors import NotEnoughRoom
 from services.restorer.run import RestoreRun
 from services.restorer.steps.plan import ensure_planned
 from services.restorer.work import TableWork, Work
-from shared.jobs import Note
+from shared.contract.jobs import Note
 from shared.wordpress.connector.target import (
     FileBytes,
     FileDigest,

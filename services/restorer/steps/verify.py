@@ -10,7 +10,7 @@ from services.restorer.run import RestoreRun
 from services.restorer.steps.rows import KEYS, Mover, digest
 from services.restorer.steps.stage import ensure_files
 from services.restorer.work import TableWork
-from shared.jobs import Note
+from shared.contract.jobs import Note
 from shared.wordpress.connector.target import TableRead
 from shared.wordpress.connector.writer import split_digest
 

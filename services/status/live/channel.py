@@ -12,8 +12,8 @@ from services.status.live import shape
 from services.status.live.outbox import Change
 from services.status.projection import State
 from services.status.story import Entry
-from shared.events import JobEvent
-from shared.subjects import TERMINAL, EventType
+from shared.contract.events import JobEvent
+from shared.contract.subjects import TERMINAL, EventType
 
 REPLAY = 64
 """Changes kept for clients that come back; who missed more gets a snapshot."""

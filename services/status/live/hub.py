@@ -18,9 +18,9 @@ from services.status.live.lists import Lists, Topic
 from services.status.live.tail import Tail
 from services.status.projection import Projection, State
 from services.status.story import Entry
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.subjects import KINDS, Kind, kind_of
 from shared.log import get
-from shared.subjects import KINDS, Kind, kind_of
 
 log = get(__name__)
 

@@ -6,9 +6,9 @@ from collections import deque
 from typing import Any
 
 from services.status.story import Entry
-from shared.events import CloneRequested, Discarded, Extended, JobEvent, Message, RestoreRequested, RolledBack
-from shared.jobs import RestoreAction
-from shared.subjects import EventType
+from shared.contract.events import CloneRequested, Discarded, Extended, JobEvent, Message, RestoreRequested, RolledBack
+from shared.contract.jobs import RestoreAction
+from shared.contract.subjects import EventType
 
 Line = dict[str, Any]
 

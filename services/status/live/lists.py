@@ -12,8 +12,8 @@ from nats.js.errors import NoKeysError
 from services.status.live import shape
 from services.status.live.channel import Viewer
 from services.status.projection import Projection, State
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
 
 Topic = Literal["jobs", "clones"]
 TOPICS: tuple[Topic, ...] = ("jobs", "clones")

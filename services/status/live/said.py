@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from services.status.live import shape
-from shared.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, SnapshotState
-from shared.subjects import Lane
+from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, SnapshotState
+from shared.contract.subjects import Lane
 
 
 class Said(BaseModel):

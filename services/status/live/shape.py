@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from services.status.projection import State
-from shared.jobs import Clone, CloneState, Job, RestoreResult
+from shared.contract.jobs import Clone, CloneState, Job, RestoreResult
 
 Json = dict[str, Any]
 

@@ -18,11 +18,11 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 
 from services.status.story import Entry, Unreadable, entry_of
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.bus.pull import PAUSE, Feed, place
+from shared.contract import streams
+from shared.contract.subjects import Kind
 from shared.log import get
-from shared.pull import PAUSE, Feed, place
-from shared.subjects import Kind
 
 log = get(__name__)
 

@@ -7,8 +7,8 @@ import asyncio
 from services.status.settings import StatusSettings
 from services.status.webhooks.deliver import Deliverer
 from services.status.webhooks.notify import Notifier
-from shared.bus import Bus
-from shared.subjects import KINDS
+from shared.bus.connection import Bus
+from shared.contract.subjects import KINDS
 
 __all__ = ["Webhooks"]
 

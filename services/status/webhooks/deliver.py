@@ -22,15 +22,15 @@ from services.status import metrics
 from services.status.settings import StatusSettings
 from services.status.webhooks.endpoints import Endpoints
 from services.status.webhooks.send import Outcome, Sender
-from shared import streams
-from shared.bus import Bus
-from shared.events import now
+from shared.bus.connection import Bus
+from shared.bus.pull import Feed
+from shared.bus.webhook_messages import Outgoing
+from shared.contract import streams
+from shared.contract.events import now
+from shared.contract.subjects import webhook_log
+from shared.contract.webhooks import TEST, Attempt, Endpoint, parse_networks, purpose
 from shared.log import get
-from shared.outgoing import Outgoing
-from shared.pull import Feed
-from shared.subjects import webhook_log
-from shared.vault import KeyRing, SecretGone
-from shared.webhooks import TEST, Attempt, Endpoint, parse_networks, purpose
+from shared.secrets.vault import KeyRing, SecretGone
 
 log = get(__name__)
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from pydantic import ValidationError
 
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.bus.pull import direct
+from shared.contract import streams
+from shared.contract.webhooks import Endpoint
 from shared.log import get
-from shared.pull import direct
-from shared.webhooks import Endpoint
 
 log = get(__name__)
 

@@ -14,14 +14,14 @@ from services.status.live import shape
 from services.status.projection import Projection, State
 from services.status.story import Entry, Unreadable, entry_of
 from services.status.webhooks.endpoints import Endpoints
-from shared import streams
-from shared.bus import Bus
-from shared.events import JobEvent, Message
+from shared.bus.connection import Bus
+from shared.bus.pull import PAUSE, Feed
+from shared.bus.webhook_messages import Outgoing
+from shared.contract import streams
+from shared.contract.events import JobEvent, Message
+from shared.contract.subjects import Kind
+from shared.contract.webhooks import delivery_id
 from shared.log import get
-from shared.outgoing import Outgoing
-from shared.pull import PAUSE, Feed
-from shared.subjects import Kind
-from shared.webhooks import delivery_id
 
 log = get(__name__)
 

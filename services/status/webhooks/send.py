@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from shared.webhooks import Network, OutwardResolver, sign
+from shared.contract.webhooks import Network, OutwardResolver, sign
 from shared.wordpress.errors import AddressRefused
 from shared.wordpress.http import AsyncSiteTransport, explain
 

@@ -22,8 +22,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
-from shared.log import get
-from shared.subjects import (
+from shared.contract.subjects import (
     KINDS,
     NOTIFIED,
     WEBHOOK_SUBJECTS,
@@ -34,6 +33,7 @@ from shared.subjects import (
     stream_subjects,
     webhook_due,
 )
+from shared.log import get
 
 log = get(__name__)
 
@@ -54,11 +54,11 @@ DUPLICATE_WINDOW = 24 * 3600
 STREAMS: dict[Kind, str] = {"clone": "CLONES", "restore": "RESTORES"}
 
 JOBS = "jobs"
-"""Bucket: job id -> `shared.jobs.Job`, the projection of the streams. May be deleted and rebuilt at any time."""
+"""Bucket: job id -> `shared.contract.jobs.Job`, projected from the streams. May be deleted and rebuilt at any time."""
 CLONES = "clones"
-"""Bucket: clone id -> `shared.jobs.Clone`, the projection of what exists for users."""
+"""Bucket: clone id -> `shared.contract.jobs.Clone`, the projection of what exists for users."""
 SNAPSHOTS = "snapshots"
-"""Bucket: snapshot id -> `shared.jobs.Snapshot`, the projection of the ways back."""
+"""Bucket: snapshot id -> `shared.contract.jobs.Snapshot`, the projection of the ways back."""
 LEASES = "leases"
 """Bucket: job id -> who works on it. Entries expire by themselves."""
 CHECKPOINTS = "checkpoints"
@@ -80,7 +80,7 @@ SESSIONS = "sessions"
 SESSION_LIFE = 12 * 3600.0
 """Seconds until a browser has to sign in again."""
 WEBHOOKS = "webhooks"
-"""Bucket: endpoint id -> `shared.webhooks.Endpoint`."""
+"""Bucket: endpoint id -> `shared.contract.webhooks.Endpoint`."""
 OUTGOING = "WEBHOOKS"
 """Stream: what is to be sent to webhooks, when it is tried again, and what became of it."""
 OUTGOING_MAX_AGE = 14 * 86_400

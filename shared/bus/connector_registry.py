@@ -21,7 +21,7 @@ from nats.js.kv import KeyValue
 from pydantic import BaseModel, Field
 
 from shared.errors import Temporary
-from shared.vault import KeyRing
+from shared.secrets.vault import KeyRing
 
 BUSY_SECONDS = 90.0
 """After this a job that installs or removes is taken for dead."""

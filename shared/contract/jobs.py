@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.subjects import Kind, Lane
+from shared.contract.subjects import Kind, Lane
 
 
 class Status(StrEnum):

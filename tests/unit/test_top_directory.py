@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.topdir import is_top_directory, make_top_directory
+from services.cloner.drivers.host.top_directory import is_top_directory, make_top_directory
 
 
 def test_a_directory_becomes_a_top_directory_and_stays_one(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from shared.jobs import ErrorInfo, Note, Record
+from shared.contract.jobs import ErrorInfo, Note, Record
 
 PURPOSE = "preflight"
 """What the login in a question is sealed for: whoever listens to the messages can not read it."""

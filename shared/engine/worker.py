@@ -17,7 +17,9 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract.streams import STREAMS, cancel_consumer, work_consumer
+from shared.contract.subjects import LANES, EventType, Lane, every, parse
 from shared.engine import metrics
 from shared.engine.context import JobContext
 from shared.engine.held import Shop
@@ -28,9 +30,7 @@ from shared.engine.steps import StepSpec, Workflow
 from shared.engine.token import Draining, StopToken
 from shared.errors import Cancelled, LeaseLost
 from shared.log import get
-from shared.streams import STREAMS, cancel_consumer, work_consumer
-from shared.subjects import LANES, EventType, Lane, every, parse
-from shared.vault import Vault
+from shared.secrets.vault import Vault
 
 __all__ = [
     "Cancelled",

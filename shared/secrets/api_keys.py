@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.contract.subjects import Lane
 from shared.log import get
-from shared.subjects import Lane
 
 log = get(__name__)
 

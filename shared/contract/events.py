@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
-from shared.jobs import (
+from shared.contract.jobs import (
     Clone,
     CloneResult,
     CloneState,
@@ -23,7 +23,7 @@ from shared.jobs import (
     SnapshotState,
     Status,
 )
-from shared.subjects import TERMINAL, EventType, Kind, Lane
+from shared.contract.subjects import TERMINAL, EventType, Kind, Lane
 
 
 def now() -> datetime:

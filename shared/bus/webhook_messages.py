@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
 
-from shared.bus import Bus
-from shared.subjects import webhook_due, webhook_later
+from shared.bus.connection import Bus
+from shared.contract.subjects import webhook_due, webhook_later
 
 TYPE, JOB, ATTEMPT, FIRST = "Siteferry-Type", "Siteferry-Job", "Siteferry-Attempt", "Siteferry-First"
 """Headers; the server copies them when a schedule fires."""

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from shared.contract.subjects import KINDS, NOTIFIED
 from shared.ids import ALPHABET
-from shared.subjects import KINDS, NOTIFIED
 from shared.wordpress.addresses import Resolver, embedded_ipv4
 from shared.wordpress.errors import AddressRefused
 

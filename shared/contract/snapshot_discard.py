@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from shared.events import RestoreRequested
+from shared.contract.events import RestoreRequested
+from shared.contract.jobs import RestoreAction
+from shared.contract.subjects import Lane
 from shared.ids import ALPHABET
-from shared.jobs import RestoreAction
-from shared.subjects import Lane
 
 
 def discard_of(restore_id: str) -> str:

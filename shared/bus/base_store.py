@@ -13,10 +13,10 @@ from nats.js.api import ObjectMeta, ObjectMetaOptions
 from nats.js.errors import NotFoundError
 from nats.js.object_store import ObjectStore
 
-from shared import streams
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.bus.pull import direct
+from shared.contract import streams
 from shared.log import get
-from shared.pull import direct
 from shared.wordpress.base import BadBase, Base, read_base
 
 log = get(__name__)

@@ -22,11 +22,11 @@ from nats.js.api import PubAck
 from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 from nats.js.kv import KeyValue
 
-from shared import streams
-from shared.events import Message
+from shared.contract import streams
+from shared.contract.events import Message
+from shared.contract.subjects import EventType, subject
 from shared.log import get
 from shared.settings import Settings
-from shared.subjects import EventType, subject
 
 log = get(__name__)
 
@@ -53,7 +53,7 @@ class Bus:
         self._buckets: dict[str, KeyValue] = {}
 
     async def bucket(self, name: str) -> KeyValue:
-        """A key-value bucket by its name in `shared.streams`. Raises BucketNotFoundError before `streams.install`."""
+        """A bucket by its name in `shared.contract.streams`. Raises BucketNotFoundError before `streams.install`."""
         if name not in self._buckets:
             self._buckets[name] = await self.js.key_value(name)
         return self._buckets[name]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from nats.js.errors import BadRequestError, KeyNotFoundError
 
-from shared import streams
-from shared.access import Keys, Principal, digest
-from shared.bus import Bus
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.secrets.api_keys import Keys, Principal, digest
 
 TICKET_PREFIX = "sft_"
 TICKET_SECONDS = int(streams.TICKET_LIFE)
