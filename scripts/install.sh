@@ -16,7 +16,6 @@ UV="$VENV/share/uv/bin/uv"
 OLDEST_PYTHON="3.11"
 PACKAGES=(php-fpm php-cli php-mysql php-xml php-mbstring php-zip php-curl php-gd php-intl mariadb-server
   wordpress python3-venv)
-THEME=wordpress-theme-twentytwentyone
 DEV_PACKAGES=(make shellcheck chromium)
 CHANGED=no
 
@@ -89,20 +88,9 @@ disable_new_units() {
   done < <(comm -13 <(printf '%s\n' "$1") <(enabled_units))
 }
 
-# WordPress comes without a theme. Any will do, and which ones there are depends on the release.
-theme_installed() { compgen -G '/usr/share/wordpress/wp-content/themes/*/style.css' >/dev/null; }
-choose_theme() {
-  if apt-cache show "$THEME" >/dev/null 2>&1; then
-    printf '%s\n' "$THEME"
-  else
-    apt-cache search --names-only '^wordpress-theme-' | cut -d' ' -f1 | sort | tail -1
-  fi
-}
-
 install_packages() {
   local missing before
   mapfile -t missing < <(missing_packages "${PACKAGES[@]}")
-  theme_installed || missing+=("$THEME")
   [ "${#missing[@]}" -gt 0 ] || return 0
   command -v apt-get >/dev/null ||
     die "this script knows Debian and Ubuntu only; elsewhere install by hand: ${missing[*]}"
@@ -112,7 +100,6 @@ Let an administrator run: apt-get install --no-install-recommends ${missing[*]}"
   fi
   say "installing: ${missing[*]}"
   patiently apt_get update || die "apt-get update failed: see above"
-  theme_installed || missing[-1]="$(choose_theme)"
   before="$(enabled_units)"
   forbid_new_services
   patiently apt_get install --no-install-recommends "${missing[@]}" || die "apt-get install failed: see above"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from demo.site import THEMES
 from tests.sites import nasty
+from tests.sites.core import run_php
 from tests.sites.farm import SourceFarm
 from tests.sites.fixtures import MakeSite
 from tests.sites.http import client
@@ -261,3 +264,23 @@ def test_plugins_of_the_host_run_on_the_source(hard_site: Site) -> None:
     outside = hard_site.get("/?noisy=exec&cmd=echo+free").json()
     assert outside == {"what": "exec", "ok": True, "said": "free"}
     assert hard_site.get(f"/?noisy=http&url={hard_site.origin}/wp-includes/css/dashicons.min.css").json()["ok"]
+
+
+def test_the_web_account_runs_scripts_of_a_checkout_that_is_closed_to_it(tmp_path: Path) -> None:
+    """As with /root/siteferry, whose home is of mode 0700: what the web account runs is handed to it, not a path."""
+    closed = tmp_path / "home"
+    closed.mkdir(mode=0o700)
+    script = closed / "script.php"
+    script.write_text("<?php\n/* Says what it was given. */\necho implode( '|', array_slice( $argv, 1 ) );")
+    script.chmod(0o600)
+    assert run_php(script, "one", "--two", "three four") == b"one|--two|three four"
+    script.write_text("<?php\nthrow new RuntimeException( 'on purpose' );")
+    with pytest.raises(RuntimeError, match=r"script\.php failed with 255[^$]*on purpose"):
+        run_php(script)
+
+
+def test_the_demo_brings_its_themes() -> None:
+    """Parent and child are ours: which themes a distribution packages changes with every release."""
+    parent = re.search(r"^Template: (\S+)$", (THEMES / "harbour-pine" / "style.css").read_text(), re.MULTILINE)
+    assert parent
+    assert (THEMES / parent[1] / "style.css").is_file()

@@ -6,7 +6,7 @@ $hero = get_theme_mod( 'harbour_hero', array( 'image' => '', 'title' => get_blog
 	<div><h1><?php echo esc_html( $hero['title'] ); ?></h1><a href="<?php echo esc_url( $hero['link'] ); ?>">See our boats</a></div>
 </section>
 <section class="harbour-cards alignfull">
-<?php foreach ( get_posts( array( 'numberposts' => 9 ) ) as $card ) : ?>
+<?php foreach ( get_posts( array( 'numberposts' => 8 ) ) as $card ) : ?>
 	<article class="harbour-card">
 		<a href="<?php echo esc_url( get_permalink( $card ) ); ?>"><?php echo get_the_post_thumbnail( $card, 'medium_large' ); ?></a>
 		<div><h3><a href="<?php echo esc_url( get_permalink( $card ) ); ?>"><?php echo esc_html( get_the_title( $card ) ); ?></a></h3>
