@@ -1,4 +1,4 @@
-"""Logging: words for people on a terminal, JSON in containers, one place that keeps secrets out.
+"""Logging: words for people on a terminal, JSON in containers, one place that keeps secrets and control characters out.
 
 Any key that names a secret is replaced, whatever its value; code must still never pass one.
 """
@@ -9,9 +9,12 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
+
+from shared import printable
 
 SECRET_KEYS = re.compile(r"passw|secret|token|pairing|authorization|cookie|credential", re.IGNORECASE)
 HARMLESS = frozenset({"secret_ref"})
@@ -25,6 +28,21 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
+def neutralise(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog processor: texts keep to their line and hold no control characters; others are escaped by `repr`."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable.one_line(value)
+    return event
+
+
+def _printable_traceback(stream: TextIO, exc_info: Any) -> None:
+    """Never the default one: with rich installed it prints local variables, and with them passwords."""
+    told = StringIO()
+    structlog.dev.plain_traceback(told, exc_info)
+    stream.write(printable.lines(told.getvalue()))
+
+
 def configure(service: str, *, fmt: str = "console", level: str = "INFO") -> None:
     """Set up logging of this process. Standard-library loggers go the same way, at WARNING and above."""
     shared: list[Any] = [
@@ -32,6 +50,7 @@ def configure(service: str, *, fmt: str = "console", level: str = "INFO") -> Non
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
+        neutralise,
     ]
     renderer: Any = (
         structlog.processors.JSONRenderer()
@@ -39,8 +58,7 @@ def configure(service: str, *, fmt: str = "console", level: str = "INFO") -> Non
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=0,
-            # never the default one: with rich installed it prints local variables, and with them passwords
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=_printable_traceback,
         )
     )
     structlog.configure(

@@ -94,7 +94,7 @@ def doctor(
             mark = Text("ok   ", style="green") if check.ok else Text("miss ", style="red")
             render.out.print(mark.append(f"{check.name:<20} {check.detail}", style="default"))
             if check.fix and not check.ok:
-                render.out.print(Text(f"{'':<26}fix: {check.fix}"))
+                render.out.print(render.words(f"{'':<26}fix: {check.fix}"))
     raise typer.Exit(Exit.OK if all(check.ok for check in found) else Exit.FAILED)
 
 
@@ -138,7 +138,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
     except CliError as error:
-        render.err.print(Text(f"siteferry: {error.message}", style="red"), soft_wrap=True)
+        render.err.print(render.words(f"siteferry: {error.message}", style="red"), soft_wrap=True)
         if error.hint:
             render.say(error.hint)
         return error.code

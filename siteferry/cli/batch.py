@@ -105,7 +105,7 @@ def _submit(api: Api, body: Json, rows: batch_file.Rows) -> Json:
     else:
         return accepted
     for line in told[:SHOWN]:
-        render.err.print(Text(line, style="red"), soft_wrap=True)
+        render.err.print(render.words(line, style="red"), soft_wrap=True)
     more = f" ({len(told) - SHOWN} more not shown)" if len(told) > SHOWN else ""
     raise CliError(f"The file is not valid{more}.", hint="Nothing was submitted.", code=Exit.USAGE)
 

@@ -6,7 +6,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from siteferry.cli import render
 from siteferry.cli.client import CliError, Exit
@@ -79,10 +78,10 @@ def _show(seen: Json) -> None:
         ]
     )
     if seen["ready"]:
-        render.out.print(Text("Ready to be cloned.", style="green"))
+        render.out.print(render.words("Ready to be cloned.", style="green"))
         return
     error = seen["error"] or {}
-    render.err.print(Text(f"Not ready: {seen['message']}", style="red"), soft_wrap=True)
+    render.err.print(render.words(f"Not ready: {seen['message']}", style="red"), soft_wrap=True)
     if error.get("hint"):
         render.say(f"Hint: {error['hint']}")
     render.say(f"Code: {error.get('code', 'unknown')}.")

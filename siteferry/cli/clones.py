@@ -112,7 +112,7 @@ def mail(
         if as_json:
             return render.print_json(found)
         render.pairs([("Date", found["time"]), ("To", ", ".join(found["to"])), ("Subject", found["subject"])])
-        return render.out.print(Text("\n" + found["body"]))
+        return render.out.print(Text("\n" + found["body"]))  # the one text that keeps its lines
     mails = api.get(f"/clones/{clone_id}/mail")
     if as_json:
         return render.print_json(mails)

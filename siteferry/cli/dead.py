@@ -57,14 +57,14 @@ def _print(job: Json, *, first: bool) -> None:
         render.out.print()
     head = Text(job["job_id"], style="bold")
     attempts = f"{job['attempt']} attempt{'s' if job['attempt'] != 1 else ''}"
-    head.append(f"  {error.get('code', 'unknown')}", style="red")
+    head.append_text(render.words(f"  {error.get('code', 'unknown')}", style="red"))
     head.append(f"  {attempts}, failed {render.ago(job['finished_at'])}", style="dim")
     render.out.print(head)
-    render.out.print(Text(f"  {job['name'] + '  ' if job['name'] else ''}{job['source_url']}"))
-    render.out.print(Text(f"  {error.get('message') or job['message']}"))
+    render.out.print(render.words(f"  {job['name'] + '  ' if job['name'] else ''}{job['source_url']}"))
+    render.out.print(render.words(f"  {error.get('message') or job['message']}"))
     if error.get("hint"):
-        render.out.print(Text(f"  {error['hint']}", style="dim"))
-    render.out.print(Text(f"  Next: {next_for(job)}", style="cyan"))
+        render.out.print(render.words(f"  {error['hint']}", style="dim"))
+    render.out.print(render.words(f"  Next: {next_for(job)}", style="cyan"))
 
 
 def _row(job: Json) -> list[str | Text]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from siteferry.cli import render
+from siteferry.cli import outcome, render
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common, api_of
 from siteferry.cli.watch import TERMINAL
@@ -69,7 +69,7 @@ def job(context: typer.Context, job_id: JobArgument, as_json: JsonFlag = False) 
     else:
         render.out.print(render.job_block(found))
         if found["status"] in TERMINAL:
-            render.result(found)
+            outcome.result(found)
     code = {"failed": Exit.FAILED, "cancelled": Exit.CANCELLED}.get(found["status"], Exit.OK)
     raise typer.Exit(code)
 
@@ -148,7 +148,7 @@ def replay(context: typer.Context, job_id: JobArgument, as_json: JsonFlag = Fals
     if as_json:
         return render.print_json(story)
     for message in story["messages"]:
-        render.out.print(Text(_story_line(message)))
+        render.out.print(render.words(_story_line(message)))
     common: Common = context.obj
     for line in nats_commands(story["stream"], job_id, common):
         render.say(line)

@@ -21,7 +21,7 @@ NAMES = {
 COUNTS = ("add", "change", "remove", "same")
 
 
-def outcome(job: Json) -> None:
+def restored(job: Json) -> None:
     """What a completed restore, dry run, roll-back or discard gave, on stdout."""
     result = job["result"]
     if result["plan"] and result["dry_run"]:
@@ -63,12 +63,12 @@ def show_plan(plan: Json) -> None:
     _table("FOLDER", [(item["folder"], item) for item in plan["folders"]])
     show_losses(plan["losses"], plan["loss_samples"])
     for sentence in plan["drift"]:
-        render.out.print(Text(f"Note      {sentence}"))
+        render.out.print(render.words(f"Note      {sentence}"))
     if not plan["base"]:
         text = (
             "It is not known what the site was when the clone was made, so changes of production count as the clone's."
         )
-        render.out.print(Text(f"Note      {text}"))
+        render.out.print(render.words(f"Note      {text}"))
 
 
 def _table(title: str, items: list[tuple[str, Json]]) -> None:
@@ -81,13 +81,13 @@ def _table(title: str, items: list[tuple[str, Json]]) -> None:
         ]
         render.table([title, "ACTION", "ADD", "CHANGE", "REMOVE", "SAME", "NOTE"], rows)
     if len(changed) > FOLDERS:
-        render.out.print(Text(f"and {len(changed) - FOLDERS:,} more", style="dim"))
+        render.out.print(render.words(f"and {len(changed) - FOLDERS:,} more", style="dim"))
     word = title.lower() + "s"
     if not changed:
-        render.out.print(Text(f"No {word} change."))
+        render.out.print(render.words(f"No {word} change."))
     if kept:
         told = ", ".join(kept[:6]) + (f" and {len(kept) - 6:,} more" if len(kept) > 6 else "")
-        render.out.print(Text(f"Stay as they are: {told}", style="dim"))
+        render.out.print(render.words(f"Stay as they are: {told}", style="dim"))
 
 
 def _moves(item: Json) -> bool:
@@ -110,10 +110,10 @@ def show_losses(losses: dict[str, int], samples: list[Json]) -> None:
     if not losses:
         return
     counted = ", ".join(f"{count:,} {NAMES[what][count != 1]}" for what, count in sorted(losses.items()))
-    render.out.print(Text(f"Production would lose: {counted}", style="bold red"))
+    render.out.print(render.words(f"Production would lose: {counted}", style="bold red"))
     for loss in samples:
         title = f"  {loss['title']}" if loss["title"] else ""
-        render.out.print(Text(f"  {loss['what']} {loss['key']}{title}  ({WHY[loss['why']]}, {loss['table']})"))
+        render.out.print(render.words(f"  {loss['what']} {loss['key']}{title}  ({WHY[loss['why']]}, {loss['table']})"))
     hidden = sum(losses.values()) - len(samples)
     if hidden > 0 and samples:
-        render.out.print(Text(f"  and {hidden:,} more", style="dim"))
+        render.out.print(render.words(f"  and {hidden:,} more", style="dim"))

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from siteferry.cli.again import next_step
+from shared import printable
 
 Json = dict[str, Any]
 
@@ -24,18 +25,33 @@ STEP_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "skipped": 
 
 NOTE_SAMPLES = 5
 
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True)
+
+class Terminal(Console):
+    """Prints no control character but its own and line ends, whatever it is given."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of a renderable, with what is in them made printable."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable.lines(segment.text))
+
+
+err = Terminal(stderr=True, highlight=False)
+out = Terminal(highlight=False, soft_wrap=True)
+
+
+def words(text: str, style: str = "") -> Text:
+    """Text that may hold what a site said: it stays on its line."""
+    return Text(printable.one_line(text), style=style)
 
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    err.print(Text(text), soft_wrap=True)
+    err.print(words(text), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """A JSON document on stdout, on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """A JSON document on stdout, on one line; control characters are escaped."""
+    sys.stdout.write(printable.in_json(json.dumps(value, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 
@@ -110,8 +126,8 @@ def bar(percent: float, width: int = BAR_WIDTH) -> Text:
 def job_block(job: Json, *, note: str = "") -> Text:
     """A job while it is watched: overall bar, then its steps."""
     block = Text()
-    block.append(f"{job['job_id']}  ", style="bold")
-    block.append(place(job), style="dim")
+    block.append_text(words(f"{job['job_id']}  ", style="bold"))
+    block.append_text(words(place(job), style="dim"))
     block.append("\n")
     block.append_text(bar(job["progress"]))
     block.append(f" {job['progress']:5.1f}%  ")
@@ -119,7 +135,7 @@ def job_block(job: Json, *, note: str = "") -> Text:
     if job["attempt"] > 1:
         block.append(f", attempt {job['attempt']}", style="dim")
     if job["message"]:
-        block.append(f"  {job['message']}", style="dim")
+        block.append_text(words(f"  {job['message']}", style="dim"))
     for step in job["steps"]:
         block.append("\n")
         block.append_text(step_line(step))
@@ -132,67 +148,30 @@ def step_line(step: Json) -> Text:
     """One step: mark, title, amount, time."""
     colour = STEP_COLOURS[step["state"]]
     line = Text(f"  {STEP_MARKS[step['state']]} ", style=colour)
-    line.append(f"{step['title']:<34}", style=colour if step["state"] != "done" else "")
-    line.append(f"{amount(step):<28}")
+    line.append_text(words(f"{step['title']:<34}", style=colour if step["state"] != "done" else ""))
+    line.append_text(words(f"{amount(step):<28}"))
     began, ended = moment(step.get("started_at")), moment(step.get("finished_at"))
     if began:
         line.append(duration(((ended or datetime.now(UTC)) - began).total_seconds()), style="dim")
     return line
 
 
-def result(job: Json) -> None:
-    """The end of a job, for people: what it gave on stdout, what went wrong on stderr."""
-    if job["status"] == "completed" and job["result"] and job.get("type") == "restore":
-        from siteferry.cli.plan import outcome  # which is made of what is here
-
-        outcome(job)
-    elif job["status"] == "completed" and job["result"]:
-        _clone(job["result"])
-    elif job["status"] == "failed":
-        error = job["error"] or {}
-        err.print(Text(f"Failed: {error.get('message') or 'the job failed'}", style="red"), soft_wrap=True)
-        code = error.get("code", "unknown")
-        if error.get("hint") and code != "production_would_lose":  # whose hint is the API's; the next step says it
-            say(f"Hint: {error['hint']}")
-        if code == "production_would_lose":
-            from siteferry.cli.plan import show_losses
-
-            details = error.get("details") or {}
-            show_losses(details.get("losses") or {}, details.get("samples") or [])
-        say(f"Code: {code}. {next_step(job)}".rstrip())
-    elif job["status"] == "cancelled":
-        say("Cancelled; everything half made was removed.")
-
-
-def _clone(clone: Json) -> None:
-    rows = [("URL", clone["clone_url"]), ("Admin", clone["admin_url"]), ("User", clone["username"])]
-    if clone.get("state", "active") == "active":
-        rows += [("Password", clone["password"] or "(can not be opened)"), ("Expires", until(clone["expires_at"]))]
-    else:
-        rows += [("State", f"{clone['state']} {ago(clone.get('deleted_at'))}".strip())]
-    if clone.get("files"):
-        rows.append(("Copied", f"{clone['files']:,} files, {size(clone['bytes'])}; {clone['rows']:,} rows"))
-    for name, value in rows:
-        out.print(Text(f"{name:<9} {value}"))
-    notes(clone.get("notes") or [])
-
-
 def notes(told: list[Json]) -> None:
     """What a person should know about a finished job, with some samples of each, on stdout."""
     for note in told:
         samples, count = note.get("samples") or [], note.get("count") or 0
-        out.print(Text(f"Note      {note['message']}" + (f" ({count:,})" if count else "")))
+        out.print(words(f"Note      {note['message']}" + (f" ({count:,})" if count else "")))
         for sample in samples[:NOTE_SAMPLES]:
-            out.print(Text(f"          {sample}", style="dim"))
+            out.print(words(f"          {sample}", style="dim"))
         if count > min(len(samples), NOTE_SAMPLES) and samples:
-            out.print(Text(f"          and {count - min(len(samples), NOTE_SAMPLES):,} more", style="dim"))
+            out.print(words(f"          and {count - min(len(samples), NOTE_SAMPLES):,} more", style="dim"))
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line, on stdout."""
     for name, value in rows:
         if value not in (None, ""):
-            out.print(Text(f"{name:<9} {value}"))
+            out.print(words(f"{name:<9} {value}"))
 
 
 def table(headers: list[str], rows: list[list[str | Text]]) -> None:
@@ -200,11 +179,11 @@ def table(headers: list[str], rows: list[list[str | Text]]) -> None:
     if not out.is_terminal:
         sys.stdout.write("\t".join(headers) + "\n")
         for row in rows:
-            sys.stdout.write("\t".join(str(cell) for cell in row) + "\n")
+            sys.stdout.write("\t".join(printable.one_line(str(cell)) for cell in row) + "\n")
         return
     grid = Table(box=None, pad_edge=False, header_style="dim")
     for header in headers:
         grid.add_column(header, no_wrap=header in ("JOB", "CLONE", "SNAPSHOT"))
     for cells in rows:
-        grid.add_row(*cells)
+        grid.add_row(*(cell if isinstance(cell, Text) else words(cell) for cell in cells))
     out.print(grid)

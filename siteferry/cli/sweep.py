@@ -79,7 +79,7 @@ async def _ask(settings: Settings, *, dry_run: bool) -> Report:
 
 def _row(finding: Finding) -> list[str | Text]:
     outcome = WORDS.get(finding.outcome, finding.outcome) + (f": {finding.error}" if finding.error else "")
-    return [finding.what, finding.id, finding.why, Text(outcome, style=COLOURS[finding.outcome])]
+    return [finding.what, finding.id, finding.why, render.words(outcome, style=COLOURS[finding.outcome])]
 
 
 def _print(report: Report) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Group
 from rich.live import Live
 
-from siteferry.cli import render
+from siteferry.cli import outcome, render
 from siteferry.cli.client import Api, CliError, Exit, Unreachable
 from siteferry.cli.live import BEAT, LIST, Line, Lost, Refused, pause
 from siteferry.cli.render import Json
@@ -70,7 +70,7 @@ def watch(
         view.close()
     if not as_json:
         for job in jobs:
-            render.result(job)
+            outcome.result(job)
     codes = {EXITS[job["status"]] for job in jobs}
     return Exit.FAILED if Exit.FAILED in codes else max(codes, default=Exit.OK)
 

@@ -12,6 +12,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
+from shared import printable
+
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 OURS = "siteferry"
@@ -51,13 +53,13 @@ class MergedLog:
 
     def write(self, name: str, line: str, *, show: bool = True) -> None:
         """Keep one line of `name`; show it on the terminal unless told not to."""
-        plain = ESCAPES.sub("", line.rstrip())
+        plain = printable.one_line(ESCAPES.sub("", line.rstrip()))
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         record = logging.LogRecord(name, logging.INFO, "", 0, f"{stamp} {name:<9} {plain}", None, None)
         self._file.handle(record)
         if name == OURS or (show and not self._quiet):
             with suppress(OSError):  # a terminal that was closed must not keep us from stopping in order
-                print(f"{self._label(name)} {line.rstrip() if self._colour else plain}", file=self._stream, flush=True)
+                print(f"{self._label(name)} {plain}", file=self._stream, flush=True)
 
     def _label(self, name: str) -> str:
         label = f"{name:<{self._width}}|"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from siteferry.cli import render
+from siteferry.cli import outcome, render
 from siteferry.cli.again import next_step
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import parse_ttl
@@ -89,7 +89,7 @@ def test_markup_of_others_is_shown_as_it_is() -> None:
 def test_retry_is_offered_where_it_can_help(code: str, retry: bool, capsys: pytest.CaptureFixture[str]) -> None:
     error = {"code": code, "message": "It did not work.", "hint": "Do this."}
     job = {"job_id": "clone-0k3v9x2m7c1p5t8w", "source_url": "https://a.example", "status": "failed", "error": error}
-    render.result(job)
+    outcome.result(job)
     said = capsys.readouterr()
     assert said.out == ""
     assert "Failed: It did not work.\nHint: Do this.\n" in said.err
@@ -108,7 +108,7 @@ def test_notes_show_how_many_and_some_of_them(capsys: pytest.CaptureFixture[str]
             {"code": "rest_unavailable", "message": "REST is off", "count": None, "samples": []},
         ],
     }
-    render.result({"job_id": "clone-0k3v9x2m7c1p5t8w", "status": "completed", "result": clone})
+    outcome.result({"job_id": "clone-0k3v9x2m7c1p5t8w", "status": "completed", "result": clone})
     lines = capsys.readouterr().out.splitlines()
     shown = [f"          {sample}" for sample in "abcde"]
     assert lines[-8:] == ["Note      Files that stay (7)", *shown, "          and 2 more", "Note      REST is off"]

@@ -1,0 +1,46 @@
+"""The end of a job, for people: a clone's address and login, what a restore did, why it failed and what may help."""
+
+from __future__ import annotations
+
+from siteferry.cli import render
+from siteferry.cli.again import next_step
+from siteferry.cli.plan import restored, show_losses
+from siteferry.cli.render import Json
+
+
+def result(job: Json) -> None:
+    """The end of a job, for people: what it gave on stdout, what went wrong on stderr."""
+    if job["status"] == "completed" and job["result"] and job.get("type") == "restore":
+        restored(job)
+    elif job["status"] == "completed" and job["result"]:
+        _clone(job["result"])
+    elif job["status"] == "failed":
+        error = job["error"] or {}
+        render.err.print(
+            render.words(f"Failed: {error.get('message') or 'the job failed'}", style="red"), soft_wrap=True
+        )
+        code = error.get("code", "unknown")
+        if error.get("hint") and code != "production_would_lose":  # whose hint is the API's; the next step says it
+            render.say(f"Hint: {error['hint']}")
+        if code == "production_would_lose":
+            details = error.get("details") or {}
+            show_losses(details.get("losses") or {}, details.get("samples") or [])
+        render.say(f"Code: {code}. {next_step(job)}".rstrip())
+    elif job["status"] == "cancelled":
+        render.say("Cancelled; everything half made was removed.")
+
+
+def _clone(clone: Json) -> None:
+    rows = [("URL", clone["clone_url"]), ("Admin", clone["admin_url"]), ("User", clone["username"])]
+    if clone.get("state", "active") == "active":
+        rows += [
+            ("Password", clone["password"] or "(can not be opened)"),
+            ("Expires", render.until(clone["expires_at"])),
+        ]
+    else:
+        rows += [("State", f"{clone['state']} {render.ago(clone.get('deleted_at'))}".strip())]
+    if clone.get("files"):
+        rows.append(("Copied", f"{clone['files']:,} files, {render.size(clone['bytes'])}; {clone['rows']:,} rows"))
+    for name, value in rows:
+        render.out.print(render.words(f"{name:<9} {value}"))
+    render.notes(clone.get("notes") or [])
