@@ -22,6 +22,8 @@ class JobError(Exception):
     """
 
     code: ClassVar[str] = "internal_error"
+    decided: ClassVar[bool] = False
+    """The job has acted on it already: it stands, whatever else was wrong at that time."""
     hint: str = ""
 
     def __init__(self, message: str | None = None, *, hint: str | None = None, **details: Any) -> None:

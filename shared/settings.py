@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     """Where people reach the product; links in answers begin with it."""
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
+    part_away_hours: float = Field(6.0, gt=0)
+    """How long a job waits for a part of our own (database, PHP, web server, disk, NATS) before it fails."""
+    parts_file: Path | None = None
+    """Where the keeper of our parts writes how they stand; none: nobody keeps them on this machine."""
     allow_private_sources: bool = True
     """Whether sources on private or loopback addresses may be cloned. Turn off where strangers may submit jobs."""
 

@@ -52,7 +52,7 @@ def make_driver(settings: ClonerSettings) -> Provisioner:
 
 async def run(settings: ClonerSettings) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
-    driver, keys = make_driver(settings), KeyRing.load(settings.vault_key_file)
+    driver, keys, parts = make_driver(settings), KeyRing.load(settings.vault_key_file), settings.parts()
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
         await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
         vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)
@@ -63,7 +63,7 @@ async def run(settings: ClonerSettings) -> None:
         sweeper = Sweeper(bus, driver, sources, grace=timedelta(minutes=settings.sweep_grace_minutes))
         sweeps = serve_sweeps(bus, sweeper, every=settings.sweep_minutes * 60)
         previews = Previews(bus, keys, allow_private=settings.allow_private_sources)
-        worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine())
+        worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine(), parts=parts)
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop, bus)
             group.create_task(eternal("health", health, stop), name="health")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 from pathlib import Path
 
 from pydantic import Field
 
-from shared.engine.worker import EngineSettings, Limits
+from shared.engine.worker import AllParts, Disk, EngineSettings, Limits, Parts
 from shared.settings import Settings
+from shared.standing import StandingParts
 from shared.wordpress.transfer.files import Owner
+
+LEAST_FREE = 64 << 20
+"""Bytes on the clones' disk below which nothing is written to the end."""
 
 
 class ClonerSettings(Settings):
@@ -42,7 +47,17 @@ class ClonerSettings(Settings):
     def engine(self) -> EngineSettings:
         """How the engine runs here."""
         limits = Limits(total=self.max_jobs, per_tenant=self.max_jobs_per_tenant, per_source=self.max_jobs_per_source)
-        return EngineSettings(ack_wait=self.ack_wait, heartbeat=self.ack_wait / 3, limits=limits)
+        return EngineSettings(
+            ack_wait=self.ack_wait,
+            heartbeat=self.ack_wait / 3,
+            part_patience=self.part_away_hours * 3600,
+            limits=limits,
+        )
+
+    def parts(self) -> Parts:
+        """What of our own a clone needs."""
+        kept: list[Parts] = [StandingParts(self.parts_file)] if self.parts_file else []
+        return AllParts(*kept, Disk(lambda: shutil.disk_usage(self.clones_dir).free, LEAST_FREE))
 
     def owner(self) -> Owner | None:
         """Owner of the clones' files. Raises KeyError when `php_user` names no account."""

@@ -50,7 +50,7 @@ class CloneWorkflow:
             StepSpec("files", "Copy files", 38, self._files),
             StepSpec("database", "Copy the database", 34, self._database),
             StepSpec("finalize", "Configure the clone", 5, self._blocking(finalize.finalize)),
-            StepSpec("verify", "Verify the clone", 7, self._verify),
+            StepSpec("verify", "Verify the clone", 7, self._verify, proof=True),
             StepSpec("remove_connector", "Remove the connector", 2, self._remove_connector),
         )
 

@@ -75,6 +75,7 @@ def _summary(job: Job) -> dict[str, Any]:
         "status": job.status,
         "progress": round(min(max(job.progress, 0.0), 100.0), 1),
         "phase": job.phase,
+        "reason": job.reason,
         "step": job.step,
         "message": job.message,
         "name": job.name,

@@ -26,7 +26,7 @@ SWITCH_INTERVAL = 0.0003
 
 async def run(settings: RestorerSettings) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
-    keys = KeyRing.load(settings.vault_key_file)
+    keys, parts = KeyRing.load(settings.vault_key_file), settings.parts()
     await asyncio.to_thread(tidy)
     async with stop_on_signals() as stop, connect(settings, service="restorer") as bus:
         await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
@@ -34,7 +34,7 @@ async def run(settings: RestorerSettings) -> None:
         lifetime = settings.connector_hours * 3600
         connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
         workflow = RestoreWorkflow(settings, keys, connectors)
-        worker = Worker(bus, vault, workflow, slots=settings.restorer_slots, settings=settings.engine())
+        worker = Worker(bus, vault, workflow, slots=settings.restorer_slots, settings=settings.engine(), parts=parts)
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.restorer_health_port, lambda: problems(bus, worker), stop, bus)
             group.create_task(eternal("health", health, stop), name="health")

@@ -83,6 +83,7 @@ class RestoreRolledBack(Permanent):
     """The site got worse, so everything is as it was before the restore."""
 
     code = "rolled_back"
+    decided = True
     hint = "Repair what the message names on the clone, then restore again."
 
 

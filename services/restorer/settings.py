@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from shared.engine.worker import EngineSettings, Limits
+from shared.engine.worker import EngineSettings, Limits, NoParts, Parts
 from shared.settings import Settings
+from shared.standing import StandingParts
 
 
 class RestorerSettings(Settings):
@@ -26,4 +27,13 @@ class RestorerSettings(Settings):
     def engine(self) -> EngineSettings:
         """How the engine runs here. One restore per target at a time: two would exchange each other's tables."""
         limits = Limits(total=self.max_restores, per_tenant=self.max_restores_per_tenant, per_source=1)
-        return EngineSettings(ack_wait=self.ack_wait, heartbeat=self.ack_wait / 3, limits=limits)
+        return EngineSettings(
+            ack_wait=self.ack_wait,
+            heartbeat=self.ack_wait / 3,
+            part_patience=self.part_away_hours * 3600,
+            limits=limits,
+        )
+
+    def parts(self) -> Parts:
+        """What of our own a restore needs: the clone it comes from is served by it."""
+        return StandingParts(self.parts_file) if self.parts_file else NoParts()

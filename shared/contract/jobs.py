@@ -34,7 +34,7 @@ class Status(StrEnum):
 class Phase(StrEnum):
     """Why a job that is pending or running does not simply run."""
 
-    WAITING = "waiting"  # over a limit; starts when there is room
+    WAITING = "waiting"  # over a limit, or a part of ours is away; goes on by itself
     RETRYING = "retrying"  # a retry is scheduled
     CANCELLING = "cancelling"  # a cancel was asked for and is being carried out
 
@@ -222,6 +222,8 @@ class Job(Record):
     progress: float = 0.0
     step: str | None = None
     message: str = ""
+    reason: str | None = None
+    """What a waiting job waits for: `limit:all`, `limit:tenant`, `limit:source`, `part_away:<part>`."""
     steps: list[Step] = Field(default_factory=list)
     attempt: int = 0
     fence: int = 0

@@ -12,6 +12,7 @@ from shared.contract.jobs import Note, Result, Step, StepState
 from shared.contract.subjects import EventType
 from shared.engine.checkpoint import Checkpoint
 from shared.engine.context import JobContext
+from shared.engine.parts import NATS, OwnPartAway, Parts, Sight, nats_away, troubled
 from shared.engine.records import unreachable
 from shared.engine.settings import EngineSettings
 from shared.engine.steps import StepSpec, Workflow, overall, reconciled
@@ -31,9 +32,16 @@ class Attempt:
     """Runs a workflow's steps from where the checkpoint says. Knows nothing of messages, leases or schedules."""
 
     def __init__(
-        self, workflow: Workflow, context: JobContext, checkpoint: Checkpoint, settings: EngineSettings
+        self,
+        workflow: Workflow,
+        context: JobContext,
+        checkpoint: Checkpoint,
+        settings: EngineSettings,
+        parts: Parts,
     ) -> None:
         self._workflow = workflow
+        self._parts = parts
+        self._before: Sight = {}
         self.context = context
         self._checkpoint = checkpoint
         self._settings = settings
@@ -52,6 +60,14 @@ class Attempt:
         """How many temporary failures a step may have."""
         return next((spec.max_tries for spec in self._specs if spec.name == name), 3)
 
+    def part_away(self, error: BaseException | None = None) -> str | None:
+        """The part of ours that explains why what runs failed; None when all of them stood still and answered."""
+        if isinstance(error, OwnPartAway):
+            return error.part
+        if nats_away(error):
+            return NATS
+        return troubled(self._before, self._parts.look(self.context.job_id))
+
     def stop(self, reason: type[JobError]) -> None:
         """Make the running step stop."""
         self.context.token.stop(reason)
@@ -66,6 +82,7 @@ class Attempt:
                     continue
                 await self._run_step(spec, step)
             self.context.current = None
+            self._before = self._parts.look(self.context.job_id)
             result = await self._attended(self._workflow.finish(self.context))
             return self._complete(result)
         finally:
@@ -74,10 +91,15 @@ class Attempt:
     async def _run_step(self, spec: StepSpec, step: Step) -> None:
         step.state, step.started_at, step.finished_at = StepState.RUNNING, step.started_at or now(), None
         self.context.current = step
+        self._before = self._parts.look(self.context.job_id)
         await self.context.checkpoint()  # begun must be known before it has effects: its undo depends on it
         await self.tell()
+        notes = list(self._checkpoint.notes)
         try:
             await self._attended(spec.run(self.context))
+            if spec.proof and (away := self.part_away()):
+                self._checkpoint.notes = notes  # what it found then says nothing
+                raise OwnPartAway(away)
         except (LeaseLost, Draining):
             raise
         except Exception:
@@ -86,7 +108,7 @@ class Attempt:
         step.state, step.finished_at = StepState.DONE, now()
         if step.total is not None:
             step.done = step.total
-        self._checkpoint.crashes = 1  # this delivery
+        self._checkpoint.crashes, self._checkpoint.away_since = 1, None  # this delivery
         await self.context.checkpoint()
         await self.tell()
 
@@ -170,14 +192,19 @@ class Attempt:
         return left
 
     async def _removed(self, name: str, removal: Callable[[], Awaitable[None]]) -> bool:
-        for tries in range(1, self._settings.removal_tries + 1):
+        clock = asyncio.get_running_loop().time
+        tries, patience = 1, clock() + self._settings.removal_patience
+        while tries <= self._settings.removal_tries:
             self.context.token.check()
+            self._before = self._parts.look(self.context.job_id)
             try:
                 await self._attended(removal())
             except (LeaseLost, Draining):
                 raise
             except Exception as error:
                 log.warning("removal failed", job=self.context.job_id, step=name, tries=tries, error=repr(error))
+                if self.part_away(error) is None or clock() > patience:
+                    tries += 1
             else:
                 return True
             await asyncio.sleep(min(0.2 * 2**tries, 2.0))

@@ -33,6 +33,7 @@ class Parked(Record):
     """RETRYING or WAITING: what was, or is to be, said about it."""
     at: datetime
     message: str
+    reason: str | None = None
     error: ErrorInfo | None = None
 
 
@@ -68,6 +69,8 @@ class Checkpoint(Record):
     progress: float = 0.0
     started_at: datetime | None = None
     parked: Parked | None = None
+    away_since: datetime | None = None
+    """Since when the running step has been waiting for parts of ours."""
     waiting_for: str = ""
     """What was last said about a wait, so that asking again is not told again."""
     ending: Ending | None = None
@@ -124,6 +127,7 @@ def parked_job(known: Checkpoint, command: Command, *, now: datetime) -> Job:
         # the failed attempt is the one that tells; the next one begins with `started`
         attempt=known.attempt - 1 if retrying else known.attempt,
         message=known.parked.message,
+        reason=known.parked.reason,
         error=known.parked.error,
     )
 

@@ -20,6 +20,7 @@ from shared.engine.checkpoint import Checkpoint, CheckpointStore
 from shared.engine.context import JobContext
 from shared.engine.lease import Lease, leases
 from shared.engine.limits import Permits
+from shared.engine.parts import Parts
 from shared.engine.settings import EngineSettings
 from shared.engine.steps import Workflow
 from shared.engine.token import StopToken
@@ -46,6 +47,8 @@ class Shop:
     """Called whenever a heartbeat got through."""
     threads: Executor
     """For blocking work of steps: sized by the slots, where asyncio's own is sized by the processors."""
+    parts: Parts
+    """Our own parts, which may be away."""
 
 
 class Unexpected(Temporary):
@@ -110,7 +113,7 @@ class Held:
             vault=shop.vault,
             threads=shop.threads,
         )
-        self.attempt = Attempt(shop.workflow, context, self.known, shop.settings)
+        self.attempt = Attempt(shop.workflow, context, self.known, shop.settings, shop.parts)
         return self.attempt
 
     async def take_over(self) -> None:
@@ -158,15 +161,16 @@ class Held:
 
     def explain(self, error: JobError) -> ErrorInfo:
         """The error for a person, without any secret of the job."""
-        details = json.loads(self._scrub(json.dumps(error.details, default=str)))
-        return ErrorInfo(code=error.code, message=self._scrub(error.message), hint=error.hint, details=details)
+        details = json.loads(self.scrub(json.dumps(error.details, default=str)))
+        return ErrorInfo(code=error.code, message=self.scrub(error.message), hint=error.hint, details=details)
 
     def unexpected(self, error: Exception) -> Temporary:
         """An error nobody foresaw: told with an id under which the log has the traceback, not with its own text."""
         incident = f"{int(time.time()):x}-{secrets.token_hex(3)}"
-        trace = self._scrub("".join(traceback.format_exception(error)))
+        trace = self.scrub("".join(traceback.format_exception(error)))
         log.error("unexpected error", job=self.job_id, incident=incident, exception=trace)
         return Unexpected(hint=f"The log says more under {incident}.", incident=incident)
 
-    def _scrub(self, text: str) -> str:
+    def scrub(self, text: str) -> str:
+        """The text without the secrets the job has seen."""
         return self.attempt.context.scrub(text) if self.attempt else text

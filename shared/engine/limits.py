@@ -34,6 +34,11 @@ class Scope:
     why: str
     """What a person reads while a job waits for it."""
 
+    @property
+    def reason(self) -> str:
+        """The same for a program: `limit:all`, `limit:tenant`, `limit:source`."""
+        return "limit:" + self.name.partition(".")[2].partition("-")[0]
+
 
 @dataclass
 class Permit:

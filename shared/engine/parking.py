@@ -15,8 +15,16 @@ from shared.engine.checkpoint import Parked, parked_job
 from shared.engine.ending import end
 from shared.engine.held import Held
 from shared.engine.limits import Full
+from shared.engine.parts import OwnPartAway, title
 from shared.engine.retry import backoff, wait_delay
 from shared.errors import Temporary
+from shared.log import get
+
+log = get(__name__)
+
+SOON = 1.0
+"""Seconds until a job that waits for a part of ours looks again; longer the longer it has waited."""
+SELDOM = 15.0
 
 
 async def again_or_fail(held: Held, error: Temporary) -> None:
@@ -44,15 +52,38 @@ async def again_or_fail(held: Held, error: Temporary) -> None:
 
 async def wait(held: Held, full: Full) -> None:
     """Come back soon: a limit is reached. Uses no try; told once per reason."""
-    known, settings = held.known, held.settings
+    settings = held.settings
     delay = wait_delay(full.place, step=settings.wait_step, least=settings.wait_min, most=settings.wait_max)
     await held.permits.stand_in_line(full, delay)
+    await _wait(held, full.scope.why, full.scope.reason, delay)
+
+
+async def wait_for_part(held: Held, part: str, error: Exception | None = None) -> None:
+    """Come back when a part of ours is there again. Uses no try. Ends the job when it stays away for too long.
+
+    `error` is what the job ran into, which is then told.
+    """
+    known, settings, moment = held.known, held.settings, now()
+    known.away_since = known.away_since or moment
+    waited = (moment - known.away_since).total_seconds()
+    if waited > settings.part_patience:
+        gone = OwnPartAway(part, f"Waited for {title(part)}, a part of Siteferry, for {waited / 3600:.1f} hours.")
+        await end(held, EventType.FAILED, error=held.explain(gone))
+        return
+    why = repr(error) if error is not None else ""
+    log.warning("waiting for a part of ours", job=held.job_id, part=part, error=held.scrub(why))
+    await _wait(held, f"Waiting for {title(part)}", f"part_away:{part}", min(SELDOM, SOON + waited / 10))
+
+
+async def _wait(held: Held, why: str, reason: str, delay: float) -> None:
+    known = held.known
     metrics.WAITS.labels(held.about["kind"]).inc()
-    told, known.waiting_for = known.waiting_for, full.scope.why
+    told, known.waiting_for = known.waiting_for, why
     known.ticket, known.crashes = known.ticket + 1, 0
-    known.parked = Parked(event=EventType.WAITING, at=now() + timedelta(seconds=delay), message=full.scope.why)
+    at = now() + timedelta(seconds=delay)
+    known.parked = Parked(event=EventType.WAITING, at=at, message=why, reason=reason)
     await held.store.write(known)
-    await repeat(held, tell=told != full.scope.why)
+    await repeat(held, tell=told != why)
 
 
 async def repeat(held: Held, *, tell: bool = True) -> None:

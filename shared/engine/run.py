@@ -16,9 +16,11 @@ from shared.contract.events import Message, Retry, decode, now
 from shared.contract.jobs import ErrorInfo, Job, Status
 from shared.contract.subjects import TERMINAL, EventType, parse
 from shared.engine import metrics, parking
+from shared.engine.attempt import Attempt
 from shared.engine.checkpoint import Checkpoint, Ending, Verdict, judge
 from shared.engine.ending import conclude, end
 from shared.engine.held import Held, Shop
+from shared.engine.parts import missing
 from shared.engine.records import unreachable
 from shared.engine.story import Story
 from shared.engine.token import Draining
@@ -188,6 +190,9 @@ class JobRun:
 
     async def _work(self) -> None:
         held = self._held
+        if held.known.away_since is not None and (away := missing(self._shop.parts.look(self.job_id))):
+            await parking.wait_for_part(held, away)
+            return
         full = await held.permits.acquire()
         if full is not None:
             await parking.wait(held, full)
@@ -202,14 +207,23 @@ class JobRun:
             raise
         except Cancelled:
             await end(held, EventType.CANCELLED)
-        except Temporary as error:
-            await parking.again_or_fail(held, error)
-        except JobError as error:
-            await end(held, EventType.FAILED, error=held.explain(error))
         except Exception as error:
-            await parking.again_or_fail(held, held.unexpected(error))
+            await self._failed(attempt, error)
         else:
             await end(held, EventType.COMPLETED, result=result)
+
+    async def _failed(self, attempt: Attempt, error: Exception) -> None:
+        """What a failure means: nothing, while a part of ours was away; else what it says."""
+        held = self._held
+        decided = isinstance(error, JobError) and error.decided
+        if not decided and (away := attempt.part_away(error)):
+            await parking.wait_for_part(held, away, error)
+        elif isinstance(error, Temporary):
+            await parking.again_or_fail(held, error)
+        elif isinstance(error, JobError):
+            await end(held, EventType.FAILED, error=held.explain(error))
+        else:
+            await parking.again_or_fail(held, held.unexpected(error))
 
     # --- letting go, staying alive
 

@@ -46,7 +46,11 @@ class EngineSettings:
     healthy_within: float = 30.0
     """A worker without a successful pull or heartbeat for so long is not healthy."""
     removal_tries: int = 3
-    """Tries of each removal before it is left to the sweeper."""
+    """Tries of each removal before it is left to the sweeper. While a part of ours is away none is counted."""
+    part_patience: float = 6 * 3600
+    """How long a job waits for a part of ours before it fails."""
+    removal_patience: float = 600.0
+    """How long a removal waits for a part of ours, in its worker."""
     keep_failed_secret: float = 24 * 3600
     """How long a failed job's credentials stay in the vault, so that a person can retry it."""
     limits: Limits = field(default_factory=Limits)

@@ -29,6 +29,8 @@ class StepSpec:
     undo: Callable[[JobContext], Awaitable[None]] | None = None
     """Removes what `run` makes, also half-made and also when called twice. Run in reverse order when a job ends
     without success, for every step that was begun."""
+    proof: bool = False
+    """Its findings count only when no part of ours was away while it looked: otherwise it looks again."""
     max_tries: int = 3
     """Temporary failures of this step before the job fails. Crashes of a worker do not count."""
 

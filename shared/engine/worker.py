@@ -24,6 +24,7 @@ from shared.engine import metrics
 from shared.engine.context import JobContext
 from shared.engine.held import Shop
 from shared.engine.lanes import Aging, Puller
+from shared.engine.parts import AllParts, Disk, NoParts, OwnPartAway, Parts
 from shared.engine.run import JobRun
 from shared.engine.settings import EngineSettings, Limits
 from shared.engine.steps import StepSpec, Workflow
@@ -33,12 +34,17 @@ from shared.log import get
 from shared.secrets.vault import Vault
 
 __all__ = [
+    "AllParts",
     "Cancelled",
+    "Disk",
     "Draining",
     "EngineSettings",
     "JobContext",
     "LeaseLost",
     "Limits",
+    "NoParts",
+    "OwnPartAway",
+    "Parts",
     "StepSpec",
     "StopToken",
     "Worker",
@@ -67,15 +73,21 @@ class Worker:
         *,
         slots: int = 4,
         settings: EngineSettings | None = None,
+        parts: Parts | None = None,
     ) -> None:
-        """`slots`: jobs at the same time; of two or more, one is kept for the high lane."""
+        """`slots`: jobs at the same time; of two or more, one is kept for the high lane.
+
+        `parts`: what of our own the steps need; a job waits while one of them is away.
+        """
         self.settings = settings or EngineSettings()
         self._kind = workflow.kind
         self._slots = slots
         self._bus = bus
         self._alive_at = time.monotonic()
         self._threads = ThreadPoolExecutor(THREADS * (slots + CANCELS), thread_name_prefix="step")
-        self._shop = Shop(bus, vault, workflow, self.settings, bus.source, self._alive, self._threads)
+        self._shop = Shop(
+            bus, vault, workflow, self.settings, bus.source, self._alive, self._threads, parts or NoParts()
+        )
         durables = {lane.value: work_consumer(self._kind, lane) for lane in Lane}
         durables[CANCEL] = cancel_consumer(self._kind)
         self._puller = Puller(bus, STREAMS[self._kind], durables, park=self.settings.park)

@@ -21,14 +21,27 @@ class Service(Server):
     """One Python service. It survives kill -9 by design, so it dies at once when the supervisor does."""
 
     death_signal: ClassVar[signal.Signals] = signal.SIGKILL
-    stop_timeout: ClassVar[float] = 20.0
+    stop_timeout: ClassVar[float] = 35.0
+    """Longer than a worker takes to hand its jobs back."""
+    hang_timeout: ClassVar[float] = 30.0
+    needed_by_jobs: ClassVar[bool] = False
 
-    def __init__(self, name: str, directory: Path, settings: Mapping[str, str], *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        settings: Mapping[str, str],
+        *,
+        port: int | None = None,
+        health_port: int | None = None,
+    ) -> None:
         """`settings` without the prefix: `{"nats_url": …}` becomes SITEFERRY_NATS_URL. With `port`, ready means that
-        `/livez` answers there; without, that the process lives."""
+        `/livez` answers there; without, that the process lives: a worker answers at its `health_port` only once it has
+        found NATS."""
         super().__init__(directory)
         self.name = name  # type: ignore[misc]  # one class, four services
-        self.settings, self.port = dict(settings), port
+        self.settings, self.port, self.health_port = dict(settings), port, health_port
+        self._answered = False
 
     def argv(self) -> list[str]:
         return [sys.executable, "-m", f"services.{self.name}"]
@@ -41,17 +54,30 @@ class Service(Server):
     def shows(self, line: str) -> bool:
         return True
 
+    def prepare(self) -> None:
+        super().prepare()
+        self._answered = False
+
     def is_ready(self) -> bool:
-        if self.port is None:
-            return True
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
-        try:
-            connection.request("GET", "/livez")
-            return connection.getresponse().status < 500
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return self.port is None or _lives(self.port)
+
+    def answers(self) -> bool:
+        if not self.health_port:
+            return self.is_ready()
+        answered = _lives(self.health_port)
+        self._answered = self._answered or answered
+        return answered or not self._answered
+
+
+def _lives(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def installed(name: str) -> bool:

@@ -6,15 +6,15 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.secrets.vault import KeyRing
+from shared.standing import FILE, Standing, serialised
 from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
 from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers import Caddy, MariaDB, Nats, PhpFpm, Server, ServerError, edge_config, free_port
-from siteferry.embedded.servers.base import checked_directory, make_directory, running_as_root
+from siteferry.embedded.servers.base import checked_directory, make_directory, running_as_root, write_file
 from siteferry.embedded.servers.ports import require_free_port
 from siteferry.embedded.services import Service, installed
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
@@ -79,16 +79,21 @@ async def _run(state: Path, options: Options) -> None:
         for name in await asyncio.to_thread(clear_leftovers, state):
             log.say(f"{name} of an earlier run was still there: ended")
         house = House(state, options)
-        supervisor = Supervisor(house.stages(), log, backoff=Backoff())
-        supervisor.on_change = lambda: house.write_run_file(supervisor.pids)
+        supervisor = Supervisor(house.stages(), log, backoff=Backoff(), stops=[WORKERS, (house.caddy.name,)])
+
+        def changed() -> None:
+            house.write_run_file(supervisor.pids)
+            house.write_parts(supervisor.standings)
+
+        supervisor.on_change = changed
         async with stop_by_signals(supervisor):
             sweeper = asyncio.create_task(house.sweep())
             try:
                 await supervisor.run(lambda: log.say(house.banner()))
             finally:
                 sweeper.cancel()
-                with suppress(FileNotFoundError):
-                    (state / RUN).unlink()
+                for file in (RUN, FILE):
+                    (state / file).unlink(missing_ok=True)
         log.say("stopped; `siteferry up` continues where this ended")
     finally:
         log.close()
@@ -114,8 +119,9 @@ class House:
         self.caddy = Caddy(state / "caddy", self._edge, port=self.port, host=options.host)
         self.nats.prepare()  # chooses its port, which the services' settings name
         KeyRing.load(state / "vault.key")  # made once, before four services look for it
+        folder, settings = make_directory(state / "services"), self.settings()
         self.services = [
-            Service(name, make_directory(state / "services"), self.settings(), port=self.ports.get(name))
+            Service(name, folder, settings, port=self.ports.get(name), health_port=self.health_ports.get(name))
             for name in SERVICES
             if installed(name)
         ]
@@ -131,6 +137,7 @@ class House:
             "nats_token_file": str(self.nats.token_file),
             "vault_key_file": str(self.state / "vault.key"),
             "state_dir": str(self.state),
+            "parts_file": str(self.state / FILE),
             "clones_dir": str(self.clones),
             "mariadb_socket": str(self.mariadb.socket),
             "mariadb_admin_user": self.mariadb.admin_user,
@@ -175,6 +182,10 @@ class House:
                 name: f"http://127.0.0.1:{port}" for name, port in (self.ports | self.health_ports).items() if port
             },
         ).write(self.state)
+
+    def write_parts(self, standings: dict[str, Standing]) -> None:
+        """Tell the services how everything stands."""
+        write_file(self.state / FILE, serialised(standings))
 
     async def sweep(self) -> None:
         """From time to time remove what deleted clones leave in PHP's code cache."""

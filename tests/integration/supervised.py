@@ -9,6 +9,7 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers import Caddy, MariaDB, Nats, PhpFpm, Server, farm_config
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
 
-BACKOFF = Backoff(first=0.1, longest=0.4)
+BACKOFF = Backoff(first=0.1, longest=0.4, steady_after=600)
 
 # Says when it stops, so that the order can be read in the log.
 ORDERLY = """
@@ -61,18 +62,28 @@ def stages(home: Path, *extra: Server) -> list[list[Server]]:
     return [[Nats(home / "nats"), MariaDB(home / "mariadb"), php], [Worker(home / "worker"), *extra], [caddy]]
 
 
-async def main(home: Path, extra: list[Server]) -> int:
+def chosen(words: list[str]) -> tuple[Backoff, tuple[tuple[str, ...], ...]]:
+    """How to keep them, as the words of a test say."""
+    if "impatient" in words:
+        Server.hang_timeout = 3.0
+    backoff = Backoff(first=0.1, longest=0.4, steady_after=1.0) if "steady" in words else BACKOFF
+    return backoff, (("worker",), ("caddy",)) if "workers first" in words else ()
+
+
+async def main(home: Path, extra: list[Server], words: list[str]) -> int:
+    backoff, stops = chosen(words)
     try:
         with exclusive(home):
             clear_leftovers(home)
             log = MergedLog(home / "siteferry.log", sys.stderr)
             parts = stages(home, *extra)
-            supervisor = Supervisor(parts, log, backoff=BACKOFF)
+            supervisor = Supervisor(parts, log, backoff=backoff, stops=stops)
 
             def tell() -> None:
                 caddy = parts[-1][0]
                 assert isinstance(caddy, Caddy)
-                facts = {"pids": supervisor.pids, "port": caddy.port}
+                standings = {name: asdict(standing) for name, standing in supervisor.standings.items()}
+                facts = {"pids": supervisor.pids, "port": caddy.port, "standings": standings}
                 (home / "facts.new").write_text(json.dumps(facts))
                 (home / "facts.new").replace(home / "facts.json")
 
@@ -86,5 +97,6 @@ async def main(home: Path, extra: list[Server]) -> int:
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    sys.exit(asyncio.run(main(where, [Stubborn(where / "stubborn")] if "stubborn" in sys.argv[2:] else [])))
+    where, words = Path(sys.argv[1]), sys.argv[2:]
+    extra: list[Server] = [Stubborn(where / "stubborn")] if "stubborn" in words else []
+    sys.exit(asyncio.run(main(where, extra, words)))

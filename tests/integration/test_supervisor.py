@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from siteferry.embedded.instance import AlreadyRunning, Instance, clear_leftovers, exclusive, running_instance
 from siteferry.embedded.logs import MergedLog
+from siteferry.embedded.supervisor import Backoff
 from tests.integration.house import alive, eventually, members, place
 from tests.integration.test_servers import fetch
 
@@ -56,6 +58,9 @@ class Supervised:
     def pids(self) -> dict[str, int]:
         return dict(self.facts["pids"])
 
+    def standing(self, name: str) -> dict[str, Any]:
+        return dict(self.facts["standings"][name])
+
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
@@ -83,10 +88,61 @@ def test_a_killed_child_is_started_again_and_that_is_said(home: Path) -> None:
             house.wait_for(f"{name} is back")
             assert alive(house.pids[name])
             assert house.pids[name] != before[name]
-        os.kill(house.pids["worker"], signal.SIGKILL)
-        house.wait_for("worker died (signal 9), starting again in 0.2 s")
+        for times in (2, 3):  # it was ready each time: the pause does not grow
+            os.kill(house.pids["worker"], signal.SIGKILL)
+            house.wait_for("worker died (signal 9), starting again in 0.1 s", times=times)
+            house.wait_for("worker is back", times=times)
         unharmed = ("mariadb", "php-fpm")
         assert [house.pids[name] for name in unharmed] == [before[name] for name in unharmed]
+
+
+def test_one_that_ran_for_a_while_is_started_again_at_once(home: Path) -> None:
+    with supervised(home, "steady") as house:
+        time.sleep(1.2)
+        for name in ("nats", "caddy"):
+            os.kill(house.pids[name], signal.SIGKILL)
+            house.wait_for(f"{name} died (signal 9), starting again at once")
+            house.wait_for(f"{name} is back")
+
+
+def test_only_one_that_never_gets_ready_waits_longer_each_time() -> None:
+    backoff = Backoff(first=0.5, longest=30, steady_after=10)
+    assert [backoff.pause(failures, None) for failures in (1, 2, 3, 9)] == [0.5, 1.0, 2.0, 30.0]
+    assert [backoff.pause(0, seconds) for seconds in (0.1, 9.9, 10.0, 500.0)] == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_one_that_hangs_is_told_and_started_again(home: Path) -> None:
+    with supervised(home, "impatient") as house:
+        for name in ("mariadb", "caddy", "nats"):
+            before = house.pids[name]
+            os.kill(before, signal.SIGSTOP)
+            house.wait_for(f"{name} does not answer")
+            assert not house.standing(name)["ready"]
+            house.wait_for(f"{name} did not answer for 3 s: killed")
+            house.wait_for(f"{name} is back")
+            assert house.pids[name] != before
+            eventually(lambda name=name: house.standing(name)["ready"], what="the news")  # type: ignore[misc]
+            assert house.standing(name)["starts"] == 2
+
+
+def test_one_that_stood_still_for_a_moment_is_left_alone(home: Path) -> None:
+    with supervised(home) as house:
+        before = house.pids["caddy"]
+        os.kill(before, signal.SIGSTOP)
+        house.wait_for("caddy does not answer")
+        os.kill(before, signal.SIGCONT)
+        house.wait_for("caddy answers again")
+        assert house.pids["caddy"] == before
+        assert house.standing("caddy")["starts"] == 2, "who looked before must see that it was away"
+
+
+def test_those_named_first_stop_first(home: Path) -> None:
+    with supervised(home, "workers first") as house:
+        os.kill(house.process.pid, signal.SIGINT)
+        assert house.process.wait(30) == 0
+    log = (home / "siteferry.log").read_text()
+    moments = [log.index(words) for words in ("worker ends", "SIGTERM", "Shutdown complete")]
+    assert moments == sorted(moments), "Caddy was stopped before the worker had drained"
 
 
 def test_a_killed_master_leaves_no_workers_behind(home: Path) -> None:

@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from services.cloner.run import CloneRun
 from shared.bus import base_store
 from shared.contract.jobs import Note
+from shared.engine.parts import nats_away
 from shared.log import get
 from shared.wordpress.base import BaseHeader, pack
 from shared.wordpress.transfer.digests import FileDigests, RowDigests
@@ -56,11 +57,13 @@ async def keep(run: CloneRun) -> None:
         packed = await asyncio.to_thread(_pack, run)
         with packed:
             await base_store.save(run.context.bus, run.job_id, packed)
+        state["base_kept"] = True
     except (OSError, NatsError, TimeoutError) as error:
+        if nats_away(error):
+            raise
         log.warning("the clone has no base", clone=run.job_id, error=repr(error))
         text = "It was not kept what the source was: a restore can not tell its changes from those of production"
         run.context.note(Note(code="base_missing", message=text))
-    state["base_kept"] = True
     await run.context.checkpoint()  # before what it was made of is gone
     await asyncio.to_thread(shutil.rmtree, run.target.records, ignore_errors=True)
 

@@ -37,11 +37,17 @@ class Server(ABC):
     """Seconds an orderly stop may take; then SIGKILL."""
     ready_timeout: ClassVar[float] = 30.0
     """Seconds until ready, at most."""
+    hang_timeout: ClassVar[float] = 20.0
+    """Seconds without an answer after which a process that lives is killed and started again."""
+    needed_by_jobs: ClassVar[bool] = True
+    """Whether a job may fail when it is away."""
     death_signal: ClassVar[signal.Signals] = signal.SIGTERM
     """What the kernel sends when whoever started us dies without a word."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = checked_directory(directory)
+        self.problem = ""
+        """Why it does not answer as it should, in words, as far as it is known."""
 
     @property
     def log_file(self) -> Path:
@@ -77,6 +83,14 @@ class Server(ABC):
     @abstractmethod
     def is_ready(self) -> bool:
         """One quick probe, never longer than about a second, never an exception."""
+
+    def answers(self) -> bool:
+        """Like `is_ready`, of one that has been ready: whether it still does its work."""
+        return self.is_ready()
+
+    def restart_helps(self) -> bool:
+        """Whether one that does not answer would answer after a new start."""
+        return True
 
     def shows(self, line: str) -> bool:
         """Whether a line it printed is worth showing to the person at the terminal; the log file gets all."""

@@ -74,6 +74,17 @@ class Caddy(Server):
         host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - a comparison
         return accepts((host, self.port))
 
+    def answers(self) -> bool:
+        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - a comparison
+        connection = http.client.HTTPConnection(host, self.port, timeout=1)
+        try:
+            connection.request("GET", "/", headers={"Host": "nobody.invalid"})  # answered by Caddy alone
+            return connection.getresponse().status > 0
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
     def reload(self) -> None:
         """Make the configuration anew and let the running Caddy take it, without dropping a connection.
 
