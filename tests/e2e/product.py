@@ -77,7 +77,18 @@ class Product:
 
     def pid(self, service: str) -> int:
         """Process id of one service."""
-        return int(json.loads((self.state / "run.json").read_text())["pids"][service])
+        return self.pids()[service]
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of all parts that live."""
+        return dict(json.loads((self.state / "run.json").read_text())["pids"])
+
+    def reachable(self) -> bool:
+        """Whether the edge answers at all."""
+        try:
+            return self.http.get("/readyz").status_code > 0
+        except httpx2.TransportError:
+            return False
 
     def submit(self, site: Site, **more: Any) -> str:
         """Ask for a clone of a farm site; the job id."""
@@ -88,8 +99,17 @@ class Product:
         return job_id
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """The job as the API shows it."""
-        answer = self.http.get(f"/jobs/{job_id}")
+        """The job as the API shows it; while gateway, edge or NATS are just away, it is asked for again."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                answer = self.http.get(f"/jobs/{job_id}")
+            except httpx2.TransportError:
+                assert time.monotonic() < deadline, "the edge stays away"
+            else:
+                if answer.status_code < 500 or time.monotonic() > deadline:
+                    break
+            time.sleep(0.2)
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body

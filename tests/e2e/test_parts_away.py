@@ -1,0 +1,124 @@
+"""Our own database, PHP or web server is killed or stands still while jobs use it: they wait, and go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.product import Product, product
+from tests.e2e.restoring import Pair
+from tests.e2e.target import connectors, leftovers
+from tests.e2e.test_fidelity import Copy
+from tests.integration.house import eventually
+from tests.sites.farm import SourceFarm
+from tests.sites.nasty import files, tables
+from tests.sites.site import Site
+from tests.sites.spec import SiteSpec
+
+FAST = {"SITEFERRY_ACK_WAIT": "6"}
+JOBS = 4
+
+
+@pytest.fixture(scope="module")
+def hurried() -> Iterator[Product]:
+    with product(environment=FAST) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(farm: SourceFarm) -> Site:
+    """Large enough that each step can be met."""
+    made = farm.create(SiteSpec("steadfast"))
+    files.big_file(made, 60 << 20)
+    tables.big_values(made, 8 << 20)
+    return made
+
+
+def part(hurried: Product, name: str) -> int:
+    """Process id of a part of the product; `php` is whatever runs the clones' PHP."""
+    pids = hurried.pids()
+    return next(pids[known] for known in ({"php": ("cells", "php-fpm")}.get(name) or (name,)) if known in pids)
+
+
+def reach(hurried: Product, job_id: str, step: str) -> None:
+    def reached() -> bool:
+        job = hurried.job(job_id)
+        assert job["status"] not in {"failed", "cancelled"}, job
+        return any(s["name"] == step and s["state"] != "pending" for s in job["steps"])
+
+    eventually(reached, timeout=120, what=f"step {step}")
+
+
+def check(hurried: Product, site: Site, job_id: str) -> None:
+    job = hurried.wait(job_id, timeout=240)
+    assert job["status"] == "completed", f"{job['error']}\n{hurried.log()[-6000:]}"
+    assert job["attempt"] == 1, f"an attempt was used: {hurried.log()[-6000:]}"
+    codes = {note["code"] for note in job["result"]["notes"]}
+    assert not codes & {"pages_failing", "rest_unavailable", "login_guarded", "connector_not_removed", "base_missing"}
+    made = Copy(site, job, hurried)
+    assert made.different_rows(columns=frozenset({("bits", "lb")})) == []
+    assert made.different_files() == []
+    assert hurried.http.delete(f"/clones/{job_id}").status_code == 202
+    eventually(lambda: leftovers(hurried, job_id) == [], timeout=60, what="the clone's removal")
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("php", "finalize"),
+        ("php", "verify"),
+        ("mariadb", "provision"),
+        ("mariadb", "database"),
+        ("mariadb", "finalize"),
+        ("mariadb", "verify"),
+        ("caddy", "verify"),
+        ("nats", "connector"),
+        ("nats", "verify"),
+    ],
+)
+def test_a_part_is_killed_in_a_step_of_four_clones(hurried: Product, site: Site, name: str, step: str) -> None:
+    jobs = [hurried.submit(site) for _ in range(JOBS)]
+    for job_id in jobs:
+        reach(hurried, job_id, step)
+        os.kill(part(hurried, name), signal.SIGKILL)
+        time.sleep(0.3)
+    for job_id in jobs:
+        check(hurried, site, job_id)
+    assert connectors(site) == []
+
+
+@pytest.mark.parametrize("name", ["mariadb", "caddy"])
+def test_a_part_that_stands_still_is_waited_for_visibly(hurried: Product, site: Site, name: str) -> None:
+    job_id = hurried.submit(site)
+    reach(hurried, job_id, "finalize")
+    stopped = part(hurried, name)
+    os.kill(stopped, signal.SIGSTOP)
+    if name != "caddy":  # which is the way to the API, too
+        waiting = eventually(
+            lambda: (job := hurried.job(job_id))["phase"] == "waiting" and job, timeout=60, what="the job to wait"
+        )
+        assert waiting["reason"] == f"part_away:{name}"
+        assert waiting["status"] == "pending"
+    eventually(lambda: part(hurried, name) != stopped, timeout=90, what="a new start of what hangs")
+    eventually(lambda: hurried.reachable(), timeout=30, what="the edge")
+    check(hurried, site, job_id)
+
+
+@pytest.mark.parametrize(("name", "step"), [("php", "plan"), ("mariadb", "stage"), ("caddy", "files")])
+def test_a_part_is_killed_in_a_step_of_a_restore(hurried: Product, farm: SourceFarm, name: str, step: str) -> None:
+    site = farm.create(SiteSpec("returning"))
+    pair = Pair(hurried, site, hurried.clone(site))
+    pair.on_clone("UPDATE {p}posts SET post_content=%s WHERE ID=1", f"after {name}")
+    (pair.document_root / "wp-content" / "uploads" / "big.bin").write_bytes(os.urandom(24 << 20))
+    job_id = pair.submit()
+    reach(hurried, job_id, step)
+    os.kill(part(hurried, name), signal.SIGKILL)
+    job = hurried.wait(job_id, timeout=240)
+    assert job["status"] == "completed", f"{job['error']}\n{hurried.log()[-6000:]}"
+    assert job["attempt"] == 1
+    assert site.sql("SELECT post_content FROM {p}posts WHERE ID=1")[0][0] == f"after {name}"
+    site.destroy()
