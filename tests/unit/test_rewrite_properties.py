@@ -195,7 +195,37 @@ def _hostile(size: int) -> dict[str, bytes]:
         "e-mails": b"a@example.com," * (size // 14),
         "escaped string": b'a:1:{i:0;S:9999999:"' + b'";' * (size // 2) + S,
         "base64 runs": b"ZXhhbXBsZS5jb20" * (size // 15) + S,
+        "inner values unreadable after their address": serialize([b'a:2:{i:0;s:22:"' + S + b'";}'] * (size // 55)),
+        "shortcodes without an end": b"[vc_raw_html a" * (size // 14) + S,
+        "shortcodes without a close": b"[vc_raw_html]QUFB" * (size // 17) + S,
+        "classes in classes": _classes(min(size // 25, 9_000)),
     }
+
+
+def _classes(depth: int) -> bytes:
+    value = serialize([S])
+    for _ in range(depth):
+        value = b'C:1:"A":%d:{%s}' % (len(value), value)
+    return value
+
+
+@pytest.mark.parametrize("name", _hostile(0))
+def test_four_times_the_size_takes_four_times_the_work(name: str) -> None:
+    """Quadratic work would take sixteen times as long; the best of three tells it from noise."""
+
+    def cost(value: bytes) -> float:
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            own = rewriter()
+            own.rewrite(value)
+            own.rewrite_tsv(b"1\t%s\t\\N\t\\N\n" % escape(value), COLUMNS, "t")
+            own.leftovers(value)
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    small, large = (cost(_hostile(size)[name]) for size in (60_000, 240_000))
+    assert large < 10 * small + 0.02
 
 
 @pytest.mark.parametrize("name", _hostile(0))

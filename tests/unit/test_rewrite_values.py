@@ -203,6 +203,31 @@ def test_leftovers(value: bytes, count: int) -> None:
     assert len(rewriter().leftovers(value)) == count
 
 
+@pytest.mark.parametrize("depth", [13, 400, 5_000])
+def test_what_is_nested_too_deep_is_left_and_reported(depth: int) -> None:
+    for wrap in (b'C:1:"A":%d:{%s}', b's:%d:"%s";'):
+        value = serialize([S])
+        for _ in range(depth):
+            value = wrap % (len(value), value)
+        own = rewriter()
+        assert own.rewrite(value) is value
+        assert own.report.total.left == {"nested_too_deep": 1}
+        assert len(own.leftovers(value)) == 1
+
+
+@pytest.mark.parametrize("host", ["x", "a.b", "t.co", "abc"])
+def test_short_hosts(host: str) -> None:
+    own = Rewriter([UrlMapping((f"http://{host}",), "http://clone.localhost")])
+    text = f"http://{host}/a x a.b t.co //{host}/b".encode()
+    assert own.rewrite(text) == b"http://clone.localhost/a x a.b t.co //clone.localhost/b"
+    assert len(own.leftovers(text)) == 2
+    for pad in range(3):
+        for url in (f"http://{host}/", f"//{host}", rf"http:\/\/{host}\/", f"http%3A%2F%2F{host}"):
+            encoded = base64.b64encode(b" " * pad + url.encode() + b" ")
+            assert [left.kind for left in own.leftovers(b"data:" + encoded)] == ["base64"], url
+    assert own.leftovers(base64.b64encode(bytes(range(256)) * 40)) == []
+
+
 @pytest.mark.parametrize("pad", range(3))
 def test_leftovers_in_base64_at_each_alignment(pad: int) -> None:
     found = rewriter().leftovers(b"data:" + base64.b64encode(b"-" * pad + S))

@@ -20,6 +20,7 @@ BLOCK = 1 << 16
 """Bytes lower-cased and searched at a time; bounds the memory of candidates in one huge value."""
 
 _CACHE = 4096
+_SHORT_HOST = 5
 _LEFT_LENGTHS = (7, 8, 9, 10, 11, 12)  # http:// https:// and with one or two backslashes before each slash
 
 _HOST_END = rb"(?![a-z0-9_-]|\.[a-z0-9_/:-]|\.\\+/|@|%(?:25)*40)"
@@ -280,13 +281,17 @@ class Matcher:
 
 
 def _base64_needles(hosts: Iterable[str]) -> tuple[bytes, ...]:
-    """What "//host" looks like inside base64: one certain core for each of its three alignments."""
-    needles = []
-    for host in hosts:
-        for pad in range(3):
-            encoded = base64.b64encode(b"\0" * pad + host.encode())
-            needles.append(encoded[(0, 2, 3)[pad] : (pad + len(host)) * 8 // 6])
-    return tuple(needles)
+    """What a host looks like inside base64: one certain core for each of its three alignments.
+
+    A short host has no core, or one that every blob holds: it is searched with the slash that stands before it.
+    """
+    needles = set()
+    for host in map(str.encode, hosts):
+        for text in [host] if len(host) >= _SHORT_HOST else [b"//" + host, b"\\/" + host, b"2F" + host, b"2f" + host]:
+            for pad in range(3):
+                encoded = base64.b64encode(b"\0" * pad + text)
+                needles.add(encoded[(0, 2, 3)[pad] : (pad + len(text)) * 8 // 6])
+    return tuple(sorted(needles))
 
 
 class Cursor:

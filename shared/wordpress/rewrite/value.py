@@ -12,10 +12,16 @@ from .matcher import Cursor, Matcher
 from .report import Kind, Reason
 
 MAX_DEPTH = 12
-"""Serialized values inside strings of serialized values are followed this deep."""
+"""Serialized values inside strings, or bodies, of serialized values are followed this deep."""
+
+_HELD = 1024
+"""Edits held at most while nothing can be taken back."""
+
+Edit = tuple[int, int, bytes, str | None]
+"""data[start:end] becomes other bytes; counted under a kind, or not at all."""
 
 _WRAPPER = re.compile(
-    rb"\[(vc_raw_(?:html|js))\b[^\]]*+\]\s*+([A-Za-z0-9+/=\\]*+)\s*+\[(\\{0,31})/\1\]",
+    rb"\[(vc_raw_(?:html|js))\b[^\[\]]*+\]\s*+([A-Za-z0-9+/=\\]*+)\s*+\[(\\{0,31})/\1\]",
 )
 _TRIMMED = b" \t\r\n\0\x0b"
 _REASONS = {
@@ -30,7 +36,8 @@ _REASONS = {
 class ValueRewriter:
     """One pass over one buffer. `kinds` and `left` say afterwards what was replaced and what was left.
 
-    The buffer is read forwards only; the output is built lazily, so a value without a replacement costs no copy.
+    The buffer is read forwards only. What changes is kept as a list of edits, in order, so that what turns out to be
+    unreadable is taken back at no cost, and a value without a replacement costs no copy.
     """
 
     def __init__(self, matcher: Matcher, data: bytes, depth: int = 0) -> None:
@@ -38,8 +45,11 @@ class ValueRewriter:
         self._data = data
         self._cursor = Cursor(matcher, data)
         self._depth = depth
+        self._edits: list[Edit] = []
+        self._open = 0
         self._out = bytearray()
         self._copied = 0
+        self._covered = 0
         self._escaped: bool | None = None
         self._grown = 0
         self.kinds: dict[str, int] = {}
@@ -50,24 +60,45 @@ class ValueRewriter:
         if self._cursor.peek() > len(self._data):
             return self._data
         self.content(0, len(self._data))
-        if not self._copied:
+        if not self._edits and not self._copied:
             return self._data
+        self._flush()
         self._out += memoryview(self._data)[self._copied :]
         return bytes(self._out)
 
     # -- output --------------------------------------------------------------------------------------------------
 
-    def _replace(self, start: int, end: int, replacement: bytes) -> None:
-        self._out += memoryview(self._data)[self._copied : start]
-        self._out += replacement
-        self._copied = end
+    def _replace(self, start: int, end: int, replacement: bytes, kind: str | None) -> None:
+        self._edits.append((start, end, replacement, kind))
+        self._covered = end
         self._grown += len(replacement) - (end - start)
+        if kind is not None:
+            self._count(kind)
+        if not self._open and len(self._edits) >= _HELD:
+            self._flush()
 
-    def _fix_length(self, start: int, end: int, written_at: int, grown: int) -> None:
-        """Corrects the digits data[start:end], written at out[written_at], after their payload grew by `grown`."""
+    def _flush(self) -> None:
+        """Writes what is decided: nothing that may still be taken back is held when this is called."""
+        data = memoryview(self._data)
+        for start, end, replacement, _ in self._edits:
+            self._out += data[self._copied : start]
+            self._out += replacement
+            self._copied = end
+        self._edits.clear()
+
+    def _fix_length(self, start: int, end: int, before: int, grown: int) -> None:
+        """Corrects the digits data[start:end]; their payload's edits begin at `before` and made it grow by `grown`."""
         digits = b"%d" % (int(self._data[start:end]) + grown)
-        self._out[written_at : written_at + end - start] = digits
+        self._edits.insert(before, (start, end, digits, None))
         self._grown += len(digits) - (end - start)
+
+    def _take_back(self, number: int) -> None:
+        """Forgets every edit but the first `number`."""
+        for start, end, replacement, kind in self._edits[number:]:
+            self._grown -= len(replacement) - (end - start)
+            if kind is not None:
+                self._count(kind, -1)
+        del self._edits[number:]
 
     def _count(self, kind: str, number: int = 1) -> None:
         self.kinds[kind] = self.kinds.get(kind, 0) + number
@@ -94,25 +125,22 @@ class ValueRewriter:
             self.left.append(reason)
 
     def _serialized(self, start: int, end: int) -> None:
-        mark = (len(self._out), self._copied, self._grown, dict(self.kinds))
+        before = len(self._edits)
         self._depth += 1
+        self._open += 1
         try:
             php.walk(self._data, start, end, self)
         except php.Unreadable:
-            length, self._copied, self._grown, self.kinds = mark
-            del self._out[length:]
-            self._cursor_left(end)
+            self._take_back(before)
+            self._cursor.seek(end)
+            self.left.append(Reason.UNREADABLE)
         else:
-            if self.kinds != mark[3] and self._depth == 1:
+            if len(self._edits) > before and self._depth == 1:
                 self._count(Kind.SERIALIZED)
             self._leave(end, Reason.TRAILING)
         finally:
+            self._open -= 1
             self._depth -= 1
-
-    def _cursor_left(self, end: int) -> None:
-        """An unreadable value held candidates, or it would not have been read: what they were is no longer known."""
-        self._cursor.seek(end)
-        self.left.append(Reason.UNREADABLE)
 
     # -- what the walker of the serialized grammar reports -------------------------------------------------------
 
@@ -122,10 +150,10 @@ class ValueRewriter:
             self._sized(start, end, length_at, start - 2)
 
     def _sized(self, start: int, end: int, digits: int, digits_end: int) -> None:
-        written_at, grown = len(self._out) + digits - self._copied, self._grown
+        before, grown = len(self._edits), self._grown
         self.content(start, end)
         if self._grown != grown:
-            self._fix_length(digits, digits_end, written_at, self._grown - grown)
+            self._fix_length(digits, digits_end, before, self._grown - grown)
 
     def other(self, part: php.Part, start: int, end: int) -> None:
         """A key, a name, an enum case: never changed."""
@@ -136,17 +164,24 @@ class ValueRewriter:
         """The body of a C: token: rewritten only when it is made of serialized values from end to end."""
         if self._cursor.peek() >= end:
             return
+        if self._depth >= MAX_DEPTH:
+            self._leave(end, Reason.TOO_DEEP)
+            return
         layout = php.custom_body_values(self._data, start, end)
         if layout is None or not _is_values(self._data, layout[0], end, layout[1]):
             self._leave(end, Reason.CUSTOM)
             return
-        written_at, grown = len(self._out) + length_at - self._copied, self._grown
+        before, grown = len(self._edits), self._grown
         first, separator = layout
-        closed = php.walk(self._data, first, end, self)
-        if separator:
-            php.walk(self._data, closed + len(separator), end, self)
+        self._depth += 1
+        try:
+            closed = php.walk(self._data, first, end, self)
+            if separator:
+                php.walk(self._data, closed + len(separator), end, self)
+        finally:
+            self._depth -= 1
         if self._grown != grown:
-            self._fix_length(length_at, start - 2, written_at, self._grown - grown)
+            self._fix_length(length_at, start - 2, before, self._grown - grown)
 
     # -- text ----------------------------------------------------------------------------------------------------
 
@@ -170,9 +205,8 @@ class ValueRewriter:
                     self._wrapper(at, end)
             elif found[2] is None:
                 self.left.append(found[3])
-            elif found[0] >= self._copied:
-                self._replace(found[0], found[1], found[2])
-                self._count(found[3])
+            elif found[0] >= self._covered:
+                self._replace(found[0], found[1], found[2], found[3])
 
     def _inner(self, data: bytes) -> bytes:
         """Rewrites a decoded buffer one level deeper and takes over what was noted there."""
@@ -197,7 +231,7 @@ class ValueRewriter:
         if changed is decoded:
             return
         try:
-            self._replace(fragment.start, fragment.end, encode(changed))
+            self._replace(fragment.start, fragment.end, encode(changed), None)
         except UnicodeDecodeError:
             self.left.append(Reason.ESCAPED_SERIALIZED)
 
@@ -213,8 +247,7 @@ class ValueRewriter:
             return
         changed = self._inner(decoded)
         if changed is not decoded:
-            self._replace(match.start(2), match.end(2), base64.b64encode(changed).replace(b"/", slash))
-            self._count(Kind.BASE64)
+            self._replace(match.start(2), match.end(2), base64.b64encode(changed).replace(b"/", slash), Kind.BASE64)
 
 
 class _Silent:
