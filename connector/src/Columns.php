@@ -69,6 +69,7 @@ final class Columns {
 			case 'date':
 				return preg_match('/^[0-9 :.e+\-]+$/D', $value) ? "'" . $value . "'" : "X'" . bin2hex($value) . "'";
 			case 'json':
+			case 'cast':
 				return "CONVERT(X'" . bin2hex($value) . "' USING utf8mb4)";
 		}
 		return "X'" . bin2hex($value) . "'";

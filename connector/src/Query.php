@@ -190,7 +190,7 @@ final class Query {
 			$cell            = Connection::name($column);
 			$this->big[$i]   = in_array($type, self::LARGE, true);
 			$this->plain[$i] = $class === 'json' ? 'CAST(' . $cell . ' AS CHAR)' : $cell;
-			$this->escape[$i] = in_array($class, array('text', 'blob', 'json', 'geometry'), true);
+			$this->escape[$i] = in_array($class, array('text', 'blob', 'json', 'geometry', 'cast'), true);
 			if ($this->big[$i]) {
 				$large    = 'LENGTH(' . $this->plain[$i] . ') > ' . $this->threshold;
 				$flags[]  = $large;
@@ -199,6 +199,8 @@ final class Query {
 				$select[] = 'CAST(' . $cell . ' AS UNSIGNED)';
 			} elseif ($class === 'double') {
 				$select[] = $cell . ' * 1e0'; // a FLOAT alone is shown with 6 digits; as a double with all it has
+			} elseif ($class === 'cast') {
+				$select[] = 'CAST(' . $cell . ' AS CHAR CHARACTER SET utf8mb4)';
 			} else {
 				$select[] = $cell;
 			}

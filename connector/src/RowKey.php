@@ -141,6 +141,9 @@ final class RowKey {
 			}
 			return "'" . $value . "'";
 		}
+		if ($class === 'cast') {
+			return "CONVERT(X'" . bin2hex($value) . "' USING utf8mb4)";
+		}
 		if ($part['charset'] === null) {
 			return "_binary X'" . bin2hex($value) . "'";
 		}

@@ -12,7 +12,7 @@ final class Schema {
 	/** Key columns whose order can be asked for with a plain comparison of text or numbers. */
 	const KEY_TYPES = array(
 		'tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'year', 'char', 'varchar', 'binary', 'varbinary',
-		'date', 'datetime', 'timestamp',
+		'date', 'datetime', 'timestamp', 'uuid', 'inet4', 'inet6',
 	);
 
 	/** @return array<string, mixed> */
@@ -47,7 +47,7 @@ final class Schema {
 		);
 	}
 
-	/** How a column travels: int, decimal, double, date, bit, json, geometry, blob, text. */
+	/** How a column travels: int, decimal, double, date, bit, json, geometry, blob, text, cast (a type we do not know: as text). */
 	public static function type_class(string $data_type): string {
 		static $classes = null;
 		if ($classes === null) {
@@ -60,6 +60,7 @@ final class Schema {
 				'bit'      => 'bit',
 				'json'     => 'json',
 				'geometry' => 'geometry point linestring polygon multipoint multilinestring multipolygon geometrycollection geomcollection',
+				'text'     => 'char varchar tinytext text mediumtext longtext enum set',
 				'blob'     => 'binary varbinary tinyblob blob mediumblob longblob vector',
 			);
 			foreach ($lists as $class => $types) {
@@ -67,7 +68,7 @@ final class Schema {
 			}
 		}
 		$data_type = strtolower($data_type);
-		return isset($classes[$data_type]) ? $classes[$data_type] : 'text';
+		return isset($classes[$data_type]) ? $classes[$data_type] : 'cast';
 	}
 
 	/** @return array<string, array{type: string, charset: string|null, collation: string|null}> the columns as they are now */

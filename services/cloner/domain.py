@@ -18,6 +18,7 @@ from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import Dialect
+from shared.wordpress.transfer.fitting import LISTS, base_type
 
 TEXT = frozenset({"text", "json"})
 """Classes of column types whose values pass the rewriter; numbers, dates, bits, blobs and geometry never do."""
@@ -194,7 +195,8 @@ def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOpt
             name=column["name"],
             type_class=column["type_class"],
             charset=column["charset"],
-            rewrite=column["type_class"] in TEXT and not (name == f"{prefix}posts" and column["name"] == "guid"),
+            rewrite=_is_rewritten(name.removeprefix(prefix), column),
+            type=column.get("type") or "",
         )
         for column in table["columns"]
         if not column["generated"]
@@ -209,6 +211,12 @@ def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOpt
         where=tuple(rule.params() for rule in rules),
         with_rows=rows_stay_behind(name, prefix) is None,
     )
+
+
+def _is_rewritten(table: str, column: Mapping[str, Any]) -> bool:
+    if (table, column["name"]) == ("posts", "guid"):
+        return False
+    return column["type_class"] in TEXT and base_type(column.get("type") or "") not in LISTS
 
 
 def _create(table: Mapping[str, Any]) -> str:

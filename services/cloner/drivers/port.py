@@ -57,7 +57,7 @@ class Target(Protocol):
         """Who must own what is written, when it is not us."""
 
     def connect(self) -> Connection[Any]:
-        """A connection to the clone's database with the clone's rights only, LOCAL INFILE allowed."""
+        """A connection to the clone's database with the clone's rights only. Rows are loaded by a `PipeLoad` alone."""
 
     def write_config(self, config: SiteConfig) -> None:
         """Write wp-config.php and the guard; idempotent."""

@@ -28,6 +28,7 @@ from shared.wordpress.transfer.ddl import transactional
 from shared.wordpress.transfer.digests import RowDigests
 from shared.wordpress.transfer.errors import TargetRefused
 from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
+from shared.wordpress.transfer.fitting import Fitting, Kept
 
 log = get(__name__)
 
@@ -111,8 +112,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
 
     try:
         position = loader.open()
-        rewriting.earlier = position["facts"] if position else {}
-        rewriting.answers = rewriting.earlier.get("answers", 0)
+        rewriting.go_on(position["facts"] if position else {})
         tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
         rewriting.digests = row_digests(run, position, tables[0].name if tables and not cursor else None)
         if position is None:
@@ -133,6 +133,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
         progress(loader.rows)
         run.state["rewritten"], run.state["base_rows"] = rewriting.counts(), rewriting.digests.position()
         _note_left_alone(run, run.rewriter.report)
+        _note_too_long(run, rewriting.too_long)
     finally:
         rewriting.close()
         loader.close()
@@ -211,6 +212,15 @@ class RowRewriting:
         """Answers of the source so far, by every attempt."""
         self.earlier: dict[str, Any] = {}
         """What attempts before this one had rewritten up to the position we began at."""
+        self.too_long = Kept()
+        """Values that stayed the source's because their columns can not hold the clone's."""
+        self._fittings: dict[str, Fitting] = {}
+
+    def go_on(self, facts: dict[str, Any]) -> None:
+        """Take up what an earlier attempt had committed."""
+        self.earlier = facts
+        self.answers = facts.get("answers", 0)
+        self.too_long = Kept(facts.get("too_long"))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Occurrences by kind of spelling, changed values by `table.column`."""
@@ -224,7 +234,7 @@ class RowRewriting:
     def facts(self) -> dict[str, Any]:
         """What is stored beside a committed row."""
         base = self.digests.position() if self.digests else None
-        return {**self.counts(), "answers": self.answers, "base": base}
+        return {**self.counts(), "answers": self.answers, "base": base, "too_long": self.too_long.facts()}
 
     def close(self) -> None:
         """Let go of what is remembered."""
@@ -244,11 +254,20 @@ class RowRewriting:
         if rules is None:
             rules = [ColumnRule(column.name, Mode.REWRITE if column.rewrite else Mode.KEEP) for column in table.columns]
             self._rules[table.name] = rules
-        return self._rewriter.rewrite_tsv(rows, rules, table=table.name)
+            names, limits = [c.name for c in table.columns], [c.limit if c.rewrite else None for c in table.columns]
+            self._fittings[table.name] = Fitting(table.name, names, limits, table.key)
+        loaded = self._rewriter.rewrite_tsv(rows, rules, table=table.name)
+        return self._fittings[table.name].fit(rows, loaded, self.too_long)
 
 
 def _added(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
     return {name: left.get(name, 0) + right.get(name, 0) for name in sorted({*left, *right})}
+
+
+def _note_too_long(run: CloneRun, kept: Kept) -> None:
+    if kept.count:
+        text = "Values left as they are: their columns can not hold the clone's address"
+        run.context.note(Note(code="left_too_long", message=text, count=kept.count, samples=kept.samples()[:20]))
 
 
 def _note_left_alone(run: CloneRun, report: RewriteReport) -> None:

@@ -8,10 +8,8 @@ loaded again from the table's start.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,19 +20,20 @@ from pymysql.connections import Connection
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.rewrite import unescape
 from shared.wordpress.transfer.ddl import parametrised, quote, transactional
-from shared.wordpress.transfer.errors import IncompleteLoad, TargetDatabaseDown, target_errors
+from shared.wordpress.transfer.errors import TargetDatabaseDown, target_errors
+from shared.wordpress.transfer.fitting import Limit, column_limit
+from shared.wordpress.transfer.load import PIPE_NAME, WARNINGS, PipeLoad, column_of
 
 CURSOR_TABLE = "_siteferry_cursor"
 COMMIT_BYTES = 16 * 1024 * 1024
 """Rows loaded before a commit; also the most that is loaded twice after a crash."""
 KEYS_AT_ONCE = 500
 """Rows removed by one statement."""
-PIPE_BYTES = 1024 * 1024
-F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, Linux
 
 SESSION = (
     "SET NAMES binary",
-    "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'",
+    "SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'",
+    f"SET SESSION max_error_count={WARNINGS}",
     "SET SESSION time_zone='+00:00'",  # TIMESTAMP values travel in UTC
     "SET SESSION foreign_key_checks=0",
     "SET SESSION unique_checks=0",
@@ -48,9 +47,17 @@ class Column:
 
     name: str
     type_class: str
-    """How the connector sends it: int, decimal, double, date, bit, json, geometry, blob, text."""
+    """How the connector sends it: int, decimal, double, date, bit, json, geometry, blob, text, cast (as text, for types
+    we do not know)."""
     rewrite: bool
     charset: str | None = None
+    type: str = ""
+    """The type as the server writes it, like `varchar(200)`; empty: not known."""
+
+    @property
+    def limit(self) -> Limit | None:
+        """How much it holds."""
+        return column_limit(self.type, self.charset)
 
 
 @dataclass(frozen=True)
@@ -66,18 +73,22 @@ class Table:
     with_rows: bool = True
     """False: only the structure is made."""
 
-    def load_statement(self, pipe: str) -> str:
-        """LOAD DATA for this table; BIT columns arrive as numbers and go through a variable."""
+    def load_statement(self) -> str:
+        """LOAD DATA for this table. BIT columns arrive as numbers, columns of types we do not know as text; both go
+        through a variable."""
         fields, assign = [], []
         for index, column in enumerate(self.columns):
             if column.type_class == "bit":
                 fields.append(f"@b{index}")
                 assign.append(f"{quote(column.name)}=CAST(@b{index} AS UNSIGNED)")
+            elif column.type_class == "cast":
+                fields.append(f"@b{index}")
+                assign.append(f"{quote(column.name)}=CONVERT(@b{index} USING utf8mb4)")
             else:
                 fields.append(quote(column.name))
         tail = f" SET {', '.join(assign)}" if assign else ""
         return (
-            f"LOAD DATA LOCAL INFILE '{pipe}' INTO TABLE {quote(self.name)} CHARACTER SET binary"
+            f"LOAD DATA LOCAL INFILE '{PIPE_NAME}' INTO TABLE {quote(self.name)} CHARACTER SET binary"
             f" ({', '.join(fields)}){tail}"
         )
 
@@ -105,10 +116,12 @@ class Loader:
         self._rewrite = rewrite
         self._facts = facts
         self._connection: Connection[Any] | None = None
-        self._load: _Load | None = None
+        self._load: PipeLoad | None = None
         self._uncommitted = 0
         self._partial: list[bytes] = []
         self.rows = 0
+        self.warned: Counter[str] = Counter()
+        """Warnings of the server while it took rows, by `table.column`."""
         self.gone: list[str] = []
         """Tables that had vanished from the source when their turn came."""
 
@@ -179,9 +192,9 @@ class Loader:
     def load(self, table: Table, rows: bytes) -> int:
         """Load whole rows that are not there yet; how many. Nothing is committed. Raises as `receive`."""
         count = rows.count(b"\n")
-        load = _Load(self._live(), table)
+        load = self._begin_load(table)
         load.write(rows, count)
-        load.finish()
+        self._end_load(load)
         self.rows += count
         return count
 
@@ -220,7 +233,7 @@ class Loader:
         rewritten = self._rewrite(self._table, rows)
         count = rows.count(b"\n")  # a newline inside a value arrives as backslash and the letter n
         if self._load is None:
-            self._load = _Load(self._live(), self._table)
+            self._load = self._begin_load(self._table)
         self._load.write(rewritten, count)
         self.rows += count
         self._uncommitted += len(rows)
@@ -233,7 +246,15 @@ class Loader:
     def _finish_load(self) -> None:
         if self._load is not None:
             load, self._load = self._load, None
-            load.finish()
+            self._end_load(load)
+
+    def _begin_load(self, table: Table) -> PipeLoad:
+        return PipeLoad(self._live(), table.name, table.load_statement())
+
+    def _end_load(self, load: PipeLoad) -> None:
+        load.finish()
+        for text, count in load.warnings.items():
+            self.warned[f"{load.table}.{column_of(text) or '?'}"] += count
 
     def commit_position(self, cursor: dict[str, Any] | None, *, done: bool = False) -> None:
         """Commit the rows so far together with the cursor behind them."""
@@ -257,65 +278,6 @@ class Loader:
     def _execute(self, statement: str) -> None:
         with self._live().cursor() as cursor:
             cursor.execute(statement)
-
-
-class _Load:
-    """One running LOAD DATA statement, fed through a pipe so that nothing waits in memory or on disk."""
-
-    def __init__(self, connection: Connection[Any], table: Table) -> None:
-        self._connection = connection
-        self._table = table
-        self._expected = 0
-        self._error: BaseException | None = None
-        self._loaded = 0
-        self._read_end, self._write_end = os.pipe()
-        with contextlib.suppress(OSError):  # over the user's pipe limit: the default size works, slower
-            fcntl.fcntl(self._write_end, F_SETPIPE_SZ, PIPE_BYTES)
-        self._thread = threading.Thread(target=self._run, name=f"load-{table.name}", daemon=True)
-        self._thread.start()
-
-    def write(self, rows: bytes, count: int) -> None:
-        self._expected += count
-        view = memoryview(rows)
-        try:
-            while view:
-                view = view[os.write(self._write_end, view) :]
-        except BrokenPipeError:
-            self.finish()
-
-    def finish(self) -> None:
-        self._close_write()
-        self._thread.join()
-        if self._error is not None:
-            with target_errors(f"loading table {self._table.name}"):
-                raise self._error
-        if self._loaded != self._expected:
-            raise IncompleteLoad(
-                f"The clone's database took {self._loaded} of {self._expected} rows of {self._table.name}."
-            )
-
-    def abort(self) -> None:
-        # The server would commit nothing of a statement whose connection is gone; closing the socket first makes
-        # sure it never sees the early end of the pipe as the end of the data.
-        with contextlib.suppress(Exception):
-            self._connection._force_close()  # type: ignore[attr-defined]
-        self._close_write()
-        self._thread.join(timeout=30)
-
-    def _close_write(self) -> None:
-        if self._write_end >= 0:
-            os.close(self._write_end)
-            self._write_end = -1
-
-    def _run(self) -> None:
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(self._table.load_statement(f"/dev/fd/{self._read_end}"))
-                self._loaded = cursor.rowcount
-        except BaseException as error:
-            self._error = error
-        finally:
-            os.close(self._read_end)
 
 
 def restart_point(

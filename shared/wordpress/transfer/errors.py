@@ -3,6 +3,8 @@
 Permanent
 +-- TargetDiskFull
 +-- TargetRefused     the target's database does not accept this data
+    +-- RowsRefused   it left rows out that were sent
+    +-- LocalFileAsked  it asked for a file of ours
 Temporary
 +-- TargetDatabaseDown
 +-- IncompleteLoad    the database took fewer rows than were sent
@@ -36,6 +38,21 @@ class TargetRefused(Permanent):
 
     code = "target_database_error"
     hint = "The server's message names the table. Exclude that table with options.exclude_tables and run the job again."
+
+
+class RowsRefused(TargetRefused):
+    """The clone's database left rows out that were sent."""
+
+    hint = (
+        "The server's message names the value. Change it on the source, or exclude that table with "
+        "options.exclude_tables, and run the job again."
+    )
+
+
+class LocalFileAsked(TargetRefused):
+    """The clone's database asked for a file of this machine, which it was not given."""
+
+    hint = "Nothing was read. This comes from the site's own data; please report it with the job's id."
 
 
 class TargetDatabaseDown(Temporary):

@@ -213,3 +213,46 @@ def big_values(site: Site, size: int = 40 << 20) -> dict[str, int]:
     post = site.sql("SELECT ID, LENGTH(post_content) FROM {p}posts WHERE post_name='nasty-big'")[0]
     assert min(option[1], post[1]) >= size - 64, "the server cut the big values"
     return {"option": option[0], "post": post[0]}
+
+
+def full_columns(site: Site) -> list[str]:
+    """Values at the limit of their columns that name the site: a longer address does not fit any more.
+
+    Core's `comment_author_url` (200 characters), and a plugin's table with every type that has a limit. Returns the
+    tables' names.
+    """
+    home = site.home
+    url = f"RPAD('{home}/', 200, 'x')"
+    site.script(
+        "INSERT INTO `{p}comments` (comment_post_ID, comment_author, comment_author_url, comment_content) VALUES "
+        f"(1, 'Full', {url}, 'At the limit {home}/here'), (1, 'Room', '{home}/room', 'Room')",
+        "CREATE TABLE `{p}full` (id INT AUTO_INCREMENT PRIMARY KEY, link VARCHAR(60), code CHAR(60), tiny TINYTEXT, "
+        "small VARCHAR(60) CHARACTER SET latin1, old VARCHAR(60) CHARACTER SET utf8, body TEXT, raw VARBINARY(60), "
+        f"kind ENUM('{home}/a', 'b'), kinds SET('{home}/a', 'b'), more VARCHAR(200)) DEFAULT CHARSET=utf8mb4",
+        "SET NAMES utf8mb4",
+        f"INSERT INTO `{{p}}full` VALUES (1, RPAD('{home}/', 60, 'é'), RPAD('{home}/', 60, 'x'), "
+        f"RPAD('{home}/', 255, 'x'), RPAD('{home}/', 60, 'x'), RPAD('{home}/', 60, 'é'), RPAD('{home}/', 65535, 'x'), "
+        f"RPAD('{home}/', 60, 'x'), '{home}/a', '{home}/a,b', '{home}/more')",
+        f"INSERT INTO `{{p}}full` VALUES (2, '{home}/é', 'x', '{home}', 'x', '{home}', '{home}', 'x', 'b', 'b', 'x')",
+        # with the room it takes, and one character too few
+        f"INSERT INTO `{{p}}full` (id, link) SELECT 100 + seq, RPAD('{home}/', seq, 'x') FROM seq_38_to_60",
+        "CREATE TABLE `{p}fullheap` (link VARCHAR(60), n INT)",
+        f"INSERT INTO `{{p}}fullheap` VALUES (RPAD('{home}/', 60, 'x'), 1), ('{home}/', 2)",
+    )
+    return [f"{site.prefix}{name}" for name in ("comments", "full", "fullheap")]
+
+
+def other_types(site: Site) -> list[str]:
+    """Types only MariaDB has, as values and as keys. Returns the tables' names."""
+    site.script(
+        "CREATE TABLE `{p}other` (id INT PRIMARY KEY, u UUID, four INET4, six INET6, v VARCHAR(200))",
+        "INSERT INTO `{p}other` VALUES (1, '123e4567-e89b-12d3-a456-426655440000', '10.0.0.1', '::1', "
+        f"'{site.home}'), (2, NULL, NULL, NULL, NULL), "
+        "(3, '00000000-0000-0000-0000-000000000000', '0.0.0.0', '::', '')",
+        "CREATE TABLE `{p}uuids` (u UUID PRIMARY KEY DEFAULT UUID(), v VARCHAR(200))",
+        f"INSERT INTO `{{p}}uuids` (v) SELECT CONCAT('{site.home}/', seq) FROM seq_1_to_300",
+        "CREATE TABLE `{p}addresses` (a INET6 PRIMARY KEY, b INET4 NOT NULL, UNIQUE KEY b (b))",
+        "INSERT INTO `{p}addresses` SELECT CONCAT('fe80::', HEX(seq)), CONCAT('10.0.', seq DIV 256, '.', seq MOD 256)"
+        " FROM seq_1_to_300",
+    )
+    return [f"{site.prefix}{name}" for name in ("other", "uuids", "addresses")]

@@ -14,6 +14,7 @@ from pymysql.connections import Connection
 
 from shared.wordpress.transfer.ddl import Dialect, quote
 from shared.wordpress.transfer.errors import target_errors
+from shared.wordpress.transfer.load import CLIENT_FLAG
 
 PREFIX = "sf_"
 MAX_PACKET = 256 * 1024 * 1024
@@ -75,7 +76,8 @@ class CloneDatabases:
             charset="utf8mb4",  # for our own statements; PyMySQL has no codec named binary
             init_command="SET NAMES binary",
             use_unicode=False,
-            local_infile=True,
+            client_flag=CLIENT_FLAG,  # rows come through our own pipe; PyMySQL itself never opens a file
+            local_infile=False,
             max_allowed_packet=MAX_PACKET,
             connect_timeout=CONNECT_SECONDS,
             read_timeout=STATEMENT_SECONDS,
