@@ -16,7 +16,7 @@ dev: ## the same and what its tests need
 	@scripts/install.sh --dev
 
 demo: install ## clone a demo site before your eyes (ONCE=1: end when the clone is done)
-	@$(BIN)/python -m demo $(if $(ONCE),--once)
+	@$(BIN)/python -m demo $(if $(ONCE),--once) $(ARGS)
 
 test: dev ## all tests, on real servers (ARGS='-k words' for some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

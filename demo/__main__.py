@@ -16,16 +16,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from demo import checks
+from demo.closing import closing_lines, show
 from demo.product import Product
-from demo.site import NAME, PASSWORD, PICTURES, USERNAME, open_or_build
+from demo.site import PASSWORD, PICTURES, USERNAME, open_or_build
 from siteferry.embedded.servers import ServerError
 from siteferry.embedded.servers.ports import port_in_use
 from tests.sites.farm import SourceFarm
@@ -45,7 +43,7 @@ def main() -> int:
         return run_once(options, state) if options.once else run(options, state)
     except KeyboardInterrupt:
         out.print("\nStopped.")
-        return 130
+        return 130 if options.once else 0  # for a person Ctrl-C is how the demo ends
     except (ServerError, RuntimeError) as error:
         out.print(Text(f"demo: {error}", style="red"))
         return 1
@@ -60,6 +58,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--state", type=Path, help="directory of the source and of Siteferry; kept")
     parser.add_argument("--port", type=int, help=f"port of Siteferry (default {PORT}; with --once a free one)")
     parser.add_argument("--keep", action="store_true", help="with --once: leave the temporary directory")
+    parser.add_argument("--no-browser", action="store_true", help="open no browser, even where there is a display")
     parser.add_argument("--pictures", type=int, default=PICTURES, help="how many pictures the source has")
     return parser.parse_args()
 
@@ -71,11 +70,16 @@ def run(options: argparse.Namespace, state: Path) -> int:
     with SourceFarm(state / "source", port=source_port) as farm:
         site = _source(farm, options.pictures)
         with Product(state / "siteferry", port=port) as product:
+            if not options.no_browser:
+                show(f"{product.url}/", "the dashboard", out)
             out.print(Text("▸ cloning it", style="bold"))
             code, job = product.clone(site.home, USERNAME, PASSWORD)
             if job is None:
                 return code or 1
-            out.print(closing_screen(site, product, job["result"]))
+            for line in closing_lines(site, product, job["result"]):
+                out.print(line, soft_wrap=True)  # a line is a line: what is copied from it must work
+            if not options.no_browser:
+                show(job["result"]["clone_url"], "the clone", out)
             signal.pause()
     return 0
 
@@ -116,25 +120,6 @@ def _source(farm: SourceFarm, pictures: int) -> Site:
     site = open_or_build(farm, pictures=pictures, say=lambda told: out.print(f"  {told} …"))
     out.print(f"  ready after {time.monotonic() - started:.0f} s: {site.home}/")
     return site
-
-
-def closing_screen(site: Site, product: Product, result: dict[str, Any]) -> Panel:
-    """Where everything is, and what to try next."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    table.add_row("source", Text(f"{site.home}/  ({USERNAME} / {PASSWORD})"))
-    table.add_row("clone", Text(result["clone_url"], style="bold"))
-    table.add_row("  login", Text(f"{result['clone_url'].rstrip('/')}/wp-admin/"))
-    table.add_row("  as", Text(f"{result['username']} / {result['password']}"))
-    table.add_row("dashboard", Text(f"{product.url}/"))
-    table.add_row("API", Text(f"{product.url}/docs"))
-    table.add_row("", "")
-    table.add_row("try", Text("change something on the clone: the source does not notice"))
-    for command in ("clones", f"mail {result['clone_id']}", f"delete {result['clone_id']}"):
-        table.add_row("", Text(f"siteferry --state {product.state} {command}"))
-    table.add_row("", Text("Ctrl-C stops everything; the next run starts faster", style="dim"))
-    return Panel(table, title=f"{NAME} and its clone", border_style="green", padding=(1, 2), expand=False)
 
 
 def _default_state() -> Path:
