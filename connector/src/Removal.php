@@ -20,6 +20,9 @@ final class Removal {
 	 */
 	public static function package(): void {
 		global $wpdb;
+		foreach (glob(WP_CONTENT_DIR . '/upgrade/siteferry-connector*', GLOB_NOSORT) ?: array() as $half) {
+			Disk::remove($half); // WordPress was broken off while it unpacked
+		}
 		$like = $wpdb->esc_like('siteferry-connector') . '%';
 		$ids  = $wpdb->get_col($wpdb->prepare("SELECT ID FROM $wpdb->posts WHERE post_type = 'attachment' AND post_title LIKE %s", $like));
 		foreach (array_map('intval', $ids) as $id) {
@@ -38,6 +41,7 @@ final class Removal {
 		$dir  = dirname(SITEFERRY_CONNECTOR_FILE);
 		$left = array();
 		if (strpos($plugin, '/') !== false && is_file($dir . '/siteferry-connector.php')) {
+			class_exists(Reply::class); // needed after its file is gone
 			self::delete($dir, '', $left);
 		} else {
 			$left[] = basename(SITEFERRY_CONNECTOR_FILE); // copied loose into plugins/: we do not delete what is around it
@@ -62,7 +66,13 @@ final class Removal {
 	/** @param string[] $left */
 	private static function delete(string $dir, string $below, array &$left): void {
 		$names = @scandir($dir);
-		foreach (is_array($names) ? $names : array() as $name) {
+		$names = is_array($names) ? $names : array();
+		// The key first, the main file last: broken off, this stays a plugin that WordPress lists and can delete.
+		usort($names, static function ($a, $b) {
+			$last = array('key.php' => -1, 'siteferry-connector.php' => 1);
+			return (isset($last[$a]) ? $last[$a] : 0) - (isset($last[$b]) ? $last[$b] : 0);
+		});
+		foreach ($names as $name) {
 			if ($name === '.' || $name === '..') {
 				continue;
 			}

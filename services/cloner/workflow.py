@@ -145,8 +145,8 @@ class CloneWorkflow:
             secret: dict[str, Any] | None = await context.secret()
         except JobError:
             secret = None  # expired: the connector can still remove itself
-        await context.blocking(entry.remove, run, secret)
-        await self._connectors.forget(run.site.home, context.job_id)
+        gone = await context.blocking(entry.remove, run, secret)
+        await self._connectors.forget(run.site.home, context.job_id, gone=gone)
 
     async def _provision(self, context: JobContext) -> None:
         context.report(message="Making database, user and directory")

@@ -48,6 +48,8 @@ class Entry(BaseModel):
     """The source's addresses, for whoever has to remove a connector that was left behind."""
     jobs: list[str] = Field(default_factory=list)
     installed: bool = False
+    begun: bool = False
+    """Whether an installation was begun of which nobody knows since how it ended: it may have left half a plugin."""
     busy: str | None = None
     busy_since: float = 0.0
 
@@ -98,7 +100,7 @@ class Connectors:
                     return self._seat(entry, must_install=False)
             elif entry.free_for(job_id, now):
                 entry = self._with(entry, job_id).model_copy(
-                    update={"busy": job_id, "busy_since": now, "installed": False}
+                    update={"busy": job_id, "busy_since": now, "installed": False, "begun": True}
                 )
                 if await self._write(source, entry, revision):
                     return self._seat(entry, must_install=True)
@@ -109,7 +111,8 @@ class Connectors:
 
     async def installed(self, source: str, job_id: str) -> None:
         """This job has installed the connector; the others may use it."""
-        await self._change(source, lambda entry: {"installed": True, "busy": None} if entry.busy == job_id else {})
+        done: dict[str, object] = {"installed": True, "begun": False, "busy": None}
+        await self._change(source, lambda entry: done if entry.busy == job_id else {})
 
     async def leave(self, source: str, job_id: str) -> bool:
         """Give the seat back. True: it was the last one; this job removes the connector and then calls `forget`.
@@ -130,8 +133,11 @@ class Connectors:
         await self._change(source, without)
         return last
 
-    async def forget(self, source: str, job_id: str) -> None:
-        """The connector is gone from the source."""
+    async def forget(self, source: str, job_id: str, *, gone: bool = True) -> None:
+        """The connector is gone from the source; if it is not, the entry stays for the sweeper or the next job."""
+        if not gone:
+            await self._change(source, lambda entry: {"busy": None} if entry.busy == job_id else {})
+            return
         entry, revision = await self._read(source)
         if entry is not None and entry.busy == job_id and not entry.jobs:
             try:

@@ -11,11 +11,13 @@ follow redirects by themselves, ignore proxies and .netrc of the environment, an
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpcore2
@@ -29,6 +31,9 @@ USER_AGENT = "Mozilla/5.0 (compatible; Siteferry/0.1; on behalf of the site owne
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 """Seconds: 10 to connect, 60 for each read or write, 60 to wait for a free connection."""
 LIMITS = httpx2.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=30.0)
+
+LONGEST_PAUSE = 900.0
+"""Seconds we let a server make us wait, whatever it asks."""
 
 LOOK_UP = 0.5
 """Seconds a read waits before it asks whether it is still wanted."""
@@ -254,6 +259,18 @@ def explain(error: httpx2.RequestError) -> SourceUnreachable | HostNotFound | Tl
     if isinstance(error, httpx2.ConnectError):
         return SourceUnreachable(f"{host} can not be reached from here.", host=host, reason="network")
     return SourceUnreachable(f"{host} broke off the connection.", host=host, reason="lost")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds a server asks us to wait (RFC 9110, 10.2.3), `LONGEST_PAUSE` at most; None: it does not."""
+    said = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}", said):
+        return min(float(said), LONGEST_PAUSE)
+    try:
+        left = parsedate_to_datetime(said).timestamp() - time.time()
+    except (ValueError, OverflowError, IndexError):
+        return None
+    return min(max(0.0, left), LONGEST_PAUSE)
 
 
 def _tls_error(host: str, error: ssl.SSLError) -> TlsError:

@@ -18,6 +18,7 @@ from shared.wordpress.errors import (
     NotAdministrator,
     PluginsNotWritable,
     RemovalFailed,
+    SiteBroken,
     UploadRejected,
     UploadTooLarge,
 )
@@ -53,12 +54,31 @@ def install_connector(
     after a failure the archive and the files are removed again as far as the site lets us. (When the plugins directory
     can not be written, WordPress keeps its unpacked copy in wp-content/upgrade until the next update of anything.)
     """
+    installed, page = _upload(session, zip_bytes, plugin, overwrite=overwrite)
+    if installed is None and _folder_in_the_way(page, plugin):
+        # Half a plugin, of an installation that broke off: WordPress neither lists nor replaces it, but deletes it.
+        cleared = _cleared(session, plugin)
+        installed, page = _upload(session, zip_bytes, plugin, overwrite=overwrite, whatever_is_there=not cleared)
+    if installed is None:
+        _discard_archive(session, plugin)
+        raise _rejection(session, page, len(zip_bytes))
+    return installed
+
+
+def _upload(
+    session: AdminSession, zip_bytes: bytes, plugin: str, *, overwrite: bool, whatever_is_there: bool = False
+) -> tuple[Installed | None, Page]:
+    """One upload, activated; None with the page that WordPress answered when the plugin is not there afterwards.
+
+    `whatever_is_there`: replace the folder without asking what is in it (WordPress 5.5 and newer).
+    """
     form = _upload_form(session)
+    action = f"{form.action}&overwrite=update-plugin" if whatever_is_there else form.action
     page = session.request(
         "POST",
-        form.action,
+        action,
         data=form.fields | {"install-plugin-submit": "Install Now"},
-        files={"pluginzip": (f"{plugin.partition('/')[0]}.zip", zip_bytes, "application/zip")},
+        files={"pluginzip": (f"{_folder(plugin)}.zip", zip_bytes, "application/zip")},
     )
     replace, cancel = _link(page, "overwrite="), _link(page, "action=upload-plugin-cancel-overwrite")
     was_there = replace is not None
@@ -69,26 +89,56 @@ def install_connector(
     activate = _link(page, "action=activate", plugin)
     if activate is not None:
         _activate(session, activate, plugin)
-    elif was_there and not overwrite:
-        return Installed(plugin, True, False, _activate_existing(session, plugin))
-    elif not (was_there and _is_listed(session, plugin)):
-        _discard_archive(session, plugin)
-        raise _rejection(session, page, len(zip_bytes))
-    return Installed(plugin, was_there, was_there, activate is not None)
+    elif (was_there or whatever_is_there) and _is_listed(session, plugin):
+        activated = _activate_existing(session, plugin)  # what was replaced may have been a broken, switched-off copy
+        return Installed(plugin, was_there, was_there and overwrite, activated), page
+    else:
+        return None, page
+    return Installed(plugin, was_there, was_there, True), page
+
+
+def _folder(plugin: str) -> str:
+    return plugin.partition("/")[0]
+
+
+def _folder_in_the_way(page: Page, plugin: str) -> bool:
+    """Whether WordPress names the plugin's folder where it says why it failed: its words differ by language."""
+    return page.status == 200 and f"/{_folder(plugin)}/" in (_result_text(page) or page.message())
+
+
+def _cleared(session: AdminSession, plugin: str) -> bool:
+    try:
+        clear_folder(session, plugin=plugin)
+    except RemovalFailed:
+        return False
+    return True
+
+
+def clear_folder(session: AdminSession, *, plugin: str = PLUGIN_FILE) -> None:
+    """Delete the plugin's folder even if WordPress sees no plugin in it. Idempotent.
+
+    WordPress deletes the folder of whatever inactive plugin it is told, listed or not. Raises `RemovalFailed` when this
+    user may not delete plugins or the files stay.
+    """
+    page = _plugins_screen(session)
+    if page.status != 200:
+        raise RemovalFailed(f"The plugins screen answers with status {page.status}.", status=page.status)
+    _delete(session, page, plugin)
 
 
 def remove_connector(session: AdminSession, *, plugin: str = PLUGIN_FILE) -> bool:
     """Deactivate and delete the connector through REST, else through the plugins screen. Idempotent.
 
-    Returns whether there was something to remove. Raises `RemovalFailed` when it is still there afterwards.
+    What an installation left that was broken off goes too, though WordPress does not list it. Returns whether there was
+    a plugin to remove. Raises `RemovalFailed` when it is still there afterwards.
     """
     if session.rest_nonce():
         try:
             removed = _remove_by_rest(session, plugin)
         except JobError:
             removed = None
-        if removed is not None:
-            return removed
+        if removed:
+            return True
     return _remove_by_screen(session, plugin)
 
 
@@ -105,8 +155,6 @@ def _upload_form(session: AdminSession) -> Form:
                 raise FilesystemNotDirect()
             action = str(page.url.join(form.action or "update.php?action=upload-plugin"))
             return Form({"action": action}, {name: form.fields[name] for name in form.fields if name.startswith("_wp")})
-    if page.status >= 500:
-        raise InstallError(f"wp-admin answers with an error: {page.message() or page.title}", status=page.status)
     raise _why_not_allowed(session)
 
 
@@ -133,18 +181,24 @@ def _link(page: Page, *parts: str) -> str | None:
 
 
 def _activate(session: AdminSession, link: str, plugin: str) -> None:
-    answer = session.request("GET", link)
+    try:
+        answer = session.request("GET", link)
+    except SiteBroken as error:
+        raise _not_activated(session, plugin, f": {error.message}") from error
     target = answer.location
     # Output during activation ("charsout") is only noise some other plugin made: WordPress has activated it.
     if target is not None and ("error=true" not in str(target) or "charsout=" in str(target)):
         return
     words = _fatal_text(session, target) if target is not None else answer.message() or answer.title
-    said = f": {words}" if words else "."
+    raise _not_activated(session, plugin, f": {words}" if words else ".")
+
+
+def _not_activated(session: AdminSession, plugin: str, said: str) -> ActivationFailed:
     try:
         remove_connector(session, plugin=plugin)
     except JobError:
         said += " (Its files could not be removed.)"
-    raise ActivationFailed(f"The connector could not be activated{said}", status=answer.status)
+    return ActivationFailed(f"The connector could not be activated{said}")
 
 
 def _fatal_text(session: AdminSession, target: httpx2.URL) -> str:
@@ -155,7 +209,10 @@ def _fatal_text(session: AdminSession, target: httpx2.URL) -> str:
     params = httpx2.QueryParams(
         {"action": "error_scrape", "plugin": query["plugin"][0], "_wpnonce": query["_error_nonce"][0]}
     )
-    return plain(session.request("GET", f"plugins.php?{params}").text)[:400]
+    try:
+        return plain(session.request("GET", f"plugins.php?{params}").text)[:400]
+    except JobError:
+        return ""  # PHP that hides its errors answers with an empty 500
 
 
 def _activate_existing(session: AdminSession, plugin: str) -> bool:
@@ -198,7 +255,7 @@ def _discard_archive(session: AdminSession, plugin: str) -> None:
 
     Best effort, through the media library's own calls: they need no REST and leave the user's settings alone.
     """
-    name = plugin.partition("/")[0]
+    name = _folder(plugin)
     query = {"action": "query-attachments", "query[s]": name, "query[posts_per_page]": "20"}
     try:
         found = json.loads(session.request("POST", "admin-ajax.php", data=query).text)["data"]
@@ -246,18 +303,25 @@ def _remove_by_screen(session: AdminSession, plugin: str) -> bool:
     page = _plugins_screen(session)
     if page.status != 200:
         raise RemovalFailed(f"The plugins screen answers with status {page.status}.", status=page.status)
-    if f'data-plugin="{plugin}"' not in page.text:
-        return False
-    screen = str(page.url)
+    listed = f'data-plugin="{plugin}"' in page.text
     deactivate = _link(page, "action=deactivate", f"plugin={plugin}")
     if deactivate is not None:
         session.request("GET", deactivate)
-        page = session.get(screen)
-    form = next((form for form in page.forms() if "checked[]" in form.fields), None)
+        page = session.get(str(page.url))
+    _delete(session, page, plugin)
+    return listed
+
+
+def _delete(session: AdminSession, screen: Page, plugin: str) -> None:
+    """Post what the plugins screen posts when a person deletes a plugin, and look whether it worked."""
+    form = next((form for form in screen.forms() if "checked[]" in form.fields), None)
     if form is None:
         raise RemovalFailed("This user may not delete plugins.")
     fields = {"action": "delete-selected", "checked[]": plugin, "verify-delete": "1"}
-    session.request("POST", screen, data=fields | {"_wpnonce": form.fields.get("_wpnonce", "")})
-    if _is_listed(session, plugin):
+    address = str(screen.url)
+    answer = session.request("POST", address, data=fields | {"_wpnonce": form.fields.get("_wpnonce", "")})
+    after = session.get(str(answer.location)) if answer.location is not None else _plugins_screen(session)
+    if after.status != 200 or f'data-plugin="{plugin}"' in after.text:
         raise RemovalFailed()
-    return True
+    if 'id="message" class="error' in after.text:
+        raise RemovalFailed(f"The connector's folder could not be deleted: {after.message()}")

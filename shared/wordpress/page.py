@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 
 from shared.wordpress.challenge import recognise_challenge
-from shared.wordpress.errors import BasicAuthRequired, HostChallenge, SourceUnreachable, TooManyRedirects
-from shared.wordpress.http import map_transport_errors
+from shared.wordpress.errors import BasicAuthRequired, HostChallenge, SiteBroken, SourceUnreachable, TooManyRedirects
+from shared.wordpress.http import map_transport_errors, retry_after
 
 MAX_BYTES = 5 << 20
 """Pages are cut here: nothing we look for comes later, and a hostile host can not fill the memory."""
@@ -60,6 +60,12 @@ class Page:
         found = re.search(r"<title[^>]*>(.*?)</title>", self.text, re.DOTALL | re.IGNORECASE)
         return plain(found[1]) if found else ""
 
+    @property
+    def died(self) -> str:
+        """The markup of wp_die()'s words, on a page of its own or where another one broke off; else ""."""
+        found = DIED.search(self.text)
+        return found[1] if found else ""
+
     def forms(self) -> list[Form]:
         return _read(self.text).forms
 
@@ -76,6 +82,9 @@ class Page:
         return ""
 
 
+DIED = re.compile(r'<div class="wp-die-message">(.*?)</div>', re.DOTALL)
+CRITICAL = re.compile(r"critical error|technical difficulties|href=.{0,20}://[^/]{0,20}wordpress\.org/", re.IGNORECASE)
+"""What is on the page for a fatal error only; in every language it links to WordPress's help."""
 MESSAGES = tuple(
     re.compile(pattern, re.DOTALL | re.IGNORECASE)
     for pattern in (
@@ -137,6 +146,24 @@ def refuse_gatekeepers(page: Page) -> None:
         )
     if page.status == 401 and "basic" in page.headers.get("www-authenticate", "").lower():
         raise BasicAuthRequired(host=page.url.host)
+
+
+def refuse_trouble(page: Page, *, may_refuse: bool = False) -> None:
+    """Raise what a failing server answers, before anybody guesses from its page what the site is like.
+
+    `SourceUnreachable` (passes by itself: a gateway without PHP behind it, maintenance, a database that is away) or
+    `SiteBroken` (WordPress's own fatal error page, which also comes with status 200). `may_refuse`: the request asked
+    for something that WordPress may refuse, which it does on the same page, with the same status.
+    """
+    host, died = page.url.host, page.died
+    passes = page.status == 503 or "<h1" in died  # maintenance; only the page of a lost database has a heading in it
+    if died and may_refuse and not passes and not CRITICAL.search(died):
+        return
+    if died and not passes and (page.status >= 500 or page.status == 200):
+        raise SiteBroken(f"{host} answers with an error page: {plain(died)[:300]}", host=host)
+    if page.status >= 500 or page.status in (408, 425) or (died and passes):
+        text = f"{host} says: {plain(died)[:300]}" if died else f"{host} answers with status {page.status}."
+        raise SourceUnreachable(text, host=host, status=page.status, retry_after=retry_after(page.headers))
 
 
 def _decode(body: bytes, encoding: str) -> str:

@@ -26,7 +26,7 @@ from shared.wordpress.errors import (
     UnknownUser,
     WrongPassword,
 )
-from shared.wordpress.page import Form, Page, fetch, plain
+from shared.wordpress.page import Form, Page, fetch, plain, refuse_trouble
 from shared.wordpress.probe import SiteAddress, is_login_page, origin_of
 
 LOGGED_IN_COOKIE = "wordpress_logged_in_"
@@ -92,9 +92,13 @@ class AdminSession:
         return page
 
     def request(self, method: str, link: str, **request: Any) -> Page:
-        """One request to wp-admin with a same-site Referer. Raises `SessionLost` when it ends at the login form."""
+        """One request to wp-admin with a same-site Referer.
+
+        Raises `SessionLost` when it ends at the login form, and what `refuse_trouble` raises.
+        """
         headers = {"Referer": self.site.admin_url, **request.pop("headers", {})}
         page = fetch(self.client, method, self.url(link), headers=headers, **request)
+        refuse_trouble(page, may_refuse=method == "POST")
         target = page.location
         if is_login_page(page) or (target is not None and is_login_url(target, self.site)):
             raise SessionLost()
@@ -115,6 +119,8 @@ class AdminSession:
         """The nonce REST wants beside the cookies; "" when the site gives none."""
         if self._rest_nonce is None:
             page = fetch(self.client, "GET", self.url("admin-ajax.php?action=rest-nonce"))
+            if page.status != 400:  # "0", from a site that does not know the action
+                refuse_trouble(page)
             self._rest_nonce = page.text.strip() if re.fullmatch(r"[0-9a-f]{10}", page.text.strip()) else ""
         return self._rest_nonce
 
@@ -154,6 +160,7 @@ def _login_form(client: httpx2.Client, site: SiteAddress) -> tuple[Page, Form]:
                 break  # siteurl on another host: never followed
             raise SsoOnly(f"The login page leads to another server, {target.host}.", server=target.host)
         page = fetch(client, "GET", target)
+    refuse_trouble(page)
     forms = [form for form in page.forms() if {"log", "pwd"} <= form.fields.keys()]
     if page.status != 200 or not forms:
         if page.status == 429 or LOCKED.search(page.message() or page.title):
@@ -181,7 +188,11 @@ def _submit(client: httpx2.Client, site: SiteAddress, page: Page, form: Form, us
 
 
 def _refusal(answer: Page, site: SiteAddress, username: str, password: str) -> SignInError:
-    """Why an answer without a session cookie came, in the site's own words where it has any."""
+    """Why an answer without a session cookie came, in the site's own words where it has any.
+
+    Raises what `refuse_trouble` raises, when the answer is not about the login at all.
+    """
+    refuse_trouble(answer, may_refuse=True)
     target = answer.location
     if target is not None and not _same_site(target, site):
         return SsoOnly(f"The login form leads to another server, {target.host}.", server=target.host)

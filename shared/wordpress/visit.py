@@ -115,8 +115,8 @@ class Visit:
             return
         if not await self._connectors.leave(self.site.home, self.context.job_id):
             return
-        await self.context.blocking(self._remove, username, password)
-        await self._connectors.forget(self.site.home, self.context.job_id)
+        gone = await self.context.blocking(self._remove, username, password)
+        await self._connectors.forget(self.site.home, self.context.job_id, gone=gone)
 
     def close(self) -> None:
         """Close the connections."""
@@ -157,18 +157,19 @@ class Visit:
         self.context.report(message=f"Asking the connector on {self.host}")
         self.client.call("hello")
 
-    def _remove(self, username: str, password: str) -> None:
+    def _remove(self, username: str, password: str) -> bool:
         problem = self._remove_by_itself()
         if problem is not None:
             problem = self._remove_as_administrator(username, password)
         if problem is None:
-            return
+            return True
         log.warning("connector stays on the site", job=self.context.job_id, site=self.name, error=problem)
         text = (
             f"The connector could not be removed from the {self.name}; it stops working and removes itself within "
             f"{self._hours} hours. You can delete the plugin “Siteferry Connector” now. ({problem})"
         )
         self.context.note(Note(code=f"connector_not_removed_{self.name}", message=text))
+        return False
 
     def _remove_by_itself(self) -> str | None:
         """Not `client.remove()`: one that does not answer may be gone, or only be switched off."""

@@ -101,3 +101,21 @@ async def test_a_connector_that_vanished_is_installed_once_more(shared: Connecto
     repaired = await shared.join(SOURCE, "two", broken=True)
     assert repaired.must_install
     assert repaired.key == seat.key
+
+
+async def test_an_installation_is_known_to_have_begun_until_it_ends(shared: Connectors) -> None:
+    await shared.join(SOURCE, "dies")
+    name = connector_registry._name(SOURCE)
+
+    async def begun() -> bool:
+        found = await shared.look(name)
+        assert found is not None
+        return found[0].begun
+
+    assert await begun(), "nothing is on the site yet"
+    assert await shared.leave(SOURCE, "dies")
+    await shared.forget(SOURCE, "dies", gone=False)
+    assert await begun(), "what it left could not be removed"
+    assert (await shared.join(SOURCE, "next")).must_install
+    await shared.installed(SOURCE, "next")
+    assert not await begun()

@@ -92,3 +92,20 @@ async def test_a_connector_left_on_a_source_is_removed(engine: Lab, driver: Host
     assert not plugin.exists()
     again = await sweep(engine, driver)
     assert (again.looked_at["connector"], [f for f in again.findings if f.what == "connector"]) == (0, [])
+
+
+async def test_a_half_installed_connector_is_seen_and_told(
+    engine: Lab, driver: HostDriver, make_site: MakeSite
+) -> None:
+    site, seats = await asyncio.to_thread(make_site, "halved"), await connectors(engine)
+    job_id = await ended(engine, Plan(steps=1, hopeless="s1"))
+    await seats.join(site.home, job_id, siteurl=site.siteurl)
+    await asyncio.to_thread(site.write, "wp-content/plugins/siteferry-connector/src/Entry.php", "<?php\n")
+    report = await sweep(engine, driver)
+    [found] = [f for f in report.findings if f.what == "connector"]
+    assert (found.id, found.outcome) == (site.home, "failed")
+    assert "broke off" in (found.error or "")
+    await seats.join(site.home, job_id, siteurl=site.siteurl)
+    await seats.installed(site.home, job_id)
+    again = await sweep(engine, driver)
+    assert [f.outcome for f in again.findings if f.what == "connector"] == ["removed"]

@@ -40,16 +40,16 @@ def greet(run: CloneRun) -> None:
     run.state["connector_version"] = run.connector.call("hello")["connector"]
 
 
-def remove(run: CloneRun, secret: dict[str, Any] | None) -> None:
+def remove(run: CloneRun, secret: dict[str, Any] | None) -> bool:
     """Take the connector off the source: by itself, else as an administrator. What can not be removed is said.
 
-    A connector that was installed by hand stays: whoever installed it decides.
+    Returns whether it is gone. A connector that was installed by hand stays: whoever installed it decides.
     """
     problem = _remove_by_itself(run)
     if problem is not None and secret is not None and secret.get("password"):
         problem = _remove_as_administrator(run, secret)
     if problem is None:
-        return
+        return True
     log.warning("connector stays on the source", job=run.job_id, error=problem)
     run.context.note(
         Note(
@@ -58,6 +58,7 @@ def remove(run: CloneRun, secret: dict[str, Any] | None) -> None:
             f"{run.settings.connector_hours} hours. You can delete the plugin “Siteferry Connector” now. ({problem})",
         )
     )
+    return False
 
 
 def _remove_by_itself(run: CloneRun) -> str | None:

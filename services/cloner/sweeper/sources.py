@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Protocol
 
 from services.cloner.sweeper.verdict import Action, Known, Rules, Verdict, connector
-from shared.bus.connector_registry import Connectors
+from shared.bus.connector_registry import Connectors, Entry
 from shared.errors import JobError
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.errors import ConnectorGone
 from shared.wordpress.http import site_client
+
+HALF = (
+    "its installation broke off and may have left the folder siteferry-connector among the plugins; "
+    "the next job for this site removes it, or whoever runs the site"
+)
 
 
 class Ask(Protocol):
@@ -39,24 +45,26 @@ class Sources:
         known = [await ask(job_id) for job_id in users if job_id is not None]
         return connector(known, stored_at, entry.expires_at, rules, now), revision, entry.home or name
 
-    async def take(self, name: str, revision: int) -> tuple[str, str, bytes] | None:
-        """Hold the entry: home, site URL and key of its connector. None when it was changed meanwhile."""
+    async def take(self, name: str, revision: int) -> tuple[Entry, bytes] | None:
+        """Hold the entry: itself, and the key of its connector. None when it was changed meanwhile."""
         found = await self._connectors.look(name)
         key = await self._connectors.seize(name, self._owner, revision)
-        return (found[0].home, found[0].siteurl, key) if found is not None and key is not None else None
+        return (found[0], key) if found is not None and key is not None else None
 
     async def forget(self, name: str) -> None:
         """The connector is gone."""
         await self._connectors.drop(name, self._owner)
 
-    def remove(self, home: str, siteurl: str, key: bytes) -> None:
+    def remove(self, entry: Entry, key: bytes) -> None:
         """Have the connector remove itself. Blocking. Raises JobError when it stays or does not answer."""
-        if not home:
+        if not entry.home:
             return  # an entry of an older version: nobody knows where it is, and it ends by itself
         with site_client(allow_private=self._allow_private) as http:
             try:
-                answer = ConnectorClient(http, endpoints(home, siteurl), key).call("remove")
-            except ConnectorGone:
+                answer = ConnectorClient(http, endpoints(entry.home, entry.siteurl), key).call("remove")
+            except ConnectorGone as error:
+                if entry.begun and entry.expires_at > time.time():
+                    raise JobError(HALF) from error
                 return
         if not answer.get("removed", True):
             raise JobError(f"left behind: {', '.join(answer['left'][:5])}")

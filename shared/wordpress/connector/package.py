@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -45,11 +46,13 @@ def build_connector_zip(key: bytes | None = None, job_id: str | None = None, exp
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         source = connector_source()
-        for path in sorted(source.rglob("*.php")):
-            if path.name != "key.php":
-                _add(archive, path.relative_to(source).as_posix(), path.read_bytes())
+        files = {path.relative_to(source).as_posix(): path.read_bytes() for path in sorted(source.rglob("*.php"))}
+        files.pop("key.php", None)
         if key is not None:
-            _add(archive, "key.php", _key_file(key, job_id or "", expires_at))
+            files["key.php"] = _key_file(key, job_id or "", expires_at)
+        files["files.txt"] = _list(files)
+        for name, data in files.items():
+            _add(archive, name, data)
     return buffer.getvalue()
 
 
@@ -62,6 +65,11 @@ def _key_file(key: bytes, job_id: str, expires_at: int | None) -> bytes:
         raise ValueError("a job id holds letters, digits, - and _ only")
     job = job_id or "job"
     return f"<?php return array('key' => '{key.hex()}', 'expires' => {int(expires_at)}, 'job' => '{job}');\n".encode()
+
+
+def _list(files: Mapping[str, bytes]) -> bytes:
+    """What the plugin asks before it does anything: name and size of each file but the key, which may be made anew."""
+    return "".join(f"{len(data)} {name}\n" for name, data in files.items() if name != "key.php").encode()
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
