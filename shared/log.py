@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from io import StringIO
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 
@@ -79,3 +80,27 @@ def configure(service: str, *, fmt: str = "console", level: str = "INFO") -> Non
 def get(name: str) -> Any:
     """A logger; pass facts as keywords: `log.info("clone ready", clone=clone_id, seconds=3.2)`."""
     return structlog.get_logger(name)
+
+
+class Lines(Protocol):
+    """Where lines of the log go that are written elsewhere."""
+
+    def say(self, level: str, event: str, facts: dict[str, Any]) -> None:
+        """One line."""
+
+
+def to_worker(lines: Lines) -> None:
+    """Set up logging of a process that has no log of its own: what is said goes to `lines`, one by one."""
+
+    def hand_over(_logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        if event.pop("exc_info", None):
+            event["exception"] = traceback.format_exc()
+        lines.say("error" if method in {"exception", "critical"} else method, str(event.pop("event", "")), dict(event))
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[redact, hand_over],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )

@@ -9,19 +9,24 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Literal, ParamSpec, TypeVar
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+from pydantic import JsonValue
 
 from shared.bus.connection import Bus
 from shared.contract.events import Command
 from shared.contract.jobs import Note, Step
 from shared.contract.subjects import Kind, Lane
+from shared.engine.carriers.carrier import Recipe
+from shared.engine.carriers.pool import Carriers, JobCarriers
+from shared.engine.carriers.surface import Unit
 from shared.engine.checkpoint import Checkpoint, CheckpointStore, frozen
 from shared.engine.token import StopToken
 from shared.secrets.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Unit = Literal["bytes", "rows", "files", "pages"]
 
 SHORTEST = 4
 """Characters of a secret worth looking for in texts."""
@@ -40,6 +45,7 @@ class JobContext:
         bus: Bus,
         vault: Vault,
         threads: Executor | None = None,
+        carriers: Carriers | None = None,
     ) -> None:
         self.command = command
         self.bus = bus
@@ -50,6 +56,7 @@ class JobContext:
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._threads = threads
+        self._carriers = None if carriers is None else JobCarriers(carriers, self)
         self._secrets: set[str] = set()
         self._noting = threading.Lock()
         self.current: Step | None = None
@@ -78,6 +85,16 @@ class JobContext:
     def fence(self) -> int:
         """Grows with every worker that takes the job over."""
         return self._checkpoint.fence
+
+    @property
+    def began(self) -> datetime | None:
+        """When the job's first attempt began."""
+        return self._checkpoint.started_at
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Values that may not appear in any text."""
+        return frozenset(self._secrets)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -115,6 +132,28 @@ class JobContext:
         writing = asyncio.run_coroutine_threadsafe(self._store.write(self._checkpoint, state=state), self._loop)
         writing.result()
         self.token.check()
+
+    async def persist(self) -> None:
+        """`checkpoint`, for a carrier that waits for it: whether the job must stop is told to it by its token."""
+        await self._store.write(self._checkpoint)
+
+    async def confined(self, recipe: Recipe, function: Callable[..., Any], *args: Any) -> JsonValue:
+        """Run `function(object, *args)` in the job's carrier of that recipe: whatever reads what a site sent.
+
+        What it returns is JSON and somebody else's word: check it before you believe it. Raises what it raises, and
+        the errors of `carriers.errors`.
+        """
+        assert self._carriers is not None, "a worker without carriers reads nothing a site sent"
+        return await self._carriers.call(recipe, function, *args)
+
+    async def release(self, *names: str) -> None:
+        """End carriers of the job, by name, or all of them."""
+        if self._carriers is not None:
+            await self._carriers.close(*names)
+
+    def hide(self, *values: str) -> None:
+        """Values that may not appear in any text of this job from now on."""
+        self._secrets |= {value for value in values if len(value) >= SHORTEST}
 
     async def blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code in a thread, and never leave it behind: a cancelled task waits until it has ended."""

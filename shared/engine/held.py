@@ -16,6 +16,7 @@ from shared.contract.events import Command, JobEvent, now
 from shared.contract.jobs import ErrorInfo, Job, StepState
 from shared.contract.subjects import EventType, Kind, Lane
 from shared.engine.attempt import Attempt
+from shared.engine.carriers.pool import Carriers
 from shared.engine.checkpoint import Checkpoint, CheckpointStore
 from shared.engine.context import JobContext
 from shared.engine.lease import Lease, leases
@@ -49,6 +50,8 @@ class Shop:
     """For blocking work of steps: sized by the slots, where asyncio's own is sized by the processors."""
     parts: Parts
     """Our own parts, which may be away."""
+    carriers: Carriers | None = None
+    """For work that reads what a site sent; None: this kind of job has none."""
 
 
 class Unexpected(Temporary):
@@ -112,6 +115,7 @@ class Held:
             bus=shop.bus,
             vault=shop.vault,
             threads=shop.threads,
+            carriers=shop.carriers,
         )
         self.attempt = Attempt(shop.workflow, context, self.known, shop.settings, shop.parts)
         return self.attempt
@@ -132,12 +136,18 @@ class Held:
                 await self._permits.renew()
 
     async def let_go(self) -> None:
-        """Release lease and permits, as far as they are still ours, so that nobody waits for them."""
+        """Release carriers, lease and permits, as far as they are still ours, so that nobody waits for them."""
+        await self.end_carriers()
         if self._permits is not None:
             await self._permits.release()
         if self.leased:
             self.leased = False
             await self.lease.release()
+
+    async def end_carriers(self) -> None:
+        """Nothing works for this job any more."""
+        if self.attempt is not None:
+            await self.attempt.context.release()
 
     async def publish(self, event: EventType, job: Job, *, msg_id: str) -> int:
         """Store an event once, and return its sequence. Raises LeaseLost, or nats errors when NATS stays away."""

@@ -80,6 +80,7 @@ class JobRun:
                 await self._delivery.nak(delay=2.0)
         finally:
             await ended(beating)
+            await self._held.end_carriers()
 
     # --- what the message means
 

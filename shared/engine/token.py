@@ -39,6 +39,11 @@ class StopToken:
             return LeaseLost
         return self._reason
 
+    @property
+    def deadline(self) -> float:
+        """Until when the lease holds, as of `time.monotonic`."""
+        return self._deadline
+
     def check(self) -> None:
         """Raise Cancelled, LeaseLost or Draining when the job must stop. Cheap: call it often."""
         if self._reason is not None or time.monotonic() >= self._deadline:

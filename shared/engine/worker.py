@@ -21,6 +21,7 @@ from shared.bus.connection import Bus
 from shared.contract.streams import STREAMS, cancel_consumer, work_consumer
 from shared.contract.subjects import LANES, EventType, Lane, every, parse
 from shared.engine import metrics
+from shared.engine.carriers.pool import Carriers
 from shared.engine.context import JobContext
 from shared.engine.held import Shop
 from shared.engine.lanes import Aging, Puller
@@ -74,10 +75,12 @@ class Worker:
         slots: int = 4,
         settings: EngineSettings | None = None,
         parts: Parts | None = None,
+        carriers: Carriers | None = None,
     ) -> None:
         """`slots`: jobs at the same time; of two or more, one is kept for the high lane.
 
-        `parts`: what of our own the steps need; a job waits while one of them is away.
+        `parts`: what of our own the steps need; a job waits while one of them is away. `carriers`: for kinds of jobs
+        that read what a site sent.
         """
         self.settings = settings or EngineSettings()
         self._kind = workflow.kind
@@ -86,7 +89,7 @@ class Worker:
         self._alive_at = time.monotonic()
         self._threads = ThreadPoolExecutor(THREADS * (slots + CANCELS), thread_name_prefix="step")
         self._shop = Shop(
-            bus, vault, workflow, self.settings, bus.source, self._alive, self._threads, parts or NoParts()
+            bus, vault, workflow, self.settings, bus.source, self._alive, self._threads, parts or NoParts(), carriers
         )
         durables = {lane.value: work_consumer(self._kind, lane) for lane in Lane}
         durables[CANCEL] = cancel_consumer(self._kind)
