@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import timedelta
 
 from services.cloner.drivers.host import HostDriver
@@ -22,6 +21,7 @@ from shared import log
 from shared.bus.connection import Bus, connect
 from shared.bus.connector_registry import Connectors
 from shared.contract import streams
+from shared.engine.carriers.pool import Carriers
 from shared.engine.records import patiently
 from shared.engine.worker import Worker
 from shared.health import serve_health
@@ -30,8 +30,14 @@ from shared.secrets.vault import KeyRing, Vault
 
 logger = log.get(__name__)
 
-SWITCH_INTERVAL = 0.0003
-"""Seconds a thread may keep the interpreter when another one wants it."""
+CARRIED = (
+    "services.cloner.run",
+    *(f"services.cloner.steps.{name}" for name in ("base", "entry", "finalize", "preflight", "transfer", "verify")),
+    "services.cloner.drivers.host",
+    "services.cloner.preview",
+    "services.cloner.sweeper.sources",
+)
+"""What carriers have loaded."""
 
 
 def make_driver(settings: ClonerSettings) -> Provisioner:
@@ -50,7 +56,7 @@ def make_driver(settings: ClonerSettings) -> Provisioner:
     )
 
 
-async def run(settings: ClonerSettings) -> None:
+async def run(settings: ClonerSettings, carriers: Carriers) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     driver, keys, parts = make_driver(settings), KeyRing.load(settings.vault_key_file), settings.parts()
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
@@ -59,11 +65,19 @@ async def run(settings: ClonerSettings) -> None:
         lifetime = settings.connector_hours * 3600
         connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
         workflow = CloneWorkflow(driver, settings, keys, connectors)
-        sources = Sources(connectors, owner=bus.source, allow_private=settings.allow_private_sources)
+        sources = Sources(connectors, carriers, owner=bus.source, allow_private=settings.allow_private_sources)
         sweeper = Sweeper(bus, driver, sources, grace=timedelta(minutes=settings.sweep_grace_minutes))
         sweeps = serve_sweeps(bus, sweeper, every=settings.sweep_minutes * 60)
-        previews = Previews(bus, keys, allow_private=settings.allow_private_sources)
-        worker = Worker(bus, vault, workflow, slots=settings.cloner_slots, settings=settings.engine(), parts=parts)
+        previews = Previews(bus, keys, carriers, allow_private=settings.allow_private_sources)
+        worker = Worker(
+            bus,
+            vault,
+            workflow,
+            slots=settings.cloner_slots,
+            settings=settings.engine(),
+            parts=parts,
+            carriers=carriers,
+        )
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop, bus)
             group.create_task(eternal("health", health, stop), name="health")
@@ -92,8 +106,9 @@ def problems(bus: Bus, worker: Worker) -> list[str]:
 def main() -> None:
     """Entry point of `python -m services.cloner`."""
     settings = ClonerSettings()
-    # Threads that read and write small files give the interpreter up at every system call; at the default of 5 ms each
-    # waits that long to get it back from one that rewrites rows, and copying files takes three times as long.
-    sys.setswitchinterval(SWITCH_INTERVAL)
     log.configure("cloner", fmt=settings.log_format, level=settings.log_level)
-    asyncio.run(run(settings))
+    carriers = Carriers(CARRIED, settings.carriers())  # before any thread, and before the bus
+    try:
+        asyncio.run(run(settings, carriers))
+    finally:
+        carriers.close()

@@ -6,8 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,6 +19,8 @@ from shared.bus.connection import Bus
 from shared.contract.jobs import ErrorInfo, Note
 from shared.contract.preflight import PURPOSE, SECONDS, Login, Preview, Question, Reply
 from shared.contract.subjects import rpc
+from shared.engine.carriers.errors import CarrierDied, CarrierOutOfMemory, CarrierStalled
+from shared.engine.carriers.pool import Carriers
 from shared.errors import JobError
 from shared.log import get
 from shared.secrets.vault import KeyRing
@@ -44,6 +46,8 @@ log = get(__name__)
 
 AT_ONCE = 8
 """Looks one cloner takes at the same time; more are told to come back."""
+HASTE = 0.5
+"""Seconds a look ends before nobody waits for it, so that it can still say what it has found."""
 OPERATION = 5.0
 """Seconds one connect, read or write may take."""
 QUEUE = "cloners"
@@ -60,14 +64,14 @@ LOGINS: dict[type[JobError], Login] = {
 
 
 class Previews:
-    """Answers questions, a bounded number at a time, on threads of its own: a slow site delays no job."""
+    """Answers questions, a bounded number at a time, each in a carrier of its own."""
 
-    def __init__(self, bus: Bus, keys: KeyRing, *, allow_private: bool) -> None:
+    def __init__(self, bus: Bus, keys: KeyRing, carriers: Carriers, *, allow_private: bool) -> None:
         self._bus = bus
         self._keys = keys
+        self._carriers = carriers
         self._allow_private = allow_private
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="preflight")
-        self._looking: set[asyncio.Future[Preview]] = set()
+        self._looking = 0
         self._answering: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -83,13 +87,16 @@ class Previews:
 
     async def _answer(self, msg: Msg) -> None:
         reply = Reply(busy=True)
-        if len(self._looking) < AT_ONCE:
+        if self._looking < AT_ONCE:
+            self._looking += 1
             try:
                 question = Question.model_validate_json(msg.data)
                 reply = Reply(preview=await self._look(question))
             except (ValidationError, JobError) as error:
                 log.warning("a preflight could not be answered", error=type(error).__name__)
                 return
+            finally:
+                self._looking -= 1
         with suppress(NatsError):
             await msg.respond(reply.model_dump_json().encode())
 
@@ -97,19 +104,26 @@ class Previews:
         login = None
         if question.sealed is not None:
             login = json.loads(self._keys.open(question.sealed, purpose=PURPOSE))
-        deadline = time.monotonic() + SECONDS
-        seen = Preview(ready=False, source_url=question.source_url, message="")
-
-        def work() -> Preview:
-            return look(seen, login, deadline=deadline, allow_private=self._allow_private)
-
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        self._looking.add(future)  # until the thread is free again, whoever still waits for it
-        future.add_done_callback(self._looking.discard)
+        url, begun = question.source_url, time.monotonic()
         try:
-            return await asyncio.wait_for(asyncio.shield(future), SECONDS)
-        except TimeoutError:
-            return against(seen.model_copy(), _too_slow(question.source_url))
+            said = await self._carriers.once(
+                look_there, url, login, begun + SECONDS, self._allow_private, seconds=SECONDS
+            )
+            return Preview.model_validate(said)
+        except CarrierStalled:
+            return against(_nothing_seen(url), _too_slow(url))
+        except (CarrierDied, CarrierOutOfMemory) as error:
+            return against(_nothing_seen(url), error)
+
+
+def look_there(_context: object, url: str, login: dict[str, str] | None, deadline: float, allow_private: bool) -> Any:
+    """`look`, in a carrier."""
+    seen = look(_nothing_seen(url), login, deadline=deadline - HASTE, allow_private=allow_private)
+    return seen.model_dump(mode="json")
+
+
+def _nothing_seen(url: str) -> Preview:
+    return Preview(ready=False, source_url=url, message="")
 
 
 def look(seen: Preview, login: dict[str, str] | None, *, deadline: float, allow_private: bool) -> Preview:

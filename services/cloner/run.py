@@ -1,13 +1,14 @@
-"""What the steps of one clone share while they run in this process: clients, the inspection, the plan.
+"""What the steps of one clone share in a carrier: clients, the inspection, the plan.
 
-Everything durable is in the job's state; this is rebuilt from there by whichever worker has the job.
+Everything durable is in the job's state; this is rebuilt from there by whichever carrier has the job.
 """
 
 from __future__ import annotations
 
-import base64
+import json
 import threading
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,30 +16,47 @@ from urllib.parse import urlsplit
 import httpx2
 
 from services.cloner.domain import Plan, make_plan
-from services.cloner.drivers.port import Provisioner, Target
-from services.cloner.settings import ClonerSettings
+from services.cloner.drivers.port import Target
 from shared.contract.events import CloneOptions, CloneRequested
-from shared.engine.worker import JobContext, StopToken
-from shared.log import get
-from shared.secrets.vault import KeyRing
+from shared.engine.carriers.surface import StepContext
+from shared.engine.token import StopToken
 from shared.wordpress.addresses import is_localhost
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.rewrite import Rewriter
 from shared.wordpress.signin import AdminSession, sign_in
+from shared.wordpress.transfer.ddl import Dialect
 
-log = get(__name__)
+
+@dataclass(frozen=True)
+class Brief:
+    """What the worker tells a carrier about the clone."""
+
+    target: Target
+    dialect: Dialect
+    allow_private_sources: bool
+    connector_hours: int
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What the worker has opened for one call."""
+
+    login: dict[str, str] = field(default_factory=dict, repr=False)
+    """`username` and `password` of the source's administrator; empty when there are none."""
+    connector_key: bytes = field(default=b"", repr=False)
+    administrator: str = field(default="", repr=False)
+    """Password of the clone's own administrator."""
 
 
 class CloneRun:
-    """One clone in the hands of this worker. Its properties are made when first asked for, from the job's state."""
+    """One clone in a carrier. Its properties are made when first asked for, from the job's state."""
 
-    def __init__(self, context: JobContext, driver: Provisioner, settings: ClonerSettings, keys: KeyRing) -> None:
+    def __init__(self, context: StepContext, brief: Brief) -> None:
         self.context = context
-        self.driver = driver
-        self.settings = settings
-        self._keys = keys
+        self.settings = brief
+        self.secrets = Secrets()
         self._lock = threading.RLock()
         self._session: AdminSession | None = None
 
@@ -91,44 +109,40 @@ class CloneRun:
         """Whether the source is on this machine: compressing what it sends would only cost."""
         return is_localhost(urlsplit(self.site.home).hostname or "")
 
-    def session(self, secret: dict[str, Any]) -> AdminSession:
+    def session(self) -> AdminSession:
         """A signed-in administrator; signs in once per process. Raises the SignInError family."""
         with self._lock:
             if self._session is None:
-                self._session = sign_in(self.http, self.site, secret["username"], secret["password"])
+                login = self.secrets.login
+                self._session = sign_in(self.http, self.site, login["username"], login["password"])
             return self._session
 
     @cached_property
     def connector(self) -> ConnectorClient:
-        """The connector's client; only after the connector step stored its key."""
-        return ConnectorClient(self.http, endpoints(self.site.home, self.site.siteurl), self.connector_key())
+        """The connector's client; only after the connector step."""
+        return ConnectorClient(self.http, endpoints(self.site.home, self.site.siteurl), self.secrets.connector_key)
 
-    def connector_key(self) -> bytes:
-        """The key shared with the connector."""
-        return base64.b64decode(self.open(self.state["connector_key"]))
-
-    def remember_key(self, key: bytes) -> None:
-        """Keep the connector's key in the job's state, sealed."""
-        self.__dict__.pop("connector", None)
-        self.state["connector_key"] = self._keys.seal(base64.b64encode(key).decode(), purpose=self.job_id)
-
-    def seal(self, text: str) -> str:
-        """Seal a text for this job."""
-        return self._keys.seal(text, purpose=self.job_id)
-
-    def open(self, sealed: str) -> str:
-        """The sealed text again."""
-        return self._keys.open(sealed, purpose=self.job_id)
+    def learn(self, secrets: Secrets) -> None:
+        """What the worker has opened for the next call."""
+        if secrets.connector_key != self.secrets.connector_key:
+            self.__dict__.pop("connector", None)
+        self.secrets = secrets
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """The connector's inspection of the source."""
-        return self.connector.call("inspect")
+        """The connector's inspection of the source; another carrier of this job may have it already."""
+        known = self.context.shelf.get()
+        if known is not None:
+            found: dict[str, Any] = json.loads(known)
+            return found
+        facts = self.connector.call("inspect")
+        self.context.shelf.put(json.dumps(facts).encode())
+        return facts
 
-    @cached_property
+    @property
     def target(self) -> Target:
         """The clone's place."""
-        return self.driver.place(self.job_id)
+        return self.settings.target
 
     @cached_property
     def plan(self) -> Plan:
@@ -137,7 +151,7 @@ class CloneRun:
             self.facts,
             target_url=self.target.url,
             document_root=str(self.target.document_root),
-            dialect=self.driver.dialect(),
+            dialect=self.settings.dialect,
             options=self.options,
         )
 
@@ -145,3 +159,14 @@ class CloneRun:
     def rewriter(self) -> Rewriter:
         """Maps the source's URLs and paths to the clone's."""
         return Rewriter(self.plan.urls, self.plan.paths)
+
+
+def step(run: CloneRun, function: Callable[..., Any], secrets: Secrets, *arguments: Any) -> Any:
+    """One call of the worker: what it has opened, then the step itself."""
+    run.learn(secrets)
+    return function(run, *arguments)
+
+
+def warm() -> None:
+    """Whatever is loaded late: once, before carriers are forked."""
+    site_client().close()

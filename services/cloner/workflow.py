@@ -1,14 +1,23 @@
-"""A clone as the engine sees it: named steps with weights and removals."""
+"""A clone as the engine sees it: named steps with weights and removals.
+
+What reads the source or the clone runs in carriers (`services.cloner.run`); here is what needs the bus, the vault or
+the rights of the worker, and it believes nothing of what a carrier says without looking at it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import base64
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.cloner.drivers.port import Provisioner
-from services.cloner.run import CloneRun
+from pydantic import TypeAdapter
+
+from services.cloner.carried import Found, Prepared, source_key
+from services.cloner.domain import check_space
+from services.cloner.drivers.port import Provisioner, Target
+from services.cloner.run import Brief, CloneRun, Secrets, step
 from services.cloner.settings import ClonerSettings
 from services.cloner.steps import base, entry, finalize, preflight, transfer, verify
 from shared.bus import base_store
@@ -16,15 +25,25 @@ from shared.bus.connector_registry import Connectors
 from shared.contract.events import CloneRequested, Expire
 from shared.contract.jobs import CloneResult
 from shared.contract.subjects import EventType, Kind
+from shared.engine.carriers.carrier import Recipe
+from shared.engine.carriers.confine import Account
+from shared.engine.carriers.messages import Reported
 from shared.engine.worker import JobContext, StepSpec
 from shared.errors import JobError
 from shared.log import get
 from shared.secrets.vault import KeyRing
 from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
+from shared.wordpress.connector.package import build_connector_zip
+from shared.wordpress.connector.protocol import parse_pairing_key
 
 log = get(__name__)
 
 POLL_SECONDS = 0.25
+LOOKING, FILES, ROWS = "looking", "files", "rows"
+"""Carriers of a clone: before it has a place, and the two that fill it."""
+KEPT = frozenset({"connector_key", "password", "paired", "expires_at", "base_kept", "wordpress_path"})
+"""What of the job's memory carriers neither see nor change."""
+COUNT = TypeAdapter[int](int)
 
 
 class CloneWorkflow:
@@ -37,35 +56,33 @@ class CloneWorkflow:
         self._connectors = connectors
         self._settings = settings
         self._keys = keys
-        self._runs: dict[int, CloneRun] = {}
-        self._databases: dict[int, transfer.DatabaseTransfer] = {}
+        self._databases: dict[int, _Database] = {}
 
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         """The nine steps of every clone."""
         return (
             StepSpec("sign_in", "Sign in to the source", 3, self._sign_in),
             StepSpec("connector", "Install the connector", 4, self._install, undo=self._remove_connector),
-            StepSpec("preflight", "Inspect the site", 4, self._blocking(preflight.preflight)),
+            StepSpec("preflight", "Inspect the site", 4, self._preflight),
             StepSpec("provision", "Prepare the clone's place", 3, self._provision, undo=self._destroy),
             StepSpec("files", "Copy files", 38, self._files),
             StepSpec("database", "Copy the database", 34, self._database),
-            StepSpec("finalize", "Configure the clone", 5, self._blocking(finalize.finalize)),
+            StepSpec("finalize", "Configure the clone", 5, self._finalize),
             StepSpec("verify", "Verify the clone", 7, self._verify, proof=True),
             StepSpec("remove_connector", "Remove the connector", 2, self._remove_connector),
         )
 
     async def finish(self, context: JobContext) -> CloneResult:
         """The result; schedules the end of the clone's life."""
-        run, state = self._run(context), context.state
+        state, command = context.state, context.command
+        assert isinstance(command, CloneRequested)
         if "expires_at" not in state:
-            minutes = run.command.ttl_minutes
-            state["expires_at"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+            state["expires_at"] = (datetime.now(UTC) + timedelta(minutes=command.ttl_minutes)).isoformat()
             await context.checkpoint()
         expires_at = datetime.fromisoformat(state["expires_at"])
         expire = Expire(job_id=context.job_id, lane=context.lane)
         await context.bus.schedule(expire, slot=EventType.SCHEDULE_EXPIRE, at=expires_at)
-        received, url = state["received"], run.target.url
-        self._forget(context)
+        received, url = state["received"], self._driver.place(context.job_id).url
         return CloneResult(
             clone_id=context.job_id,
             clone_url=f"{url}/",
@@ -85,115 +102,214 @@ class CloneWorkflow:
         )
 
     async def cleanup(self, context: JobContext) -> None:
-        """After a failure or a cancel the undos have removed everything; only memory is left."""
-        self._forget(context)
+        """After a failure or a cancel the undos have removed everything."""
+        await context.release()
 
-    def _run(self, context: JobContext) -> CloneRun:
-        key = id(context)
-        if key not in self._runs:
-            self._runs[key] = CloneRun(context, self._driver, self._settings, self._keys)
-        return self._runs[key]
-
-    def _forget(self, context: JobContext) -> None:
-        self._runs.pop(id(context), None)
-
-    def _blocking(self, step: Callable[[CloneRun], None]) -> Callable[[JobContext], Awaitable[None]]:
-        async def run(context: JobContext) -> None:
-            await context.blocking(step, self._run(context))
-
-        return run
+    # --- getting in and out
 
     async def _sign_in(self, context: JobContext) -> None:
-        await context.blocking(entry.sign_in, self._run(context), await context.secret())
+        secret = await context.secret()
+        if secret.get("pairing_key"):
+            self._remember_key(context, parse_pairing_key(secret["pairing_key"]))
+            context.state["paired"] = True
+        await self._look(context, entry.sign_in, login=secret)
 
     async def _install(self, context: JobContext) -> None:
-        run, secret = self._run(context), await context.secret()
-        if not run.state.get("paired"):
-            await self._join(run, secret)
+        secret = await context.secret()
+        if not context.state.get("paired"):
+            await self._join(context, secret)
         try:
-            await context.blocking(entry.greet, run)
+            await self._look(context, entry.greet)
         except (ConnectorGone, ConnectorRefused):
-            if run.state.get("paired"):
+            if context.state.get("paired"):
                 raise
             # Somebody took it off the source behind our back: install it once more.
-            await self._join(run, secret, broken=True)
-            await context.blocking(entry.greet, run)
+            await self._join(context, secret, broken=True)
+            await self._look(context, entry.greet)
 
-    async def _join(self, run: CloneRun, secret: dict[str, Any], *, broken: bool = False) -> None:
-        context, source = run.context, run.site.home
+    async def _join(self, context: JobContext, secret: dict[str, Any], *, broken: bool = False) -> None:
+        found = Found.model_validate(context.state["site"])
 
         async def waiting() -> None:
             context.report(message="Waiting for the connector another job is installing")
             context.token.check()
 
+        source = source_key(found, context.command.source_url)
         seat = await self._connectors.join(
-            source, context.job_id, siteurl=run.site.siteurl, broken=broken, waiting=waiting
+            source, context.job_id, home=found.home, siteurl=found.siteurl, broken=broken, waiting=waiting
         )
-        run.remember_key(seat.key)
+        self._remember_key(context, seat.key)
         await context.checkpoint()
         if seat.must_install:
-            await context.blocking(entry.install, run, secret, seat.expires_at)
+            archive = await context.blocking(build_connector_zip, seat.key, context.job_id, seat.expires_at)
+            await self._look(context, entry.install, archive, login=secret)
             await self._connectors.installed(source, context.job_id)
 
     async def _remove_connector(self, context: JobContext) -> None:
-        run = self._run(context)
-        if run.state.get("paired") or "site" not in run.state:
+        if context.state.get("paired") or "site" not in context.state:
             return
-        if not await self._connectors.leave(run.site.home, context.job_id):
+        source = source_key(Found.model_validate(context.state["site"]), context.command.source_url)
+        if not await self._connectors.leave(source, context.job_id):
             return  # others still use it, or there never was one
         try:
-            secret: dict[str, Any] | None = await context.secret()
+            secret = await context.secret()
         except JobError:
-            secret = None  # expired: the connector can still remove itself
-        gone = await context.blocking(entry.remove, run, secret)
-        await self._connectors.forget(run.site.home, context.job_id, gone=gone)
+            secret = {}  # expired: the connector can still remove itself
+        gone = await self._look(context, entry.remove, login=secret)
+        await self._connectors.forget(source, context.job_id, gone=gone is True)
+
+    def _remember_key(self, context: JobContext, key: bytes) -> None:
+        """Keep the connector's key in the job's state, sealed."""
+        context.state["connector_key"] = self._seal(context, base64.b64encode(key).decode())
+
+    # --- its place
+
+    async def _preflight(self, context: JobContext) -> None:
+        needed = COUNT.validate_python(await self._look(context, preflight.preflight))
+        capacity = await context.blocking(self._driver.capacity)
+        check_space(needed, capacity.free_bytes)
 
     async def _provision(self, context: JobContext) -> None:
         context.report(message="Making database, user and directory")
         await context.blocking(self._driver.ensure, context.job_id)
 
     async def _destroy(self, context: JobContext) -> None:
+        await context.release()
         await asyncio.to_thread(self._driver.destroy, context.job_id)
         await base_store.forget(context.bus, context.job_id)
 
+    async def _finalize(self, context: JobContext) -> None:
+        state, target = context.state, self._driver.place(context.job_id)
+        said = Prepared.model_validate(await self._fill(context, FILES, finalize.prepare))
+        command = context.command
+        assert isinstance(command, CloneRequested)
+        config = said.config.checked(command.options)
+        await context.blocking(target.write_config, config)
+        password = self._open(context, state["password"]) if "password" in state else finalize.new_password()
+        context.hide(password)
+        state["username"] = state.get("username") or said.username
+        state["password"], state["wordpress_path"] = self._seal(context, password), config.wordpress_path
+        await context.checkpoint()  # known before it exists, so that another worker sets the same again
+        context.report(message="Making the clone's administrator")
+        await context.blocking(target.make_administrator, state["username"], password, finalize.EMAIL)
+
     async def _verify(self, context: JobContext) -> None:
-        run = self._run(context)
-        keeping = asyncio.create_task(base.keep(run), name="base")
+        keeping = None
+        if not context.state.get("base_kept"):
+            packing = self._fill(context, FILES, base.pack_up)
+            keeping = asyncio.create_task(base.keep(context, self._driver.place(context.job_id), packing), name="base")
         try:
-            await context.blocking(verify.verify, run)
+            await self._fill(context, FILES, verify.verify)
         except BaseException:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
             raise
-        await keeping
+        if keeping is not None:
+            await keeping
+
+    # --- what it holds
 
     async def _files(self, context: JobContext) -> None:
-        run = self._run(context)
-        await context.blocking(lambda: run.rewriter)
-        database = transfer.DatabaseTransfer(run)
-        self._databases[id(context)] = database
-        database.start()
+        await context.release(LOOKING)
+        database = self._databases[id(context)] = _Database(lambda told: self._copy_database(context, told))
         try:
-            await context.blocking(transfer.pull_files, run)
+            await self._fill(context, FILES, transfer.pull_files)
         except BaseException:
             del self._databases[id(context)]
-            await asyncio.shield(asyncio.to_thread(database.stop))
+            await asyncio.shield(asyncio.create_task(self._stop(context, database)))
             raise
 
     async def _database(self, context: JobContext) -> None:
-        run = self._run(context)
         database = self._databases.pop(id(context), None)
         if database is None:
-            database = transfer.DatabaseTransfer(run)
-            database.start()
+            database = _Database(lambda told: self._copy_database(context, told))
         total = context.state["totals"]["rows"]
         try:
-            while database.is_alive():
+            while not database.task.done():
                 context.report(done=database.rows, total=max(total, database.rows), unit="rows")
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.wait({database.task}, timeout=POLL_SECONDS)
+            await database.task
         finally:
-            await asyncio.shield(asyncio.to_thread(database.stop))
-        if database.error is not None:
-            raise database.error
+            await asyncio.shield(asyncio.create_task(self._stop(context, database)))
         context.report(done=database.rows, total=max(total, database.rows), unit="rows")
-        context.state["wordpress_path"] = run.plan.config.wordpress_path
+
+    async def _copy_database(self, context: JobContext, told: Callable[[Reported], None]) -> None:
+        await self._fill(context, ROWS, transfer.copy_database, told=told)
+
+    async def _stop(self, context: JobContext, database: _Database) -> None:
+        """No carrier fills the database any more."""
+        await context.release(ROWS)
+        await asyncio.gather(database.task, return_exceptions=True)
+
+    # --- carriers
+
+    async def _look(
+        self, context: JobContext, function: Callable[..., Any], *arguments: Any, login: dict[str, Any] | None = None
+    ) -> Any:
+        """A step that needs no place of the clone, in whatever carrier there is."""
+        if FILES in context.carriers:
+            return await self._fill(context, FILES, function, *arguments, login=login)
+
+        async def make() -> Recipe:
+            brief = await self._brief(context, self._driver.place(context.job_id))
+            return Recipe(LOOKING, CloneRun, (brief,), kept=KEPT)
+
+        return await context.confined(LOOKING, make, step, function, self._secrets(context, login), *arguments)
+
+    async def _fill(
+        self,
+        context: JobContext,
+        name: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        login: dict[str, Any] | None = None,
+        told: Callable[[Reported], None] | None = None,
+    ) -> Any:
+        """A step in a carrier that may write the clone's files and database."""
+
+        async def make() -> Recipe:
+            target = self._driver.place(context.job_id)
+            owner, brief = target.owner, await self._brief(context, target.carried())
+            folders = (target.document_root, target.quarantine, target.records)
+            return Recipe(
+                name,
+                CloneRun,
+                (brief,),
+                account=None if owner is None else Account(owner.uid, owner.gid),
+                writable=tuple(str(folder) for folder in folders),
+                kept=KEPT,
+                told=told,
+            )
+
+        return await context.confined(name, make, step, function, self._secrets(context, login), *arguments)
+
+    async def _brief(self, context: JobContext, target: Target) -> Brief:
+        settings = self._settings
+        dialect = await context.blocking(self._driver.dialect)
+        return Brief(target, dialect, settings.allow_private_sources, settings.connector_hours)
+
+    def _secrets(self, context: JobContext, login: dict[str, Any] | None) -> Secrets:
+        state, known = context.state, {}
+        if login and login.get("password"):
+            known = {name: str(login[name]) for name in ("username", "password")}
+        key = base64.b64decode(self._open(context, state["connector_key"])) if "connector_key" in state else b""
+        password = self._open(context, state["password"]) if "password" in state else ""
+        return Secrets(known, key, password)
+
+    def _seal(self, context: JobContext, text: str) -> str:
+        return self._keys.seal(text, purpose=context.job_id)
+
+    def _open(self, context: JobContext, sealed: str) -> str:
+        return self._keys.open(sealed, purpose=context.job_id)
+
+
+class _Database:
+    """The database on its way, beside whatever else the job does."""
+
+    def __init__(self, copy: Callable[[Callable[[Reported], None]], Any]) -> None:
+        self.rows = 0
+        self.task: asyncio.Task[None] = asyncio.create_task(copy(self._hear), name="database")
+
+    def _hear(self, message: Reported) -> None:
+        self.rows = max(self.rows, message.done or 0)

@@ -80,6 +80,7 @@ class Connectors:
         source: str,
         job_id: str,
         *,
+        home: str = "",
         siteurl: str = "",
         broken: bool = False,
         waiting: Callable[[], Awaitable[None]] | None = None,
@@ -94,7 +95,7 @@ class Connectors:
             entry, revision = await self._read(source)
             now = time.time()
             if entry is None or entry.expires_at < now + (MARGIN_SECONDS if not entry.jobs else 0):
-                entry = self._fresh(now, source, siteurl or source)
+                entry = self._fresh(now, home or source, siteurl or home or source)
             if entry.installed and entry.busy is None and not broken:
                 if await self._write(source, self._with(entry, job_id), revision):
                     return self._seat(entry, must_install=False)

@@ -18,8 +18,7 @@ from shared.bus.connection import Bus
 from shared.contract.events import Command
 from shared.contract.jobs import Note, Step
 from shared.contract.subjects import Kind, Lane
-from shared.engine.carriers.carrier import Recipe
-from shared.engine.carriers.pool import Carriers, JobCarriers
+from shared.engine.carriers.pool import Carriers, JobCarriers, Maker
 from shared.engine.carriers.surface import Unit
 from shared.engine.checkpoint import Checkpoint, CheckpointStore, frozen
 from shared.engine.token import StopToken
@@ -137,14 +136,19 @@ class JobContext:
         """`checkpoint`, for a carrier that waits for it: whether the job must stop is told to it by its token."""
         await self._store.write(self._checkpoint)
 
-    async def confined(self, recipe: Recipe, function: Callable[..., Any], *args: Any) -> JsonValue:
-        """Run `function(object, *args)` in the job's carrier of that recipe: whatever reads what a site sent.
+    async def confined(self, name: str, make: Maker, function: Callable[..., Any], *args: Any) -> JsonValue:
+        """Run `function(object, *args)` in the job's carrier of that name: whatever reads what a site sent.
 
-        What it returns is JSON and somebody else's word: check it before you believe it. Raises what it raises, and
-        the errors of `carriers.errors`.
+        `make` says what the carrier is made of, when there is none. What the function returns is JSON and somebody
+        else's word: check it before you believe it. Raises what it raises, and the errors of `carriers.errors`.
         """
         assert self._carriers is not None, "a worker without carriers reads nothing a site sent"
-        return await self._carriers.call(recipe, function, *args)
+        return await self._carriers.call(name, make, function, *args)
+
+    @property
+    def carriers(self) -> frozenset[str]:
+        """Names of the job's carriers that live."""
+        return frozenset() if self._carriers is None else self._carriers.living
 
     async def release(self, *names: str) -> None:
         """End carriers of the job, by name, or all of them."""

@@ -25,6 +25,7 @@ from shared.contract.subjects import KINDS, TERMINAL, EventType
 from shared.engine.records import Records
 from shared.engine.worker import Limits
 from siteferry.embedded.servers.ports import free_port
+from tests.engine.carried import carriers
 from tests.engine.lab import Lab, Told, lab
 from tests.engine.light import Plan
 from tests.engine.light_driver import LightDriver
@@ -195,7 +196,7 @@ async def _check_sweep(engine: Lab, jobs: dict[str, Plan]) -> None:
     failed = {job for job, plan in jobs.items() if plan.hopeless}
     assert {name.partition(".")[0] for name in engine.ledger.things()} == set(jobs) - failed | stubborn
     connectors = Connectors(await engine.bus.bucket(streams.CONNECTORS), engine.keys, lifetime=3600)
-    sources = Sources(connectors, owner="sweeper", allow_private=True)
+    sources = Sources(connectors, carriers(), owner="sweeper", allow_private=True)
     report = await Sweeper(engine.bus, LightDriver(engine.things), sources, grace=timedelta(0)).sweep()
     assert {finding.outcome for finding in report.findings} == {"removed"}
     assert {finding.id for finding in report.findings if finding.what == "place"} == stubborn

@@ -19,6 +19,7 @@ from services.cloner.preview import Previews
 from shared.bus.connection import connect
 from shared.contract.preflight import Preview
 from shared.secrets.vault import KeyRing
+from tests.engine.carried import carriers
 from tests.integration.gateway_process import Gateway, running_gateway
 from tests.integration.test_cli import siteferry
 from tests.live.stack import eventually
@@ -52,7 +53,7 @@ async def ask(gateway: Gateway) -> AsyncIterator[Ask]:
     """The API with a cloner's part behind it."""
     keys = KeyRing.load(gateway.directory / "vault.key")
     async with connect(gateway.settings, service="cloner") as bus:
-        serving = asyncio.create_task(Previews(bus, keys, allow_private=True).serve())
+        serving = asyncio.create_task(Previews(bus, keys, carriers(), allow_private=True).serve())
         await bus.nc.flush()
         async with asking(gateway) as ask:
             yield ask
@@ -164,7 +165,7 @@ async def test_what_is_no_wordpress_is_told(ask: Ask, farm: SourceFarm) -> None:
 async def test_the_rules_for_addresses_are_those_of_cloning(gateway: Gateway, plain_site: Site) -> None:
     keys = KeyRing.load(gateway.directory / "vault.key")
     async with connect(gateway.settings, service="cloner") as bus:
-        serving = asyncio.create_task(Previews(bus, keys, allow_private=False).serve())
+        serving = asyncio.create_task(Previews(bus, keys, carriers(), allow_private=False).serve())
         await bus.nc.flush()
         async with asking(gateway) as ask:
             for url in (plain_site.url, "http://127.0.0.1:4222", "http://169.254.169.254"):

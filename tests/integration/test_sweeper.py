@@ -25,6 +25,7 @@ from shared.engine.lease import Lease, leases
 from shared.engine.records import Records
 from shared.engine.token import StopToken
 from shared.ids import new_id
+from tests.engine.carried import carriers
 from tests.engine.lab import Lab, lab
 from tests.engine.light import Plan
 from tests.engine.light_driver import LightDriver
@@ -52,7 +53,7 @@ async def connectors(engine: Lab) -> Connectors:
 
 
 async def sweeper(engine: Lab, grace: timedelta = AT_ONCE) -> Sweeper:
-    sources = Sources(await connectors(engine), owner="sweeper", allow_private=True)
+    sources = Sources(await connectors(engine), carriers(), owner="sweeper", allow_private=True)
     return Sweeper(engine.bus, LightDriver(engine.things), sources, grace=grace)
 
 

@@ -18,6 +18,7 @@ from shared.contract import streams
 from shared.ids import new_id
 from shared.wordpress.connector.package import build_connector_zip
 from siteferry.embedded.servers import MariaDB, running
+from tests.engine.carried import carriers
 from tests.engine.lab import Lab, lab
 from tests.engine.light import Plan
 from tests.integration.connected import activate, unpack
@@ -45,7 +46,7 @@ async def connectors(engine: Lab) -> Connectors:
 
 
 async def sweep(engine: Lab, driver: HostDriver) -> Report:
-    sources = Sources(await connectors(engine), owner="sweeper", allow_private=True)
+    sources = Sources(await connectors(engine), carriers(), owner="sweeper", allow_private=True)
     return await Sweeper(engine.bus, driver, sources, grace=timedelta(0)).sweep()
 
 

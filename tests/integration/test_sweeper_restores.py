@@ -22,6 +22,7 @@ from shared.contract.snapshot_discard import discard_of, discard_request
 from shared.contract.subjects import EventType
 from shared.engine.records import Records
 from shared.ids import new_id
+from tests.engine.carried import carriers
 from tests.engine.lab import Lab, lab
 from tests.engine.light_driver import LightDriver
 from tests.live.restores import SimulatedRestore
@@ -38,7 +39,7 @@ async def engine() -> AsyncIterator[Lab]:
 
 async def sweep(engine: Lab, grace: timedelta = timedelta(0), *, dry_run: bool = False) -> Report:
     connectors = Connectors(await engine.bus.bucket(streams.CONNECTORS), engine.keys, lifetime=3600)
-    sources = Sources(connectors, owner="sweeper", allow_private=True)
+    sources = Sources(connectors, carriers(), owner="sweeper", allow_private=True)
     return await Sweeper(engine.bus, LightDriver(engine.things), sources, grace=grace).sweep(dry_run=dry_run)
 
 

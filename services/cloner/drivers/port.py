@@ -56,6 +56,9 @@ class Target(Protocol):
     def owner(self) -> Owner | None:
         """Who must own what is written, when it is not us."""
 
+    def carried(self) -> Target:
+        """The same place for a carrier: can be pickled, knows the login of the clone's own database, and no other."""
+
     def connect(self) -> Connection[Any]:
         """A connection to the clone's database with the clone's rights only. Rows are loaded by a `PipeLoad` alone."""
 

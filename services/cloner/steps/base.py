@@ -6,17 +6,21 @@ A clone without one is as good as any; only a restore of it then knows less, and
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-import tempfile
-from collections.abc import Mapping
+import stat
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from nats.errors import Error as NatsError
 
+from services.cloner.drivers.port import Target
 from services.cloner.run import CloneRun
 from shared.bus import base_store
 from shared.contract.jobs import Note
+from shared.engine.context import JobContext
 from shared.engine.parts import nats_away
 from shared.log import get
 from shared.wordpress.base import BaseHeader, pack
@@ -27,7 +31,9 @@ log = get(__name__)
 ROWS, FILES = "rows", "files"
 ROWS_NOW = "rows-now"
 """Rows once what changed during the copy was brought over."""
-IN_MEMORY = 1024 * 1024
+PACKED = "base"
+LARGEST = 4 << 30
+"""Bytes of a packed base."""
 
 
 def row_digests(run: CloneRun, position: Mapping[str, Any] | None, again: str | None) -> RowDigests:
@@ -46,32 +52,47 @@ def file_digests(run: CloneRun) -> FileDigests:
     return FileDigests(run.target.records / FILES, place, roots=roots, bases=run.facts["paths"])
 
 
-async def keep(run: CloneRun) -> None:
-    """Store the base, once rows and files have arrived. A note says when there is none."""
+def pack_up(run: CloneRun) -> bool:
+    """In the carrier, once rows and files have arrived: the base as one file. False when there is none."""
     state = run.state
-    if state.get("base_kept"):
-        return
     try:
         if state.get("base_rows") is None or state.get("base_files") is None:
             raise OSError("not all digests were kept")
-        packed = await asyncio.to_thread(_pack, run)
-        with packed:
-            await base_store.save(run.context.bus, run.job_id, packed)
+        header = BaseHeader(run.job_id, run.site.home, run.plan.config.prefix, state["copied_from"])
+        rows = ROWS_NOW if state.get("base_caught_up") else ROWS
+        with open(run.target.records / PACKED, "wb") as packed:
+            pack(header, [run.target.records / rows, run.target.records / FILES], packed)
+    except OSError as error:
+        log.warning("the clone has no base", clone=run.job_id, error=repr(error))
+        return False
+    return True
+
+
+async def keep(context: JobContext, target: Target, packing: Awaitable[Any]) -> None:
+    """In the worker: store the base that a carrier packs. A note says when there is none."""
+    state = context.state
+    try:
+        if not await packing:
+            raise OSError("it could not be packed")
+        with await asyncio.to_thread(opened, target.records / PACKED) as packed:
+            await base_store.save(context.bus, context.job_id, packed)
         state["base_kept"] = True
     except (OSError, NatsError, TimeoutError) as error:
         if nats_away(error):
             raise
-        log.warning("the clone has no base", clone=run.job_id, error=repr(error))
+        log.warning("the clone has no base", clone=context.job_id, error=repr(error))
         text = "It was not kept what the source was: a restore can not tell its changes from those of production"
-        run.context.note(Note(code="base_missing", message=text))
-    await run.context.checkpoint()  # before what it was made of is gone
-    await asyncio.to_thread(shutil.rmtree, run.target.records, ignore_errors=True)
+        context.note(Note(code="base_missing", message=text))
+    await context.checkpoint()  # before what it was made of is gone
+    await asyncio.to_thread(shutil.rmtree, target.records, ignore_errors=True)
 
 
-def _pack(run: CloneRun) -> BinaryIO:
-    header = BaseHeader(run.job_id, run.site.home, run.plan.config.prefix, run.state["copied_from"])
-    packed = cast(BinaryIO, tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(run.target.records)))
-    rows = ROWS_NOW if run.state.get("base_caught_up") else ROWS
-    pack(header, [run.target.records / rows, run.target.records / FILES], packed)
-    packed.seek(0)
-    return packed
+def opened(path: Path) -> BinaryIO:
+    """A file a carrier wrote: no link, no pipe, not too large. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(descriptor, "rb")
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+        file.close()
+        raise OSError(f"{path.name} is not what was written there")
+    return file

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from services.cloner.run import CloneRun
 from shared.contract.jobs import Note
 from shared.errors import JobError
 from shared.log import get
-from shared.wordpress.connector.package import build_connector_zip
-from shared.wordpress.connector.protocol import parse_pairing_key
 from shared.wordpress.install import install_connector, remove_connector
 
 log = get(__name__)
 
 
-def sign_in(run: CloneRun, secret: dict[str, Any]) -> None:
-    """Find the site and sign in, or take the pairing key of a connector somebody installed by hand."""
+def sign_in(run: CloneRun) -> None:
+    """Find the site and sign in, unless somebody installed a connector by hand and gave us its key."""
     run.context.report(message="Looking for WordPress")
     host = run.source_host
-    if secret.get("pairing_key"):
-        run.remember_key(parse_pairing_key(secret["pairing_key"]))
-        run.state["paired"] = True
-        return
-    run.context.report(message=f"Signing in to {host}")
-    run.session(secret)
+    if run.secrets.login:
+        run.context.report(message=f"Signing in to {host}")
+        run.session()
 
 
-def install(run: CloneRun, secret: dict[str, Any], expires_at: int) -> None:
-    """Upload and activate the connector with the key in the job's state."""
+def install(run: CloneRun, archive: bytes) -> None:
+    """Upload and activate the connector, which the worker has packed."""
     run.context.report(message="Installing the connector")
-    archive = build_connector_zip(run.connector_key(), run.job_id, expires_at)
-    install_connector(run.session(secret), archive)
+    install_connector(run.session(), archive)
 
 
 def greet(run: CloneRun) -> None:
@@ -40,14 +32,14 @@ def greet(run: CloneRun) -> None:
     run.state["connector_version"] = run.connector.call("hello")["connector"]
 
 
-def remove(run: CloneRun, secret: dict[str, Any] | None) -> bool:
+def remove(run: CloneRun) -> bool:
     """Take the connector off the source: by itself, else as an administrator. What can not be removed is said.
 
     Returns whether it is gone. A connector that was installed by hand stays: whoever installed it decides.
     """
     problem = _remove_by_itself(run)
-    if problem is not None and secret is not None and secret.get("password"):
-        problem = _remove_as_administrator(run, secret)
+    if problem is not None and run.secrets.login:
+        problem = _remove_as_administrator(run)
     if problem is None:
         return True
     log.warning("connector stays on the source", job=run.job_id, error=problem)
@@ -71,9 +63,9 @@ def _remove_by_itself(run: CloneRun) -> str | None:
     return None if answer.get("removed", True) else f"left behind: {', '.join(answer['left'][:5])}"
 
 
-def _remove_as_administrator(run: CloneRun, secret: dict[str, Any]) -> str | None:
+def _remove_as_administrator(run: CloneRun) -> str | None:
     try:
-        remove_connector(run.session(secret))
+        remove_connector(run.session())
     except JobError as error:
         run.token.check()
         return error.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from typing import Any
 
 from services.cloner.run import CloneRun
@@ -17,23 +18,19 @@ USERNAME = "siteferry"
 EMAIL = "siteferry@clone.invalid"
 
 
-def finalize(run: CloneRun) -> None:
-    """Write the configuration and the guard, drop our cursor, make the administrator."""
+def prepare(run: CloneRun) -> dict[str, Any]:
+    """In the carrier: drop our cursor. What the worker needs to know of the site: its configuration, and a login name
+    that is free."""
     run.context.report(message="Writing the configuration")
-    target, config = run.target, run.plan.config
-    target.write_config(config)
+    config = run.plan.config
     with target_errors("finishing the clone's database"):
-        connection = target.connect()
+        connection = run.target.connect()
         try:
             _drop_cursor(connection)
-            username = run.state.get("username") or _free_username(connection, config.prefix)
+            username = _free_username(connection, config.prefix)
         finally:
             connection.close()
-    password = run.open(run.state["password"]) if "password" in run.state else new_password()
-    run.state["username"], run.state["password"] = username, run.seal(password)
-    run.context.save()  # known before it exists, so that another worker sets the same again
-    run.context.report(message="Making the clone's administrator")
-    target.make_administrator(username, password, EMAIL)
+    return {"config": asdict(config), "username": username}
 
 
 def new_password() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from services.cloner.domain import check_space, file_rules, space_needed
+from services.cloner.domain import file_rules, space_needed
 from services.cloner.run import CloneRun
 from shared.contract.jobs import Note
 from shared.wordpress.connector.skips import file_reason, file_rule_params
@@ -13,8 +13,8 @@ from shared.wordpress.connector.skips import file_reason, file_rule_params
 COUNT_BUDGET = 10.0
 
 
-def preflight(run: CloneRun) -> None:
-    """Inspect the source, count what will travel, check room on the target; the totals go into the state."""
+def preflight(run: CloneRun) -> int:
+    """Inspect the source and count what will travel; the totals go into the state. The bytes the target needs."""
     run.context.report(message="Inspecting the site")
     facts = run.facts
     files = _count_files(run, facts)
@@ -28,11 +28,11 @@ def preflight(run: CloneRun) -> None:
         "rows": sum(rows.values()),
     }
     run.state["rows_by_table"] = rows if len(rows) <= 2000 else {}
-    check_space(space_needed(files["bytes"], facts["tables"]), run.driver.capacity().free_bytes)
     for note in [*run.plan.notes, *_skipped(run, files)]:
         run.context.note(note)
     totals = run.state["totals"]
     run.context.report(message=f"{totals['files']:,} files, {totals['rows']:,} rows in {totals['tables']} tables")
+    return space_needed(files["bytes"], facts["tables"])
 
 
 def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +54,7 @@ def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
         for name in ("skipped", "problems"):
             sums[name] += answer.get(name, [])[: max(0, 500 - len(sums[name]))]
         cursor = answer.get("cursor")
+        run.context.moved(int(answer.get("files", 0) > 0))
         run.context.report(message=f"Counting files: {sums['files']:,}")
         if answer["done"]:
             return sums
@@ -65,7 +66,9 @@ def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
     while tables:
         run.token.check()
         answer = run.connector.call("db.count", {"tables": tables, "cursor": cursor, "budget": COUNT_BUDGET})
+        before = len(counts)
         counts.update({name: int(rows) for name, rows in answer["counts"].items()})
+        run.context.moved(len(counts) - before)
         cursor = answer.get("cursor")
         if answer["done"]:
             break

@@ -1,4 +1,4 @@
-"""Files and database: both streams run at the same time, each step waits for its own.
+"""Files and database: both streams run at the same time, each in a carrier of its own; each step waits for its own.
 
 The database's stream is started with the files' (they use different resources on both sides) and belongs to the
 database step; whichever fails stops the other, and both can be taken up again where they were.
@@ -7,7 +7,6 @@ database step; whichever fails stops the other, and both can be taken up again w
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -39,32 +38,9 @@ STALLED = 3
 """Responses without any advance before the transfer counts as stuck."""
 
 
-class DatabaseTransfer(threading.Thread):
-    """The database's stream in a thread of its own."""
-
-    def __init__(self, run: CloneRun) -> None:
-        super().__init__(name=f"database-{run.job_id}", daemon=True)
-        self._run = run
-        self._stop_asked = threading.Event()
-        self.error: BaseException | None = None
-        self.rows = 0
-
-    def run(self) -> None:
-        """Transfer every table; the outcome is in `error`."""
-        try:
-            pull_database(self._run, self._progress)
-        except BaseException as error:
-            self.error = error
-
-    def stop(self) -> None:
-        """Have the thread end soon and wait for it."""
-        self._stop_asked.set()
-        self.join()
-
-    def _progress(self, rows: int) -> None:
-        self.rows = rows
-        if self._stop_asked.is_set():
-            raise InterruptedError("the other stream failed")
+def copy_database(run: CloneRun) -> None:
+    """Load every table of the plan."""
+    pull_database(run, lambda rows: run.context.report(done=rows, unit="rows"))
 
 
 def pull_files(run: CloneRun) -> None:
@@ -78,7 +54,7 @@ def pull_files(run: CloneRun) -> None:
         is_quarantined=plan.is_quarantined,
     )
     digests = file_digests(run)
-    sink = FileSink(layout, received, run.target.owner, digests)
+    sink = FileSink(layout, received, None, digests)
     total = state["totals"]["bytes"]
 
     def on_frame() -> None:

@@ -227,7 +227,7 @@ def _sign_in(run: CloneRun) -> Note | None:
     with site_client(allow_private=True) as http:
         address: SiteAddress = find_site(http, run.target.url)
         try:
-            sign_in(http, address, run.state["username"], run.open(run.state["password"]))
+            sign_in(http, address, run.state["username"], run.secrets.administrator)
         except LOGIN_GUARDS as error:
             # The site's own guard, unknown to our table: the copy is right, and its owner knows the way in.
             text = f"The clone's login is guarded as the source's is: {error.message}"

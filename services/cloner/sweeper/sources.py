@@ -8,6 +8,7 @@ from typing import Protocol
 
 from services.cloner.sweeper.verdict import Action, Known, Rules, Verdict, connector
 from shared.bus.connector_registry import Connectors, Entry
+from shared.engine.carriers.pool import Carriers
 from shared.errors import JobError
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.errors import ConnectorGone
@@ -17,6 +18,8 @@ HALF = (
     "its installation broke off and may have left the folder siteferry-connector among the plugins; "
     "the next job for this site removes it, or whoever runs the site"
 )
+PATIENCE = 180.0
+"""Seconds a connector may take to remove itself, pauses between tries included."""
 
 
 class Ask(Protocol):
@@ -28,8 +31,9 @@ class Ask(Protocol):
 class Sources:
     """The entries of the bucket `connectors`. `owner` names the sweeper in an entry it holds."""
 
-    def __init__(self, connectors: Connectors, *, owner: str, allow_private: bool) -> None:
+    def __init__(self, connectors: Connectors, carriers: Carriers, *, owner: str, allow_private: bool) -> None:
         self._connectors = connectors
+        self._carriers = carriers
         self._owner = owner
         self._allow_private = allow_private
 
@@ -55,16 +59,21 @@ class Sources:
         """The connector is gone."""
         await self._connectors.drop(name, self._owner)
 
-    def remove(self, entry: Entry, key: bytes) -> None:
-        """Have the connector remove itself. Blocking. Raises JobError when it stays or does not answer."""
+    async def remove(self, entry: Entry, key: bytes) -> None:
+        """Have the connector remove itself. Raises JobError when it stays or does not answer."""
         if not entry.home:
             return  # an entry of an older version: nobody knows where it is, and it ends by itself
-        with site_client(allow_private=self._allow_private) as http:
-            try:
-                answer = ConnectorClient(http, endpoints(entry.home, entry.siteurl), key).call("remove")
-            except ConnectorGone as error:
-                if entry.begun and entry.expires_at > time.time():
-                    raise JobError(HALF) from error
-                return
-        if not answer.get("removed", True):
-            raise JobError(f"left behind: {', '.join(answer['left'][:5])}")
+        await self._carriers.once(remove_there, entry, key, self._allow_private, seconds=PATIENCE)
+
+
+def remove_there(_context: object, entry: Entry, key: bytes, allow_private: bool) -> None:
+    """Ask a connector to remove itself, in a carrier."""
+    with site_client(allow_private=allow_private) as http:
+        try:
+            answer = ConnectorClient(http, endpoints(entry.home, entry.siteurl), key).call("remove")
+        except ConnectorGone as error:
+            if entry.begun and entry.expires_at > time.time():
+                raise JobError(HALF) from error
+            return
+    if not answer.get("removed", True):
+        raise JobError(f"left behind: {', '.join(answer['left'][:5])}")

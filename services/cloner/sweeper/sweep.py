@@ -212,7 +212,7 @@ class Sweeper:
         if held is None:
             return
         try:
-            await asyncio.to_thread(self._sources.remove, *held)
+            await self._sources.remove(*held)
             await self._sources.forget(name)
         except TROUBLE as error:
             self._found("connector", home, decision, "failed", error)

@@ -61,7 +61,8 @@ class ForkServer:
         self._waiting: dict[int, asyncio.Future[Child]] = {}
         self._channels: dict[int, socket.socket] = {}
         self._children: dict[int, Child] = {}
-        self._reading = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The one that listens."""
         self._start()
 
     @property
@@ -126,15 +127,16 @@ class ForkServer:
             self._control.close()
             self._lost()
             self._start()
-        if not self._reading:
-            asyncio.get_running_loop().add_reader(self._control, self._hear)
-            self._reading = True
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._stop_reading()
+            loop.add_reader(self._control, self._hear)
+            self._loop = loop
 
     def _stop_reading(self) -> None:
-        if self._reading:
-            with suppress(RuntimeError):
-                asyncio.get_running_loop().remove_reader(self._control)
-            self._reading = False
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._control)
+        self._loop = None
 
     def _hear(self) -> None:
         try:

@@ -191,7 +191,7 @@ class Inside:
         """Run one call to its end and tell it."""
         self._local.call = call.number
         try:
-            value: JsonValue = call.function(subject, *call.arguments)
+            value: JsonValue = json.loads(json.dumps(call.function(subject, *call.arguments)))
             self.flush()
             with self._saving:
                 self._wire.send(Returned(call=call.number, value=value, changes=self._changes()))

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,7 @@ from shared.engine.carriers.surface import Unit
 from shared.engine.carriers.watch import Deadlines
 from shared.engine.token import StopToken
 
+Maker = Callable[[], Awaitable[Recipe]]
 SPARE_FROM, SPARES = 0x70000000, 1 << 20
 """Accounts of nobody's, outside of what systems give away, for carriers that write no files of a clone."""
 NOBODY = 65534
@@ -90,10 +91,15 @@ class JobCarriers:
         self._carriers: dict[str, Carrier] = {}
         self._opening = asyncio.Lock()
 
-    async def call(self, recipe: Recipe, function: Callable[..., Any], *arguments: Any) -> JsonValue:
-        """Run `function` in the carrier of that recipe. Raises like `Carrier.call`."""
-        carrier = await self._of(recipe)
-        return await carrier.call(function, *arguments)
+    @property
+    def living(self) -> frozenset[str]:
+        """Names of those that take calls."""
+        return frozenset(name for name, carrier in self._carriers.items() if carrier.alive)
+
+    async def call(self, name: str, make: Maker, function: Callable[..., Any], *arguments: Any) -> JsonValue:
+        """Run `function` in the carrier of that name, made as `make` says if there is none. Raises like
+        `Carrier.call`."""
+        return await (await self._of(name, make)).call(function, *arguments)
 
     async def close(self, *names: str) -> None:
         """End these carriers, or all, and what they handed one another."""
@@ -104,15 +110,15 @@ class JobCarriers:
             self._shelf.close()
             self._shelf = None
 
-    async def _of(self, recipe: Recipe) -> Carrier:
+    async def _of(self, name: str, make: Maker) -> Carrier:
         async with self._opening:
-            known = self._carriers.get(recipe.name)
+            known = self._carriers.get(name)
             if known is not None and known.alive:
                 return known
             if known is not None:
                 await known.close()
             self._shelf = self._shelf or Shelf.make()
-            carrier = self._carriers[recipe.name] = await self._pool.open(recipe, self._keeper, self._shelf)
+            carrier = self._carriers[name] = await self._pool.open(await make(), self._keeper, self._shelf)
             return carrier
 
 

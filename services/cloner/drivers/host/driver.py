@@ -11,7 +11,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +45,8 @@ class HostTarget:
     databases: CloneDatabases
     php_cli: str
     wordpress_path: str = ""
+    password: str = ""
+    """Of the clone's database, where the file that holds it can not be read."""
 
     @property
     def document_root(self) -> Path:
@@ -65,6 +67,10 @@ class HostTarget:
     def database(self) -> str:
         """Name of the clone's database and of its user."""
         return database_name(self.clone_id)
+
+    def carried(self) -> HostTarget:
+        """The same for a process that may open nothing but the folders of the clone."""
+        return replace(self, owner=None, password=self._password())
 
     def connect(self) -> Connection[Any]:
         """A connection to the clone's database with the clone's rights."""
@@ -113,6 +119,8 @@ class HostTarget:
         return (self.document_root / config.wordpress_path).parent / "wp-config.php"
 
     def _password(self) -> str:
+        if self.password:
+            return self.password
         path = self.directory / ".database-password"
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -136,9 +144,9 @@ class HostTarget:
         """Directories, database, user."""
         with target_errors("making the clone's directory"):
             self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-            for name in WRITABLE:
+            for name in (*WRITABLE, "records"):
                 path = self.directory / name
-                path.mkdir(mode=0o755, exist_ok=True)
+                path.mkdir(mode=0o700 if name == "records" else 0o755, exist_ok=True)
                 if self.owner:
                     os.chown(path, self.owner.uid, self.owner.gid)
             (self.directory / "guard").mkdir(mode=0o755, exist_ok=True)
