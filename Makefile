@@ -3,8 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 WORKERS ?= 2
+MACHINES ?= trixie bookworm
 
-.PHONY: help install dev demo test bench lint
+.PHONY: help install dev demo test bench lint machines
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,3 +32,6 @@ lint: dev ## style, types, import rules, PHP and shell syntax
 	$(BIN)/lint-imports
 	find . -name '*.php' -not -path './.venv/*' -print0 | xargs -0 -r -n 1 -P 2 php -n -l >/dev/null
 	shellcheck scripts/*.sh .ci/run
+
+machines: dev ## the demo on new machines, as root and as a user with sudo (MACHINES='trixie bookworm noble')
+	set -e; for suite in $(MACHINES); do scripts/try-on.sh $$suite; scripts/try-on.sh --user $$suite; done

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.house import place
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ("scripts/install.sh", ".ci/run")
+SCRIPTS = ("scripts/install.sh", "scripts/base-system.sh", "scripts/try-on.sh", ".ci/run")
 
 
 def run(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
