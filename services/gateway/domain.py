@@ -13,6 +13,8 @@ from shared.contract.subjects import LANES, Lane
 
 TTL_MAX_MINUTES = 30 * 24 * 60
 HOST = re.compile(r"^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?)+$")
+CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+"""Control characters, as addresses spell them."""
 ADMIN_TAIL = re.compile(r"/(?:wp-admin(?:/.*)?|wp-login\.php|index\.php)$")
 
 
@@ -21,7 +23,7 @@ def normalise_source(text: str) -> str:
 
     Pasted admin and login addresses lead to their site. Raises ValueError with a sentence for the person who typed.
     """
-    if any(ord(char) <= 32 or ord(char) == 127 for char in text):
+    if any(ord(char) <= 32 or ord(char) == 127 for char in text) or CONTROL.search(text):
         raise ValueError("must be an address without spaces")
     try:
         parts = urlsplit(text)

@@ -17,6 +17,7 @@ from services.gateway import metrics, problems
 from services.gateway.access import LOCAL, Keys, Principal, authenticate
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.settings import GatewaySettings
+from shared.hosts import answers_to
 from shared.log import get
 from shared.secrets.tickets import Passes, session_cookie
 
@@ -107,8 +108,7 @@ def trace_of(traceparent: str | None) -> tuple[str, str]:
 
 def check_host(host: str, allowed: frozenset[str] | None) -> None:
     """Refuse Host names we do not answer to. `allowed` None: any."""
-    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    if allowed is None or "*" in allowed or name in allowed:
+    if answers_to(host, allowed):
         return
     raise Problem(
         421,

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from services.status import asyncapi, dashboard, health
+from services.status.hosts import HostGuard
 from services.status.live import sse, websocket
 from services.status.live.hub import Hub
 from services.status.live.wire import Wire
@@ -39,6 +40,8 @@ def create_app(service: Service) -> FastAPI:
     """The HTTP side."""
     app = FastAPI(title="Siteferry status", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
+    settings = service.settings
+    app.add_middleware(HostGuard, allowed=None if settings.api_keys_file else settings.hosts)
     for module in (health, websocket, sse, asyncapi, dashboard):
         app.include_router(module.router)
     return app

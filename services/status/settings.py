@@ -16,6 +16,8 @@ class StatusSettings(Settings):
     """Address to listen on; the edge (Caddy) stands in front."""
     status_port: int = Field(8082, ge=0, le=65535)
     """Port to listen on; 0: a free one, which the log tells."""
+    allowed_hosts: str = "localhost,127.0.0.1,[::1]"
+    """Comma-separated Host names answered when there are no API keys. `*` answers all."""
     allowed_origins: str = ""
     """Comma-separated origins besides that of `edge_url` whose pages may open a WebSocket, such as `https://a.example`."""
     api_keys_file: Path | None = None
@@ -29,6 +31,12 @@ class StatusSettings(Settings):
     """Hours until a webhook that was not taken is given up."""
     max_connections: int = Field(5000, ge=1)
     """Live connections (WebSocket and SSE) one process accepts; more are asked to come back later."""
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """`allowed_hosts` as a set, in lower case, with the host of the edge."""
+        listed = (host.strip().lower() for host in self.allowed_hosts.split(","))
+        return frozenset({*filter(None, listed), origin_of(self.edge_url).partition("://")[2].rsplit(":", 1)[0]})
 
     @property
     def origins(self) -> frozenset[str]:

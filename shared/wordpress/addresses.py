@@ -24,11 +24,41 @@ METADATA_NETWORKS = tuple(
         "169.254.0.0/16",  # link-local: AWS, Google Cloud, Azure, DigitalOcean, OpenStack...
         "fe80::/10",  # link-local
         "fd00:ec2::/32",  # AWS over IPv6
+        "fd20:ce::254/128",  # Google Cloud over IPv6
+        "fd00:42::42/128",  # Scaleway over IPv6
         "100.100.100.200/32",  # Alibaba Cloud
+        "168.63.129.16/32",  # Azure's host
         "192.0.0.192/32",  # Oracle Cloud
     )
 )
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Addresses that no site has, though `is_global` says so of some, and says so or not by the version of Python.
+NOT_SERVERS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",  # "this network"; Linux connects to itself
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "192.88.99.0/24",  # 6to4 relays, deprecated (RFC 7526)
+        "240.0.0.0/4",  # reserved
+        "64:ff9b:1::/48",  # NAT64 of a local network (RFC 8215)
+        "100::/64",  # discard
+        "100:0:0:1::/64",  # dummy
+        "2001::/23",  # protocol assignments; Teredo is looked into before
+        "2001:db8::/32",  # documentation
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing (RFC 9602)
+        "fec0::/10",  # site-local, deprecated (RFC 3879)
+    )
+)
+LOOPBACK6 = ipaddress.IPv6Address("::1")
+EMBEDDING = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+        "::ffff:0:0:0/96",  # translated (RFC 2765)
+        "::/96",  # compatible (RFC 4291)
+    )
+)
+"""Networks whose last 32 bits are an IPv4 address."""
 
 
 def is_localhost(host: str) -> bool:
@@ -38,10 +68,10 @@ def is_localhost(host: str) -> bool:
 
 
 def embedded_ipv4(address: IPAddress) -> IPAddress:
-    """The IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64), else the address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
+    """The IPv4 address inside an IPv6 one (mapped, compatible, translated, 6to4, Teredo, NAT64), else the address."""
+    if isinstance(address, ipaddress.IPv4Address) or address == LOOPBACK6 or address.is_unspecified:
         return address
-    if address in NAT64:
+    if any(address in network for network in EMBEDDING):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
 
@@ -51,7 +81,7 @@ def refusal(address: IPAddress, *, allow_private: bool) -> str | None:
     address = embedded_ipv4(address)
     if any(address in network for network in METADATA_NETWORKS):
         return "is a link-local or cloud metadata address"
-    if address.is_multicast or address.is_unspecified or (address.is_reserved and address.version == 4):
+    if address.is_multicast or address.is_unspecified or any(address in network for network in NOT_SERVERS):
         return "is not the address of a server"
     if not allow_private and not address.is_global:
         return "is in a private network"
@@ -61,8 +91,10 @@ def refusal(address: IPAddress, *, allow_private: bool) -> str | None:
 class Resolver:
     """Resolves host names for one client: once per name, checked, pinned. Safe to share between threads."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, *, allow_private: bool, only: frozenset[tuple[str, int]] | None = None) -> None:
+        """`only`: the servers (host, port) that may be called; every other is refused, whatever its address."""
         self.allow_private = allow_private
+        self._only = only
         self._pinned: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
@@ -89,6 +121,8 @@ class Resolver:
 
     def resolve(self, host: str, port: int) -> tuple[str, ...]:
         """Addresses to connect to, best first. Raises `socket.gaierror`, `AddressRefused`."""
+        if self._only is not None and (host.lower(), port) not in self._only:
+            raise AddressRefused(f"{host}:{port} is not the site that is looked at.", host=host)
         known = self.pinned(host)
         if known is not None:
             return known

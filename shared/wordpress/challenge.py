@@ -65,7 +65,7 @@ VENDORS: dict[str, tuple[Mark, ...]] = {
     ),
     "Imperva": (
         Mark(status=BLOCKED, headers=(("x-iinfo", "."),)),
-        Mark(body=r"/_Incapsula_Resource\?(SWJIYLWA|CWUDNSAI)[^>]*(NOINDEX|frameborder)|Incapsula incident ID"),
+        Mark(body=r"/_Incapsula_Resource\?(SWJIYLWA|CWUDNSAI)[^>]{0,400}?(NOINDEX|frameborder)|Incapsula incident ID"),
     ),
     "Akamai": (
         Mark(status=BLOCKED, headers=(("server", "AkamaiGHost"),)),
@@ -95,7 +95,7 @@ VENDORS: dict[str, tuple[Mark, ...]] = {
     "reCAPTCHA, hCaptcha or Turnstile": (
         Mark(
             status=REFUSED,
-            body=r"\A(?![\s\S]*(wp-login|wp-content|wp-includes))[\s\S]*(g-recaptcha|h-captcha|cf-turnstile)",
+            body=r"\A(?![\s\S]*(wp-login|wp-content|wp-includes))[\s\S]*?(g-recaptcha|h-captcha|cf-turnstile)",
         ),
     ),
 }

@@ -14,6 +14,7 @@
     |   +-- BasicAuthRequired   HTTP basic authentication in front of the site
     |   +-- HostChallenge       a bot check (Cloudflare, SiteGround, Sucuri...) instead of the site
     |   +-- TooManyRedirects    a redirect loop
+    |   +-- AnswerTooLarge      an answer that exceeds a bound of `limits`
     +-- SignInError
     |   +-- WrongPassword       user known, password not
     |   +-- UnknownUser         no such user name or e-mail address
@@ -128,6 +129,13 @@ class TooManyRedirects(SiteError):
 
     code = "too_many_redirects"
     hint = "Open the site in a private browser window: it will most likely not load there either."
+
+
+class AnswerTooLarge(SiteError):
+    """The site sent more than any site needs to."""
+
+    code = "answer_too_large"
+    hint = "Something on the site answers without end, or was made to do harm. The message says what was too large."
 
 
 class SignInError(Permanent):

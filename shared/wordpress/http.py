@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -24,16 +24,16 @@ import httpcore2
 import httpx2
 from httpcore2 import SOCKET_OPTION
 
+from shared.wordpress import limits
 from shared.wordpress.addresses import Resolver
 from shared.wordpress.errors import HostNotFound, InvalidAddress, SourceUnreachable, TlsError
 
 USER_AGENT = "Mozilla/5.0 (compatible; Siteferry/0.1; on behalf of the site owner)"
+HEADERS = {"User-Agent": USER_AGENT, "Accept-Language": "en", "Accept-Encoding": "gzip, deflate"}
+"""Asked for is only what `unpacking` unpacks with bounds."""
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 """Seconds: 10 to connect, 60 for each read or write, 60 to wait for a free connection."""
 LIMITS = httpx2.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=30.0)
-
-LONGEST_PAUSE = 900.0
-"""Seconds we let a server make us wait, whatever it asks."""
 
 LOOK_UP = 0.5
 """Seconds a read waits before it asks whether it is still wanted."""
@@ -48,18 +48,21 @@ def site_client(
     timeout: httpx2.Timeout = TIMEOUT,
     verify: bool | ssl.SSLContext = True,
     allow_private: bool = True,
+    only: Sequence[str] | None = None,
     check: Check | None = None,
 ) -> httpx2.Client:
     """A client for one WordPress site: its cookies, its connections, its addresses.
 
     `basic_auth` is sent to the first host called and its www twin only. `verify=False` accepts any certificate.
-    `allow_private=False` refuses private and loopback addresses (metadata addresses are refused always). `check` is
-    called all the while a site keeps us waiting; what it raises ends the request.
+    `allow_private=False` refuses private and loopback addresses (metadata addresses are refused always). `only`:
+    URLs whose origins are the only ones that are ever connected to. `check` is called all the while a site keeps us
+    waiting; what it raises ends the request.
     """
+    resolver = Resolver(allow_private=allow_private, only=None if only is None else frozenset(map(server_of, only)))
     return httpx2.Client(
-        transport=SiteTransport(verify=verify, resolver=Resolver(allow_private=allow_private), check=check),
+        transport=SiteTransport(verify=verify, resolver=resolver, check=check),
         auth=SiteBasicAuth(*basic_auth) if basic_auth else None,
-        headers={"User-Agent": USER_AGENT, "Accept-Language": "en"},
+        headers=HEADERS,
         timeout=timeout,
         trust_env=False,
     )
@@ -76,10 +79,16 @@ def async_site_client(
     return httpx2.AsyncClient(
         transport=AsyncSiteTransport(verify=verify, resolver=Resolver(allow_private=allow_private)),
         auth=SiteBasicAuth(*basic_auth) if basic_auth else None,
-        headers={"User-Agent": USER_AGENT, "Accept-Language": "en"},
+        headers=HEADERS,
         timeout=timeout,
         trust_env=False,
     )
+
+
+def server_of(url: str) -> tuple[str, int]:
+    """Host (as it is resolved) and port of a URL."""
+    parsed = httpx2.URL(url)
+    return parsed.raw_host.decode("ascii").lower(), parsed.port or {"https": 443}.get(parsed.scheme, 80)
 
 
 class SiteBasicAuth(httpx2.Auth):
@@ -262,15 +271,15 @@ def explain(error: httpx2.RequestError) -> SourceUnreachable | HostNotFound | Tl
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds a server asks us to wait (RFC 9110, 10.2.3), `LONGEST_PAUSE` at most; None: it does not."""
+    """Seconds a server asks us to wait (RFC 9110, 10.2.3), `limits.PAUSE` at most; None: it does not."""
     said = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}", said):
-        return min(float(said), LONGEST_PAUSE)
+        return min(float(said), limits.PAUSE.most)
     try:
         left = parsedate_to_datetime(said).timestamp() - time.time()
     except (ValueError, OverflowError, IndexError):
         return None
-    return min(max(0.0, left), LONGEST_PAUSE)
+    return min(max(0.0, left), limits.PAUSE.most)
 
 
 def _tls_error(host: str, error: ssl.SSLError) -> TlsError:

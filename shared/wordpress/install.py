@@ -22,13 +22,15 @@ from shared.wordpress.errors import (
     UploadRejected,
     UploadTooLarge,
 )
-from shared.wordpress.page import Form, Page, plain
+from shared.wordpress.markup import words as plain
+from shared.wordpress.outline import WRAP, Form
+from shared.wordpress.page import Page
 from shared.wordpress.signin import AdminSession
 
 DIRECTORY = "siteferry-connector"
 PLUGIN_FILE = f"{DIRECTORY}/{DIRECTORY}.php"
 UPLOAD_PAGE = "plugin-install.php?tab=upload"
-FTP_FORM = re.compile(r'<input[^>]*name="hostname"|id="request-filesystem-credentials-(form|dialog)"')
+FTP_FORMS = {"request-filesystem-credentials-form", "request-filesystem-credentials-dialog"}
 NOT_WRITABLE = re.compile(
     r"could not (create|copy|remove|move)|unable to create|not writable|writable by the server|disk|failed to write",
     re.IGNORECASE,
@@ -151,18 +153,27 @@ def _upload_form(session: AdminSession) -> Form:
     page = session.get(UPLOAD_PAGE)
     for form in page.forms():
         if "pluginzip" in form.fields and form.fields.get("_wpnonce"):
-            if FTP_FORM.search(page.text):
+            if _asks_for_ftp(page):
                 raise FilesystemNotDirect()
             action = str(page.url.join(form.action or "update.php?action=upload-plugin"))
             return Form({"action": action}, {name: form.fields[name] for name in form.fields if name.startswith("_wp")})
     raise _why_not_allowed(session)
 
 
+def _asks_for_ftp(page: Page) -> bool:
+    return "hostname" in page.outline.names or not FTP_FORMS.isdisjoint(page.outline.ids)
+
+
+def is_network_page(page: Page) -> bool:
+    """Whether this admin page belongs to a WordPress network."""
+    return "multisite" in page.outline.body_classes
+
+
 def _why_not_allowed(session: AdminSession) -> InstallError:
     """Tell "not you" from "nobody": an administrator still has the other screens when file changes are switched off."""
     plugins = session.get("plugins.php")
     settings = session.get("options-general.php")
-    if re.search(r'<body[^>]*class="[^"]*\bmultisite\b', plugins.text + settings.text):
+    if is_network_page(plugins) or is_network_page(settings):
         network = session.get("network/plugins.php")
         if network.status != 200:
             return NotAdministrator(f"{session.username} is not a Super Admin of this network.")
@@ -210,7 +221,7 @@ def _fatal_text(session: AdminSession, target: httpx2.URL) -> str:
         {"action": "error_scrape", "plugin": query["plugin"][0], "_wpnonce": query["_error_nonce"][0]}
     )
     try:
-        return plain(session.request("GET", f"plugins.php?{params}").text)[:400]
+        return plain(session.request("GET", f"plugins.php?{params}").text, most=400)
     except JobError:
         return ""  # PHP that hides its errors answers with an empty 500
 
@@ -237,7 +248,7 @@ def _rejection(session: AdminSession, page: Page, size: int) -> InstallError:
                 f"The site takes uploads of {limit} bytes; the connector has {size}.", size=size, limit=limit
             )
         return UploadRejected(f"The site refused the upload: {words}", status=403)
-    if FTP_FORM.search(page.text):
+    if _asks_for_ftp(page):
         return FilesystemNotDirect()
     if NOT_WRITABLE.search(words):
         return PluginsNotWritable(f"The site could not write the connector's files: {words}")
@@ -246,8 +257,8 @@ def _rejection(session: AdminSession, page: Page, size: int) -> InstallError:
 
 def _result_text(page: Page) -> str:
     """The steps of an installation as WordPress tells them, without the heading; the last lines hold the reason."""
-    wrap = re.search(r'<div class="wrap">(?:\s*<h1>.*?</h1>)?(.*?)<div id="wpfooter"', page.text, re.DOTALL)
-    return plain(wrap[1])[-300:] if wrap else ""
+    wraps = page.outline.kept.get(WRAP)
+    return plain(wraps[0])[-300:] if wraps else ""
 
 
 def _discard_archive(session: AdminSession, plugin: str) -> None:
@@ -276,7 +287,7 @@ def _upload_limit(session: AdminSession) -> int | None:
 def _plugins_screen(session: AdminSession) -> Page:
     """The plugins screen, on a network the network's one."""
     page = session.get("plugins.php?plugin_status=all")
-    if re.search(r'<body[^>]*class="[^"]*\bmultisite\b', page.text):
+    if is_network_page(page):
         network = session.get("network/plugins.php?plugin_status=all")
         return network if network.status == 200 else page
     return page
@@ -284,7 +295,7 @@ def _plugins_screen(session: AdminSession) -> Page:
 
 def _is_listed(session: AdminSession, plugin: str) -> bool:
     page = _plugins_screen(session)
-    return page.status == 200 and f'data-plugin="{plugin}"' in page.text
+    return page.status == 200 and plugin in page.outline.plugins
 
 
 def _remove_by_rest(session: AdminSession, plugin: str) -> bool | None:
@@ -303,7 +314,7 @@ def _remove_by_screen(session: AdminSession, plugin: str) -> bool:
     page = _plugins_screen(session)
     if page.status != 200:
         raise RemovalFailed(f"The plugins screen answers with status {page.status}.", status=page.status)
-    listed = f'data-plugin="{plugin}"' in page.text
+    listed = plugin in page.outline.plugins
     deactivate = _link(page, "action=deactivate", f"plugin={plugin}")
     if deactivate is not None:
         session.request("GET", deactivate)
@@ -321,7 +332,7 @@ def _delete(session: AdminSession, screen: Page, plugin: str) -> None:
     address = str(screen.url)
     answer = session.request("POST", address, data=fields | {"_wpnonce": form.fields.get("_wpnonce", "")})
     after = session.get(str(answer.location)) if answer.location is not None else _plugins_screen(session)
-    if after.status != 200 or f'data-plugin="{plugin}"' in after.text:
+    if after.status != 200 or plugin in after.outline.plugins:
         raise RemovalFailed()
-    if 'id="message" class="error' in after.text:
-        raise RemovalFailed(f"The connector's folder could not be deleted: {after.message()}")
+    if said := after.message():
+        raise RemovalFailed(f"The connector's folder could not be deleted: {said}")

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import html
+import codecs
 import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import httpx2
 
+from shared.wordpress import limits
 from shared.wordpress.challenge import recognise_challenge
 from shared.wordpress.errors import BasicAuthRequired, HostChallenge, SiteBroken, SourceUnreachable, TooManyRedirects
 from shared.wordpress.http import map_transport_errors, retry_after
+from shared.wordpress.markup import words
+from shared.wordpress.outline import DIED, ERROR_PAGE, LOGIN_ERROR, NOTICE, TITLE, Form, Outline, outline
+from shared.wordpress.unpacking import pieces
 
-MAX_BYTES = 5 << 20
+MAX_BYTES = int(limits.PAGE.most)
 """Pages are cut here: nothing we look for comes later, and a hostile host can not fill the memory."""
-DEADLINE = 120.0
-"""Seconds for a whole page, however slowly it drips."""
-MAX_REDIRECTS = 10
+MAX_REDIRECTS = int(limits.REDIRECTS.most)
+CHARSETS = re.compile(
+    r"utf-8|utf-8-sig|ascii|utf-16(-[lb]e)?|(iso|iso-)?8859-\d+|iso8859-\d+|cp\d+|koi8-[ru]|mac-\w+|gb2312|gbk|gb18030|"
+    r"big5(hkscs)?|euc_\w+|shift_jis\w*|iso2022_jp\w*|johab|tis-620"
+)
 REDIRECTS = (301, 302, 303, 307, 308)
+LONGEST_WORDS = 400
+MOST_ADDRESSES = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A form: its attributes, and its fields by name with their preset values (checkboxes included)."""
-
-    attributes: Mapping[str, str]
-    fields: dict[str, str]
-
-    @property
-    def action(self) -> str:
-        return self.attributes.get("action", "")
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page:
     """An answer with its body as text. `truncated` when the body was longer than `MAX_BYTES`."""
 
@@ -55,58 +51,54 @@ class Page:
         with map_transport_errors():
             return self.url.join(target)
 
+    @cached_property
+    def outline(self) -> Outline:
+        """What is on it, read once."""
+        return outline(self.text)
+
     @property
     def title(self) -> str:
-        found = re.search(r"<title[^>]*>(.*?)</title>", self.text, re.DOTALL | re.IGNORECASE)
-        return plain(found[1]) if found else ""
+        return words(self._first(TITLE), most=LONGEST_WORDS)
 
     @property
     def died(self) -> str:
         """The markup of wp_die()'s words, on a page of its own or where another one broke off; else ""."""
-        found = DIED.search(self.text)
-        return found[1] if found else ""
+        return self._first(DIED)
+
+    @property
+    def login_error(self) -> str:
+        """The markup of what the login form says."""
+        return self._first(LOGIN_ERROR)
 
     def forms(self) -> list[Form]:
-        return _read(self.text).forms
+        return self.outline.forms
 
     def links(self) -> list[str]:
         """`href` of every link, unescaped, in page order."""
-        return _read(self.text).links
+        return self.outline.links
 
     def message(self) -> str:
         """What WordPress says on a wp_die() page, an error notice or a result page: plain text, may be empty."""
-        for pattern in MESSAGES:
-            found = [plain(match[1]) for match in pattern.finditer(self.text)]
-            if any(found):
-                return " ".join(part for part in found if part)[:400]
+        for kind in (DIED, LOGIN_ERROR, ERROR_PAGE, NOTICE):
+            said = [words(inside, most=LONGEST_WORDS) for inside in self.outline.kept.get(kind, ())]
+            if any(said):
+                return " ".join(part for part in said if part)[:LONGEST_WORDS]
         return ""
 
+    def _first(self, kind: str) -> str:
+        kept = self.outline.kept.get(kind)
+        return kept[0] if kept else ""
 
-DIED = re.compile(r'<div class="wp-die-message">(.*?)</div>', re.DOTALL)
-CRITICAL = re.compile(r"critical error|technical difficulties|href=.{0,20}://[^/]{0,20}wordpress\.org/", re.IGNORECASE)
+
+CRITICAL = re.compile(r"critical error|technical difficulties|://[^/\s]{0,20}wordpress\.org/", re.IGNORECASE)
 """What is on the page for a fatal error only; in every language it links to WordPress's help."""
-MESSAGES = tuple(
-    re.compile(pattern, re.DOTALL | re.IGNORECASE)
-    for pattern in (
-        r'<div[^>]*class="wp-die-message"[^>]*>(.*?)</div>',
-        r'<div[^>]*id="login_error"[^>]*>(.*?)</div>',
-        r'<body id="error-page">(.*?)</body>',
-        r'<div[^>]*class="[^"]*\bnotice-error\b[^"]*"[^>]*>(.*?)</div>',
-        r'<div[^>]*class="error"[^>]*>(.*?)</div>',
-    )
-)
-
-
-def plain(fragment: str) -> str:
-    """HTML as one line of text."""
-    without_code = re.sub(r"<(script|style)\b.*?</\1>", " ", fragment, flags=re.DOTALL | re.IGNORECASE)
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", without_code))).strip()
 
 
 def fetch(client: httpx2.Client, method: str, url: httpx2.URL | str, *, follow: int = 0, **request: Any) -> Page:
     """One request, its body read up to `MAX_BYTES`; up to `follow` redirects are followed, as GET.
 
-    Raises what `map_transport_errors` raises, `HostChallenge`, `BasicAuthRequired`, `TooManyRedirects`.
+    Raises what `map_transport_errors` raises, `HostChallenge`, `BasicAuthRequired`, `TooManyRedirects`,
+    `AnswerTooLarge`.
     """
     page = _fetch_once(client, method, url, **request)
     for _ in range(follow):
@@ -118,20 +110,38 @@ def fetch(client: httpx2.Client, method: str, url: httpx2.URL | str, *, follow: 
     return page
 
 
-def _fetch_once(client: httpx2.Client, method: str, url: httpx2.URL | str, **request: Any) -> Page:
+def fetch_at_home(client: httpx2.Client, url: str, *, guarded: bool = True, **request: Any) -> Page:
+    """GET a page; redirects are followed within its origin. One that leads elsewhere is given back as it is.
+
+    Raises what `fetch` raises. `guarded=False`: a bot check is a page like others.
+    """
+    page = _fetch_once(client, "GET", url, guarded=guarded, **request)
+    home = page.url.copy_with(raw_path=b"/")
+    for _ in range(MAX_REDIRECTS):
+        target = page.location
+        if target is None or target.copy_with(raw_path=b"/", fragment=None) != home:
+            return page
+        page = _fetch_once(client, "GET", target, guarded=guarded)
+    raise TooManyRedirects(f"{page.url.host} still redirects after {MAX_REDIRECTS} redirects.", host=page.url.host)
+
+
+def _fetch_once(
+    client: httpx2.Client, method: str, url: httpx2.URL | str, *, guarded: bool = True, **request: Any
+) -> Page:
     started = time.monotonic()
     with map_transport_errors(), client.stream(method, url, follow_redirects=False, **request) as response:
         body = bytearray()
-        for chunk in response.iter_bytes():
+        for chunk in pieces(response):
             body += chunk
             if len(body) > MAX_BYTES:
                 break
-            if time.monotonic() - started > DEADLINE:
+            if time.monotonic() - started > limits.PAGE_SECONDS.most:
                 raise SourceUnreachable(f"{response.url.host} took too long to send a page.", reason="timeout")
         encoding = response.charset_encoding or "utf-8"
     text = _decode(bytes(body[:MAX_BYTES]), encoding)
     page = Page(response.url, response.status_code, response.headers, text, truncated=len(body) > MAX_BYTES)
-    refuse_gatekeepers(page)
+    if guarded:
+        refuse_gatekeepers(page)
     return page
 
 
@@ -160,53 +170,24 @@ def refuse_trouble(page: Page, *, may_refuse: bool = False) -> None:
     if died and may_refuse and not passes and not CRITICAL.search(died):
         return
     if died and not passes and (page.status >= 500 or page.status == 200):
-        raise SiteBroken(f"{host} answers with an error page: {plain(died)[:300]}", host=host)
+        raise SiteBroken(f"{host} answers with an error page: {words(died, most=300)}", host=host)
     if page.status >= 500 or page.status in (408, 425) or (died and passes):
-        text = f"{host} says: {plain(died)[:300]}" if died else f"{host} answers with status {page.status}."
+        text = f"{host} says: {words(died, most=300)}" if died else f"{host} answers with status {page.status}."
         raise SourceUnreachable(text, host=host, status=page.status, retry_after=retry_after(page.headers))
 
 
 def _decode(body: bytes, encoding: str) -> str:
     try:
-        return body.decode(encoding, errors="replace")
-    except LookupError:
-        return body.decode("utf-8", errors="replace")
-
-
-@dataclass
-class _Reader(HTMLParser):
-    """Collects forms and links. Fields outside any form are ignored."""
-
-    forms: list[Form] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._open: Form | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        if tag == "a" and "href" in attributes:
-            self.links.append(attributes["href"])
-        elif tag == "form":
-            self._open = Form(attributes, {})
-            self.forms.append(self._open)
-        elif tag in ("input", "select", "textarea", "button") and self._open is not None and attributes.get("name"):
-            self._open.fields.setdefault(attributes["name"], attributes.get("value", ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "form":
-            self._open = None
-
-
-def _read(text: str) -> _Reader:
-    reader = _Reader()
-    reader.feed(text)
-    reader.close()
-    return reader
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        name = ""
+    # Not every codec of Python is one of the web: some take minutes over a page (punycode).
+    return body.decode(name if CHARSETS.fullmatch(name) else "utf-8", errors="replace")
 
 
 def absolute_urls(text: str) -> Iterator[str]:
-    """Every http(s) URL in a text, also with JSON's escaped slashes."""
-    for match in re.finditer(r"https?:(?:\\?/){2}[^\s\"'<>)]+", text):
+    """The first http(s) URLs in a text, also with JSON's escaped slashes."""
+    for number, match in enumerate(re.finditer(r"https?:(?:\\?/){2}[^\s\"'<>)]{1,2000}", text)):
+        if number == MOST_ADDRESSES:
+            return
         yield match[0].replace("\\/", "/")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import httpx2
 
 from shared.errors import JobError
+from shared.wordpress import limits
 from shared.wordpress.addresses import is_localhost
 from shared.wordpress.errors import (
     InvalidAddress,
@@ -20,8 +22,14 @@ from shared.wordpress.http import map_transport_errors
 from shared.wordpress.page import MAX_REDIRECTS, Page, absolute_urls, fetch
 
 WORDPRESS_PATHS = re.compile(
-    r"/(wp-admin|wp-login\.php|wp-includes|wp-content|wp-json|xmlrpc\.php|index\.php|feed)(/.*)?$", re.IGNORECASE
+    r"/(wp-admin|wp-login\.php|wp-includes|wp-content|wp-json|xmlrpc\.php|index\.php|feed)(/.*)?$",
+    re.IGNORECASE | re.DOTALL,
 )
+GENERATOR = re.compile(r"WordPress ?([\d.]{0,20})")
+REST_REL = "https://api.w.org/"
+REST_TAIL = re.compile(r"/?(index\.php/?)?(wp-json/?|\?rest_route=.*)$", re.DOTALL)
+MOST_HEADS = 200
+MOST_PATHS = 6
 USUAL_DIRECTORIES = ("", "/wp", "/wordpress")
 FATAL = re.compile(r"There has been a critical error|Error establishing a database connection|wp-die-message")
 
@@ -79,6 +87,8 @@ def normalise(typed: str) -> list[str]:
     Raises `InvalidAddress`.
     """
     text = typed.strip().strip("<>\"'").strip()
+    if len(text) > limits.ADDRESS.most or any(ord(char) < 32 or ord(char) == 127 for char in unquote(text)):
+        raise InvalidAddress()
     scheme, separator, rest = text.partition("://")
     if not separator:
         rest, scheme = text.removeprefix("//"), ""
@@ -144,17 +154,20 @@ def _front_page(client: httpx2.Client, candidates: list[str]) -> Page:
 def examine(page: Page) -> _Evidence:
     """Collect the signals of WordPress in a page."""
     found, text = _Evidence(), page.text
-    if match := re.search(r'<meta name="generator" content="WordPress ?([\d.]*)', text):
+    links = [head for head in page.outline.heads[:MOST_HEADS] if "href" in head]
+    generators = [head.get("content", "") for head in page.outline.heads if head.get("name", "").lower() == "generator"]
+    if match := next(filter(None, map(GENERATOR.match, generators)), None):
         found.signals.append("generator")
         found.version = match[1]
-    for link in re.findall(r'<([^>]+)>;\s*rel="https://api\.w\.org/"', page.headers.get("link", "")) + re.findall(
-        r"<link rel=['\"]https://api\.w\.org/['\"] href=['\"]([^'\"]+)", text
-    ):
+    rest = [head["href"] for head in links if head.get("rel") == REST_REL]
+    for link in _rest_headers(page.headers.get("link", "")) + rest:
         found.signals.append("api.w.org")
-        found.home_paths.append(_path(re.sub(r"/?(index\.php/?)?(wp-json/?|\?rest_route=.*)$", "", link)))
-    for link in re.findall(r"<link rel=['\"]EditURI['\"][^>]*href=['\"]([^'\"]+)/xmlrpc\.php\?rsd", text):
-        found.signals.append("EditURI")
-        found.core_paths.append(_path(link))
+        found.home_paths.append(_path(REST_TAIL.sub("", link[: int(limits.ADDRESS.most)])))
+    for link in (head["href"] for head in links if head.get("rel") == "EditURI"):
+        base, mark, _ = link.partition("/xmlrpc.php?rsd")
+        if mark:
+            found.signals.append("EditURI")
+            found.core_paths.append(_path(base))
     pingback = page.headers.get("x-pingback", "")
     if pingback.endswith("/xmlrpc.php"):
         found.signals.append("x-pingback")
@@ -163,12 +176,25 @@ def examine(page: Page) -> _Evidence:
         found.signals.append("x-redirect-by")
     for url in absolute_urls(text):
         base, mark, _ = url.partition("/wp-includes/")
-        if mark and httpx2.URL(base).host == page.url.host:
+        if mark and _host(base) == page.url.host:
             found.signals.append("wp-includes")
             found.core_paths.append(_path(base))
     if re.search(r"/wp-content/(themes|plugins|uploads)/", text):
         found.signals.append("wp-content")
     return found
+
+
+def _rest_headers(header: str) -> list[str]:
+    """Targets of `<target>; rel="https://api.w.org/"` in a Link header."""
+    parts = (part.strip().partition(">;") for part in header.split(", <")[:MOST_HEADS])
+    return [target.lstrip("<") for target, _, rest in parts if f'rel="{REST_REL}"' in rest]
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx2.URL(url).host
+    except httpx2.InvalidURL:
+        return ""
 
 
 def _find_login(client: httpx2.Client, origin: str, seen: _Evidence, front: Page) -> tuple[Page | None, str]:
@@ -177,7 +203,7 @@ def _find_login(client: httpx2.Client, origin: str, seen: _Evidence, front: Page
     paths = [*seen.core_paths, typed_path, *seen.home_paths]
     paths += [base + usual for base in (typed_path, "") for usual in USUAL_DIRECTORIES]
     paths = list(dict.fromkeys(paths))
-    for path in paths[: 6 if seen.signals else 4]:
+    for path in paths[: MOST_PATHS if seen.signals else 4]:
         page = fetch(client, "GET", f"{origin}{path}/wp-login.php")
         target = page.location
         if target is not None and target.host == front.url.host and target.path.endswith("/wp-login.php"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,21 +27,29 @@ from shared.wordpress.errors import (
     UnknownUser,
     WrongPassword,
 )
-from shared.wordpress.page import Form, Page, fetch, plain, refuse_trouble
+from shared.wordpress.markup import words as plain
+from shared.wordpress.outline import Form
+from shared.wordpress.page import Page, fetch, refuse_trouble
 from shared.wordpress.probe import SiteAddress, is_login_page, origin_of
 
 LOGGED_IN_COOKIE = "wordpress_logged_in_"
+LONGEST_NAME = 200
+LONGEST_MARKUP = 20_000
 
-TWO_FACTOR = re.compile(
-    r"""name=["'](authcode|two-factor-email-code|two_factor_|wp-auth-nonce|wp_2fa|wp-2fa|wfls-token|wf2fa|"""
-    r"""googleotp|googleauthenticator|mo2fa?_|otp_token|otp_code|itsec_two_factor|sgs?_2fa|rublon|2fa_code|tfa_code)"""
-    r"""|validate_2fa_form|wp-2fa-authcode|sg-security-2fa|duo_iframe|simba_two_factor|simbatfa""",
+TWO_FACTOR_FIELD = re.compile(
+    r"""(authcode|two-factor-email-code|two_factor_|wp-auth-nonce|wp_2fa|wp-2fa|wfls-token|wf2fa|"""
+    r"""googleotp|googleauthenticator|mo2fa?_|otp_token|otp_code|itsec_two_factor|sgs?_2fa|rublon|2fa_code|tfa_code)""",
     re.IGNORECASE,
 )
-CAPTCHA = re.compile(
-    r"""class=["'][^"']*\b(g-recaptcha|h-captcha|cf-turnstile|frc-captcha|aiowps-captcha|anr_captcha_field)\b"""
-    r"""|name=["'](g-recaptcha-response|h-captcha-response|cf-turnstile-response|captcha\w*|aiowps-captcha\w*|"""
-    r"""cptch_\w+|si_captcha_code|siteguard_captcha|wfls-captcha-token|math_captcha\w*|mc-value)["']""",
+TWO_FACTOR_MARK = re.compile(
+    r"validate_2fa_form|wp-2fa-authcode|sg-security-2fa|duo_iframe|simba_two_factor|simbatfa", re.IGNORECASE
+)
+CAPTCHA_CLASS = re.compile(
+    r"(.*\b)?(g-recaptcha|h-captcha|cf-turnstile|frc-captcha|aiowps-captcha|anr_captcha_field)\b", re.IGNORECASE
+)
+CAPTCHA_FIELD = re.compile(
+    r"""(g-recaptcha-response|h-captcha-response|cf-turnstile-response|captcha\w*|aiowps-captcha\w*|"""
+    r"""cptch_\w+|si_captcha_code|siteguard_captcha|wfls-captcha-token|math_captcha\w*|mc-value)""",
     re.IGNORECASE,
 )
 
@@ -121,7 +130,7 @@ class AdminSession:
             page = fetch(self.client, "GET", self.url("admin-ajax.php?action=rest-nonce"))
             if page.status != 400:  # "0", from a site that does not know the action
                 refuse_trouble(page)
-            self._rest_nonce = page.text.strip() if re.fullmatch(r"[0-9a-f]{10}", page.text.strip()) else ""
+            self._rest_nonce = page.text[:100].strip() if re.fullmatch(r"[0-9a-f]{10}", page.text[:100].strip()) else ""
         return self._rest_nonce
 
 
@@ -145,7 +154,16 @@ def open_login_page(client: httpx2.Client, site: SiteAddress) -> Page:
 
 def wants_second_factor(page: Page) -> bool:
     """Whether a page has the marks of a second factor."""
-    return TWO_FACTOR.search(page.text) is not None
+    return TWO_FACTOR_MARK.search(page.text) is not None or _any(TWO_FACTOR_FIELD.match, page.outline.names)
+
+
+def wants_captcha(page: Page) -> bool:
+    """Whether a page has the marks of a captcha."""
+    return _any(CAPTCHA_FIELD.fullmatch, page.outline.names) or _any(CAPTCHA_CLASS.match, page.outline.classes)
+
+
+def _any(fits: Callable[[str], object], values: Iterable[str]) -> bool:
+    return any(len(value) <= LONGEST_NAME and fits(value) for value in values)
 
 
 def _login_form(client: httpx2.Client, site: SiteAddress) -> tuple[Page, Form]:
@@ -166,7 +184,7 @@ def _login_form(client: httpx2.Client, site: SiteAddress) -> tuple[Page, Form]:
         if page.status == 429 or LOCKED.search(page.message() or page.title):
             raise LoginLockedOut(f"The site has locked sign-in: {page.message() or page.title}")
         raise LoginHidden(f"There is no login form at {site.login_url} (status {page.status}).", status=page.status)
-    if CAPTCHA.search(page.text):
+    if wants_captcha(page):
         raise CaptchaRequired()
     return page, forms[0]
 
@@ -196,9 +214,9 @@ def _refusal(answer: Page, site: SiteAddress, username: str, password: str) -> S
     target = answer.location
     if target is not None and not _same_site(target, site):
         return SsoOnly(f"The login form leads to another server, {target.host}.", server=target.host)
-    if TWO_FACTOR.search(answer.text) or (target is not None and SECOND_FACTOR_WORDS.search(str(target))):
+    if wants_second_factor(answer) or (target is not None and SECOND_FACTOR_WORDS.search(str(target))):
         return TwoFactorRequired()
-    markup = _error_markup(answer)
+    markup = answer.login_error[:LONGEST_MARKUP]
     words = without_secret(plain(markup) or answer.message(), password)[:300]
     said = f": {words}" if words else "."
     if LOCKED.search(words) or answer.status == 429:
@@ -218,11 +236,6 @@ def _refusal(answer: Page, site: SiteAddress, username: str, password: str) -> S
     if not words and target is not None:
         return SignInRefused("The site sent us on without signing us in.", status=answer.status)
     return SignInRefused(f"The site refused to sign this user in{said}", status=answer.status)
-
-
-def _error_markup(answer: Page) -> str:
-    found = re.search(r'<div[^>]*id="login_error"[^>]*>(.*?)</div>', answer.text, re.DOTALL)
-    return found[1] if found else ""
 
 
 def without_secret(text: str, secret: str) -> str:

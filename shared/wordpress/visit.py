@@ -73,6 +73,15 @@ class Visit:
         """The client for this site: its cookies, its connections."""
         return site_client(allow_private=self._allow_private, check=lambda: self.context.token.check())
 
+    def visitor(self, *, timeout: httpx2.Timeout) -> httpx2.Client:
+        """A client without cookies, to see the site as its visitors do: it never leaves the site's own server."""
+        return site_client(
+            allow_private=self._allow_private,
+            only=(self.site.home, self.site.siteurl, self.site.login_url),
+            timeout=timeout,
+            check=lambda: self.context.token.check(),
+        )
+
     @cached_property
     def site(self) -> SiteAddress:
         """Where the site is. Raises the errors of `find_site` when it has to look."""

@@ -7,6 +7,7 @@ import ipaddress
 import httpx2
 import pytest
 
+from shared.hosts import answers_to
 from shared.wordpress.addresses import Resolver, is_localhost, refusal
 from shared.wordpress.errors import AddressRefused, InvalidAddress
 from shared.wordpress.http import site_client
@@ -111,3 +112,38 @@ def test_localhost_names_lead_to_loopback() -> None:
 def test_the_client_never_calls_metadata_services(url: str) -> None:
     with site_client(timeout=httpx2.Timeout(2)) as client, pytest.raises(AddressRefused):
         client.get(url)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "168.63.129.16", "64:ff9b:1::1", "::127.0.0.1", "::ffff:0:127.0.0.1", "192.88.99.1", "192.0.0.8", "5f00::1",
+        "fec0::1", "0.1.2.3", "240.0.0.1", "255.255.255.255", "100::1", "2001:db8::1", "3fff::1", "64:ff9b::7f00:1",
+        "2002:7f00:1::1", "::ffff:127.0.0.1", "fd20:ce::254", "fd00:ec2::254", "::1", "fe80::1",
+    ],
+)  # fmt: skip
+def test_no_address_inside_is_public(address: str) -> None:
+    assert refusal(ipaddress.ip_address(address), allow_private=False) is not None
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["168.63.129.16", "fd20:ce::254", "fd00:ec2::254", "fd00:42::42", "169.254.169.254", "::ffff:0:169.254.169.254",
+     "::169.254.169.254", "64:ff9b::a83f:8110", "2002:a83f:8110::1", "192.0.0.192", "100.100.100.200"],
+)  # fmt: skip
+def test_metadata_services_are_refused_in_every_spelling(address: str) -> None:
+    assert refusal(ipaddress.ip_address(address), allow_private=True) is not None
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8080@evil", "localhost:8080/x", "evil#localhost", "localhost:", "", "a b", "[::1", "x" * 300]
+)
+def test_a_malformed_host_is_nobody(host: str) -> None:
+    assert not answers_to(host, None)
+    assert not answers_to(host, frozenset({"localhost", "*"}))
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "[::1]:80", "127.0.0.1:1"])
+def test_our_own_names_are_ours(host: str) -> None:
+    assert answers_to(host, frozenset({"localhost", "127.0.0.1", "[::1]"}))
+    assert not answers_to(host, frozenset({"example.com"}))

@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import httpx2
 
 from services.restorer.run import RestoreRun
 from shared.errors import JobError
 from shared.wordpress.connector.target import Health
-from shared.wordpress.http import map_transport_errors, site_client
-from shared.wordpress.page import plain
+from shared.wordpress.limits import ADDRESS
+from shared.wordpress.markup import words
+from shared.wordpress.page import Page, fetch_at_home
 from shared.wordpress.probe import SiteAddress
 
 SAMPLES = 3
@@ -27,9 +27,9 @@ LEAST_TEXT = 200
 """Characters a page must show; below it is white, if it was not before and lost most of them."""
 WHITE_SHARE = 0.25
 PAUSE = 1.0
-BROKEN = re.compile(r"There has been a critical error[^<]*|Error establishing a database connection")
-DIED = re.compile(r'<div class="wp-die-message">(.*?)</div>', re.DOTALL)
+BROKEN = re.compile(r"There has been a critical error[^<]{0,200}|Error establishing a database connection")
 PHP_FATAL = re.compile(r"(?:Fatal error|Parse error)(?:</b>)?: .{0,200}")
+NO_PAGE = re.compile(r"/(wp-|feed|comments/|author/)|\.\w{2,4}$")
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 
 
@@ -45,16 +45,18 @@ class Look:
     form: bool = False
     said: str = ""
     """What it says of an error of its own."""
+    whole: bool = False
+    """Whether it has its end."""
 
 
 def look(run: RestoreRun, pages: list[str] | None = None) -> list[Look]:
     """Look at home, login, REST and some pages (from the home page's links unless given)."""
     site = run.target.site
-    with site_client(allow_private=True, timeout=TIMEOUT, check=run.token.check) as http:
+    with run.target.visitor(timeout=TIMEOUT) as http:
         rest = f"{site.home}/?rest_route=/"
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as looking:
 
-            def see(urls: Iterable[str]) -> list[httpx2.Response | None]:
+            def see(urls: Iterable[str]) -> list[Page | None]:
                 run.token.check()
                 return list(looking.map(partial(_get, http), urls))
 
@@ -128,6 +130,8 @@ def _why(then: Look, now: Look) -> str:
         return "does not answer as a REST interface any more"
     if now.kind == "login" and then.form and not now.form:
         return "has no login form any more"
+    if now.kind in {"home", "page"} and then.whole and not now.whole and now.status < 300:
+        return "breaks off before its end"
     if (
         now.kind in {"home", "page"}
         and now.status < 300
@@ -138,38 +142,46 @@ def _why(then: Look, now: Look) -> str:
     return ""
 
 
-def _get(http: httpx2.Client, url: str) -> httpx2.Response | None:
+def _get(http: httpx2.Client, url: str) -> Page | None:
     # a page cache in front must not answer for the site
     mark = "&" if "?" in url else "?"
     try:
-        with map_transport_errors():
-            return http.get(f"{url}{mark}nocache={secrets.token_hex(4)}", follow_redirects=True)
+        return fetch_at_home(http, f"{url}{mark}nocache={secrets.token_hex(4)}", guarded=False)
     except JobError:
         return None
 
 
-def _look(kind: str, url: str, response: httpx2.Response | None) -> Look:
-    if response is None:
+def _look(kind: str, url: str, page: Page | None) -> Look:
+    if page is None:
         return Look(kind, url, 0, 0)
-    body = response.text
     if kind == "rest":
-        is_json = response.headers.get("content-type", "").startswith("application/json")
-        return Look(kind, url, response.status_code, len(body), form=is_json and response.status_code == 200)
-    return Look(kind, url, response.status_code, len(plain(body)), form='name="log"' in body, said=_said(body))
+        is_json = page.headers.get("content-type", "").startswith("application/json")
+        return Look(kind, url, page.status, len(page.text), form=is_json and page.status == 200)
+    return Look(
+        kind,
+        url,
+        page.status,
+        len(words(page.text)),
+        form="log" in page.outline.names,
+        said=_said(page),
+        whole=page.outline.ends,
+    )
 
 
-def _said(body: str) -> str:
-    match = PHP_FATAL.search(body) or BROKEN.search(body) or DIED.search(body)
-    return plain(match[0])[:200].rstrip(". ") if match else ""
+def _said(page: Page) -> str:
+    match = PHP_FATAL.search(page.text) or BROKEN.search(page.text)
+    return words(match[0] if match else page.died, most=200).rstrip(". ")
 
 
-def _samples(site: SiteAddress, home: httpx2.Response | None) -> list[str]:
+def _samples(site: SiteAddress, home: Page | None) -> list[str]:
     """A few pages the home page links to."""
-    if home is None or home.status_code != 200:
+    if home is None or home.status != 200:
         return []
-    found: dict[str, Any] = {}
-    for link in re.findall(r'<a[^>]+href="([^"#]+)"', home.text):
-        inside = link.startswith(site.home + "/") and link.rstrip("/") != site.home
-        if inside and not re.search(r"/(wp-|feed|comments/|author/)|\.\w{2,4}$", link[len(site.home) :]):
-            found[link.replace("&#038;", "&").replace("&amp;", "&")] = None
-    return list(found)[:SAMPLES]
+    found: dict[str, None] = {}
+    for link in home.links():
+        inside = link.startswith(site.home + "/") and link.rstrip("/") != site.home and len(link) <= ADDRESS.most
+        if inside and "#" not in link and not NO_PAGE.search(link[len(site.home) :]):
+            found[link] = None
+        if len(found) == SAMPLES:
+            break
+    return list(found)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -20,6 +19,7 @@ from typing import Any, Final
 import httpx2
 
 from shared.errors import Temporary
+from shared.wordpress import limits
 from shared.wordpress.challenge import recognise_challenge
 from shared.wordpress.connector import protocol
 from shared.wordpress.connector.errors import (
@@ -31,14 +31,15 @@ from shared.wordpress.connector.errors import (
     TargetBusy,
     TargetError,
 )
-from shared.wordpress.connector.protocol import Frame, FrameDecoder, TruncatedResponse
-from shared.wordpress.errors import BasicAuthRequired, HostChallenge, SourceUnreachable
-from shared.wordpress.http import map_transport_errors
+from shared.wordpress.connector.protocol import Frame, FrameDecoder, TruncatedResponse, check_json
+from shared.wordpress.errors import AnswerTooLarge, BasicAuthRequired, HostChallenge, SourceUnreachable
+from shared.wordpress.http import map_transport_errors, retry_after
+from shared.wordpress.unpacking import pieces
 
 TRIES: Final = 4
 PAUSE: Final = 0.3
 """Seconds before the second try; doubled each time."""
-MAX_ERROR_BODY: Final = 65536
+MAX_ERROR_BODY: Final = int(limits.REFUSAL.most)
 
 HEADERS: Final = {
     "Content-Type": "application/octet-stream",
@@ -164,7 +165,9 @@ class ConnectorClient:
             if response.status_code != 200:
                 raise explain(response, read_start(response))
             start = b""
-            for data in response.iter_bytes():
+            began = time.monotonic()
+            for data in pieces(response):
+                limits.ANSWER_SECONDS.check(time.monotonic() - began)
                 start = start if decoder.begun else (start + data)[:MAX_ERROR_BODY]
                 for frame in self._decoded(decoder, data, response, start):
                     if frame.type == "X":
@@ -217,7 +220,7 @@ def map_broken_answers(decoder: FrameDecoder) -> Iterator[None]:
 def read_start(response: httpx2.Response) -> bytes:
     """The first bytes of an answer that is not ours."""
     body = b""
-    for data in response.iter_bytes():
+    for data in pieces(response):
         body += data
         if len(body) >= MAX_ERROR_BODY:
             break
@@ -245,9 +248,9 @@ def explain(response: httpx2.Response, body: bytes) -> Exception:
     if status == 413:
         return RequestTooLarge()
     if status in (408, 425, 429) or status >= 500:
-        after = response.headers.get("retry-after", "")
-        wait = float(after) if re.fullmatch(r"\d{1,4}", after) else None
-        return SourceUnreachable(f"The source answered with HTTP {status}.", retry_after=wait, status=status)
+        return SourceUnreachable(
+            f"The source answered with HTTP {status}.", retry_after=retry_after(response.headers), status=status
+        )
     if 300 <= status < 400:
         target = response.headers.get("location", "").split("?")[0]
         return ConnectorGone(f"The source redirects the connector's address to {target}.", status=status)
@@ -275,8 +278,9 @@ def fault_of(data: dict[str, Any]) -> ConnectorFault | ConnectorRefused | Target
 
 def _refusal(body: bytes) -> dict[str, Any] | None:
     try:
+        check_json(body)
         data = json.loads(body[body.index(b"{") :])
-    except ValueError:
+    except (ValueError, RecursionError, AnswerTooLarge):
         return None
     return data if isinstance(data, dict) and data.get("siteferry") == 1 else None
 
@@ -284,7 +288,8 @@ def _refusal(body: bytes) -> dict[str, Any] | None:
 def _refused(said: dict[str, Any]) -> Exception:
     code, message = str(said.get("code")), str(said.get("message"))
     if code == "stale_request":
-        return SkewedClock(float(said.get("server_time", 0)))
+        said_time = said.get("server_time")
+        return SkewedClock(float(said_time) if isinstance(said_time, int) and 0 < said_time < 1 << 40 else 0.0)
     if code in REFUSALS:
         return ConnectorRefused(message, fault=code)
     if code == "replayed":

@@ -58,6 +58,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.errors import Temporary
+from shared.wordpress import limits
 from shared.wordpress.connector.errors import BadPairingKey
 
 VERSION: Final = 1
@@ -66,7 +67,7 @@ WINDOW: Final = 300
 """Seconds a request may be used."""
 MAX_JUNK: Final = 16384
 """Bytes that a badly behaved plugin may print before the magic (a BOM, a notice)."""
-MAX_PAYLOAD: Final = 256 * 1024 * 1024
+MAX_PAYLOAD: Final = int(limits.FRAME.most)
 DEFLATED: Final = 1
 CONTINUES: Final = 2
 KEY_BYTES: Final = 32
@@ -97,10 +98,11 @@ class Frame:
         return bool(self.flags & CONTINUES)
 
     def json(self) -> dict[str, Any]:
-        """The payload of a JSON frame. Raises `TruncatedResponse` when it is none."""
+        """The payload of a JSON frame. Raises `TruncatedResponse` when it is none, `AnswerTooLarge`."""
+        check_json(self.payload)
         try:
             data = json.loads(self.payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TruncatedResponse(f"A frame of type {self.type} can not be read.") from error
         if not isinstance(data, dict):
             raise TruncatedResponse(f"A frame of type {self.type} holds no object.")
@@ -124,6 +126,31 @@ def sign(op: str, params: dict[str, Any], key: bytes, *, now: float) -> SignedRe
     payload = base64.b64encode(packed)
     mac = hmac.new(key, payload, hashlib.sha256).hexdigest().encode()
     return SignedRequest(b"SF1." + mac + b"." + payload, nonce)
+
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[{]++|[\]}]++")
+
+
+def check_json(payload: bytes) -> None:
+    """Refuse JSON that would take far more memory as objects than as bytes, or nests deeper than anything of ours.
+
+    Bounds from above, in time linear in the payload. Raises `AnswerTooLarge`.
+    """
+    opened = payload.count(b"[") + payload.count(b"{")
+    if len(payload) < 4096 and opened <= limits.JSON_DEPTH.most:
+        return
+    limits.JSON.check(len(payload))
+    bare = _STRING.sub(b"", payload)
+    opened = bare.count(b"[") + bare.count(b"{")
+    limits.JSON_VALUES.check(opened + bare.count(b",") + bare.count(b":"))
+    if opened <= limits.JSON_DEPTH.most:
+        return
+    depth = 0
+    for run in _BRACKETS.finditer(bare):
+        length = run.end() - run.start()
+        depth += length if bare[run.start()] in b"[{" else -length
+        limits.JSON_DEPTH.check(depth)
 
 
 class FrameDecoder:
@@ -189,7 +216,7 @@ class FrameDecoder:
         view = memoryview(data)
         while size - at >= header_size:
             kind, flags, length, crc = _HEADER.unpack_from(data, at)
-            if kind[0] not in _KNOWN_TYPES or length > MAX_PAYLOAD:
+            if kind[0] not in _KNOWN_TYPES or length > MAX_PAYLOAD:  # most likely damaged on the way
                 raise TruncatedResponse("The answer holds something that is not a frame.")
             end = at + header_size + length
             if end > size:
@@ -235,12 +262,14 @@ class FrameDecoder:
 
 
 def inflate(payload: bytes | memoryview) -> bytes:
-    """Unpack a deflated payload. Raises `TruncatedResponse`."""
+    """Unpack a deflated payload. Raises `TruncatedResponse`, `AnswerTooLarge`."""
     unpacker = zlib.decompressobj()
     try:
         data = unpacker.decompress(payload, MAX_PAYLOAD)
     except zlib.error as error:
         raise TruncatedResponse("A packed frame can not be unpacked.") from error
+    if unpacker.unconsumed_tail:
+        limits.FRAME.check(MAX_PAYLOAD + 1)
     if not unpacker.eof:
         raise TruncatedResponse("A packed frame is incomplete.")
     return data

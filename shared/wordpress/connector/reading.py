@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from shared.wordpress import limits
 from shared.wordpress.connector.client import ConnectorClient
 from shared.wordpress.connector.errors import ConnectorFault
 from shared.wordpress.connector.protocol import Frame, TruncatedResponse
@@ -78,6 +79,7 @@ def row_blocks(client: ConnectorClient, op: str, params: dict[str, Any]) -> Iter
             table = frame.json()["table"]
         elif frame.type == "R":
             held += frame.payload
+            limits.ROW.check(len(held))
         elif frame.type == "K":
             reader.cursor = frame.json()
             if held:
@@ -128,6 +130,7 @@ def _batch_events(client: ConnectorClient, batch: list[FileName], budget: float)
                 yield FileStart(batch[at], int(meta["size"]), int(meta["mtime"]), int(meta["mode"]))
         elif frame.type == "B":
             offset += len(frame.payload)
+            limits.check_growth(int(meta["size"]), offset)
             yield FileBytes(frame.payload)
             reader.cursor = {"at": at, "offset": offset, "size": meta["size"], "mtime": meta["mtime"]}
         elif frame.type == "C":
@@ -142,4 +145,6 @@ def _batch_events(client: ConnectorClient, batch: list[FileName], budget: float)
 
 
 def _path(item: dict[str, Any]) -> bytes:
-    return base64.b64decode(item["path_b64"])
+    path = base64.b64decode(item["path_b64"])
+    limits.NAME.check(len(path))
+    return path
