@@ -62,6 +62,11 @@ CHANGED: dict[str, tuple[bytes, bytes]] = {
     "fragment": _both(b"@#top"),
     "sentence end": _both(b"Visit @. Or @, or (@)!"),
     "closing quote in UTF-8": _both("“@” «@»".encode()),
+    "letters of a script without spaces behind": _both("见@谢谢。见@。".encode()),
+    "an entity behind": _both(b"@&nbsp;&rdquo;&#8217;"),
+    "empty port": (b"http://www.example.com:/a http://www.example.com:?b", T + b"/a " + T + b"?b"),
+    "colon behind": _both(b"@: see"),
+    "port with zeros": (b"http://www.example.com:080/a", T + b"/a"),
     "two glued by a comma": _both(b"@/a,@/b"),
     "url in a url": _both(b"https://other.test/?u=@/x"),
     "https": (b"https://www.example.com/a", T + b"/a"),
@@ -113,10 +118,53 @@ CHANGED: dict[str, tuple[bytes, bytes]] = {
         b"http%253A%252F%252Fclone-1.localhost%253A8080%252Fa",
     ),
     "urlencoded protocol-relative": (b'"%2F%2Fexample.com%2f"', b'"%2F%2Fclone-1.localhost%3A8080%2f"'),
+    # URL-encoded JSON, and what is spelled twice
+    "urlencoded json": (
+        b"%22http%3A%5C%2F%5C%2Fwww.example.com%5C%2Fp%22",
+        b"%22http%3A%5C%2F%5C%2Fclone-1.localhost%3A8080%5C%2Fp%22",
+    ),
+    "urlencoded json lower": (
+        b"%22http%3a%5c%2f%5c%2fwww.example.com%5c%2fp%22",
+        b"%22http%3a%5c%2f%5c%2fclone-1.localhost%3a8080%5c%2fp%22",
+    ),
+    "urlencoded json twice": (
+        b"%2522http%253A%255C%252F%255C%252Fwww.example.com%255C%252Fp%2522",
+        b"%2522http%253A%255C%252F%255C%252Fclone-1.localhost%253A8080%255C%252Fp%2522",
+    ),
+    "urlencoded json in json": (
+        b"%5C%22http%3A%5C%5C%5C%2F%5C%5C%5C%2Fwww.example.com%5C%5C%5C%2Fp%5C%22",
+        b"%5C%22http%3A%5C%5C%5C%2F%5C%5C%5C%2Fclone-1.localhost%3A8080%5C%5C%5C%2Fp%5C%22",
+    ),
+    "urlencoded json protocol-relative": (
+        b"%7B%22u%22%3A%22%5C%2F%5C%2Fwww.example.com%5C%2Fp%22%7D",
+        b"%7B%22u%22%3A%22%5C%2F%5C%2Fclone-1.localhost%3A8080%5C%2Fp%22%7D",
+    ),
+    "urlencoded json in a shortcode in json": (
+        rb'{"t":"[x settings=\"%7B%22url%22%3A%22http%3A%5C%2F%5C%2Fwww.example.com%5C%2F%22%7D\"]"}',
+        rb'{"t":"[x settings=\"%7B%22url%22%3A%22http%3A%5C%2F%5C%2Fclone-1.localhost%3A8080%5C%2F%22%7D\"]"}',
+    ),
+    "json in the attributes of a block": (
+        rb'<!-- wp:x {"j":"{\u0022u\u0022:\u0022http:\u005c/\u005c/www.example.com\u005c/\u0022}"} /-->',
+        rb'<!-- wp:x {"j":"{\u0022u\u0022:\u0022http:\u005c/\u005c/clone-1.localhost:8080\u005c/\u0022}"} /-->',
+    ),
+    "host escaped in json": (
+        rb'"http:\/\/\u0077\u0077\u0077\u002e\u0065\u0078ample\u002Ecom\/a"',
+        rb'"http:\/\/clone-1.localhost:8080\/a"',
+    ),
+    "all of it escaped in json": (
+        b'"' + b"".join(b"\\u%04x" % byte for byte in S) + b'"',
+        rb'"http\u003a\u002f\u002fclone-1.localhost\u003a8080"',
+    ),
+    "host escaped in a URL": (b"http://www%2Eexample.%63om/a", T + b"/a"),
+    "host escaped in HTML": (b"http://www&#46;example&period;com/a", T + b"/a"),
     # HTML entities
     "entities hex": (
         b"http&#x3A;&#x2F;&#x2F;www.example.com&#x2F;a",
         b"http&#x3A;&#x2F;&#x2F;clone-1.localhost&#x3A;8080&#x2F;a",
+    ),
+    "entities of entities": (
+        b"http:&amp;#x2F;&amp;#x2F;www.example.com/a",
+        b"http:&amp;#x2F;&amp;#x2F;clone-1.localhost:8080/a",
     ),
     "entities decimal": (b"http:&#47;&#047;example.com/", b"http:&#47;&#047;clone-1.localhost:8080/"),
     "entities around": _both(b"&quot;@/?a=1&#038;b=2&quot;"),
@@ -174,6 +222,34 @@ CHANGED: dict[str, tuple[bytes, bytes]] = {
     "serialized in a query string": _pair(
         lambda u: b"a=1&d=" + quote(serialize([u]), safe="-_.~").encode() + b"&u=" + u
     ),
+    "serialized in json, letters escaped": (
+        rb'{"a":"a:1:{i:0;s:22:\"\u0068ttp:\/\/www.example.com\";}"}',
+        rb'{"a":"a:1:{i:0;s:29:\"http:\/\/clone-1.localhost:8080\";}"}',
+    ),
+    "serialized in quotes of no json": (
+        rb"x = 's:22:\"http:\/\/www.example.com\";'",
+        rb"x = 's:29:\"http:\/\/clone-1.localhost:8080\";'",
+    ),
+    # serialized that begins somewhere in a value
+    "session": _pair(lambda u: b"user|" + serialize({b"u": u}) + b"n|i:1;cart|" + serialize([u, [u]])),
+    "digest before": _pair(lambda u: b"d41d8cd98f00b204e9800998ecf8427e|" + serialize({b"u": u})),
+    "byte order mark before": _pair(lambda u: b"\xef\xbb\xbf" + serialize({b"u": u})),
+    "text behind": _pair(lambda u: serialize([u]) + b" " + u),
+    "two in a row": _pair(lambda u: serialize([u]) + serialize({b"k": u})),
+    "csv": _pair(lambda u: b'1,"' + serialize({b"u": u, b"e": b""}).replace(b'"', b'""') + b'","' + u + b'"'),
+    "cdata": _pair(lambda u: b"<wp:meta_value><![CDATA[" + serialize({b"u": u}) + b"]]></wp:meta_value>"),
+    "attribute": _pair(
+        lambda u: b'<i data-x="' + serialize([b"<&>" + u]).replace(b"&", b"&amp;").replace(b'"', b"&quot;") + b'">'
+    ),
+    "attribute, numeric": _pair(lambda u: b"<i data-x='" + serialize([u]).replace(b'"', b"&#034;") + b"'>"),
+    "attributes of a block": _pair(
+        lambda u: b'<!-- wp:x {"s":"' + serialize([u]).replace(b'"', b"\\u0022") + b'"} /-->'
+    ),
+    "slashed": _pair(lambda u: serialize({b"u": u}).replace(b'"', b'\\"')),
+    "dump": _pair(lambda u: b"INSERT INTO x VALUES (1, '" + serialize([u]).replace(b'"', b'\\"') + b"');"),
+    "urlencoded twice, serialized": _pair(lambda u: quote(quote(serialize([u]), safe="-_.~"), safe="-_.~").encode()),
+    "serialized of urlencoded of serialized": _serialized(lambda u: [quote(serialize([u]), safe="-_.~").encode()]),
+    "shortcode, urlencoded": _pair(lambda u: quote(_wrapped(u), safe="-_.~").encode()),
     # base64
     "vc_raw_html": (_wrapped(S), _wrapped(T)),
     "vc_raw_html in serialized": (serialize([_wrapped(S)]), serialize([_wrapped(T)])),
@@ -196,6 +272,14 @@ _UNTOUCHED_TEXT = [
     b"http://www.example.com./", b"user@example.com", b"mailto:user@www.example.com", b"user%40example.com",
     b"www.example.com", b"Example.com is bare", b"http:/www.example.com", b"/www.example.com/x",
     b"ftp://www.example.com/", b"wss://example.com/", b"http://user@example.com/", b"https://u:p@www.example.com/x",
+    b"http://www.example.com:secret@evil.test/", b"http://www.example.com:80:x@evil.test/",
+    b"http://www.example.com:8080.evil.test/", b"http://www.example.com:80.evil.test/",
+    b"http%3A%2F%2Fwww.example.com%3Asecret%40evil.test%2F", b"http://www.example.com$x@evil.test/",
+    "http://www.example.comé.test/".encode(), "http://www.example.com.é.test/".encode(),
+    "http://www.example.com\u200b.evil.test/".encode(), "http://www.example.com\u3002evil.test/".encode(),
+    rb"http:\/\/www.example.com\u00e9.test", rb"http:\/\/www.example.com\u002eevil.test",
+    b"http://www.example.com%2eevil.test/", b"http://www.example.com%C3%A9.test/",
+    b"http://www.example.com&eacute;.test/", b"http://www.example.com&#46;evil.test/",
     b"https://archive.test/web//example.com/", b"/var/www/html2/x", b"/var/www/html-old", b"/var/www/html.bak",
     b"../var/www/html/", b"http://o.test/var/www/html/", b"/opt/var/www/html/x", b"var/www/html", b"/VAR/WWW/HTML",
 ]  # fmt: skip
@@ -216,8 +300,9 @@ UNTOUCHED: dict[str, bytes] = {
     "C body of another form": b'C:3:"Foo":26:{xyz|' + S + b"}",
     "C body that is cut": b'C:3:"Foo":31:{a:1:{i:0;s:22:"' + S[:-5] + b"}",
     "escaped string": b'a:1:{i:0;S:22:"' + S + b'";}',
-    "serialized in json, unknown style": rb'{"a":"a:1:{i:0;s:22:\"\u0068ttp:\/\/www.example.com\";}"}',
-    "serialized in quotes of no json": rb"x = 's:22:\"http:\/\/www.example.com\";'",
+    "serialized in json, length too short": rb'{"a":"a:1:{i:0;s:21:\"http:\/\/www.example.com\";}"}',
+    "serialized in json, cut": rb'{"a":"a:2:{i:0;s:22:\"http:\/\/www.example.com\";"}',
+    "serialized in a session, count wrong": b'user|a:2:{i:0;s:22:"' + S + b'";}',
     "base64 without a shortcode": base64.b64encode(b"x " + S),
     "shortcode that is no base64": b"[vc_raw_html]*[/vc_raw_html]",
 }

@@ -6,11 +6,14 @@ import base64
 import re
 from dataclasses import dataclass
 
+from .layers import ESCAPINGS, Layer
 from .matcher import Cursor, Matcher
 from .report import Kind, Reason
 
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]*")
 _WINDOW = 1 << 12
+_EFFORT = 16
+"""Bytes decoded for each byte of a value, at most."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,13 @@ class Leftover:
 
 def scan(matcher: Matcher, value: bytes) -> list[Leftover]:
     """All leftovers of a value, serialized or not: lengths and keys do not matter for what is still visible."""
+    found = _in_clear(matcher, value)
+    if matcher.hinted(matcher.lower(value)):
+        found += _escaped(matcher, value, found, [_EFFORT * len(value) + (1 << 16)], set())
+    return found + _in_base64(matcher, value)
+
+
+def _in_clear(matcher: Matcher, value: bytes) -> list[Leftover]:
     found: list[Leftover] = []
     cursor, covered = Cursor(matcher, value), 0
     while cursor.peek() < len(value):
@@ -32,7 +42,31 @@ def scan(matcher: Matcher, value: bytes) -> list[Leftover]:
         if hit is not None and hit[0] >= covered:
             found.append(Leftover(hit[3], hit[0], value[hit[0] : hit[1]]))
             covered = hit[1]
-    return found + _in_base64(matcher, value)
+    return found
+
+
+def _escaped(
+    matcher: Matcher, value: bytes, known: list[Leftover], effort: list[int], seen: set[int]
+) -> list[Leftover]:
+    """What is seen only once the text is decoded: hosts whose own characters are escaped."""
+    found: list[Leftover] = []
+    taken = {left.offset for left in known}
+    for escaping in ESCAPINGS:
+        effort[0] -= len(value)
+        if escaping.sign not in value or effort[0] < 0:
+            continue
+        layer = Layer(value, escaping)
+        if not layer or hash(layer.text) in seen:
+            continue
+        seen.add(hash(layer.text))
+        inner = _in_clear(matcher, layer.text)
+        inner += _escaped(matcher, layer.text, inner, effort, seen)
+        for left in inner:
+            offset = layer.at(left.offset)
+            if offset not in taken:
+                taken.add(offset)
+                found.append(Leftover(left.kind, offset, left.text))
+    return found
 
 
 def _in_base64(matcher: Matcher, value: bytes) -> list[Leftover]:

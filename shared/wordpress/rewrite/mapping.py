@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from .names import ascii_host
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -49,7 +51,7 @@ class BaseUrl:
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError(f"a base URL has no query, fragment or user: {url!r}")
         port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else str(parts.port)
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.lower()
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         return cls(parts.scheme, host, port, parts.path.strip("/"))
 
     @property
@@ -94,15 +96,16 @@ def _named(mappings: Sequence[UrlMapping]) -> Iterator[Route]:
     for mapping in mappings:
         target = BaseUrl.parse(mapping.target)
         for source in map(BaseUrl.parse, mapping.sources):
-            yield Route(source.host, source.port, source.path, target)
+            yield Route(ascii_host(source.host), source.port, source.path, target)
 
 
 def _own_targets(mappings: Sequence[UrlMapping]) -> Iterator[Route]:
-    hosts = {BaseUrl.parse(source).bare_host for mapping in mappings for source in mapping.sources}
+    sources = [BaseUrl.parse(source) for mapping in mappings for source in mapping.sources]
+    hosts = {ascii_host(source.bare_host) for source in sources}
     for mapping in mappings:
         target = BaseUrl.parse(mapping.target)
-        if target.bare_host in hosts:
-            yield Route(target.host, target.port, target.path, target)
+        if ascii_host(target.bare_host) in hosts:
+            yield Route(ascii_host(target.host), target.port, target.path, target)
 
 
 def _variants(mappings: Sequence[UrlMapping]) -> Iterator[Route]:
@@ -110,7 +113,7 @@ def _variants(mappings: Sequence[UrlMapping]) -> Iterator[Route]:
         target = BaseUrl.parse(mapping.target)
         for source in map(BaseUrl.parse, mapping.sources):
             if source.other_host:
-                yield Route(source.other_host, source.port, source.path, target)
+                yield Route(ascii_host(source.other_host), source.port, source.path, target)
 
 
 def clean_paths(mappings: Sequence[PathMapping]) -> list[PathMapping]:

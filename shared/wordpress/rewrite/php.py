@@ -20,11 +20,19 @@ _SCALAR = re.compile(
 _LENGTH = re.compile(rb"([sSaOCE]):([0-9]{1,10}):([\"{])")
 _COUNT = re.compile(rb'":([0-9]{1,10}):\{')
 _HEX = re.compile(rb"[0-9a-fA-F]{2}")
+_RUBBLE = re.compile(
+    rb"(?:\}|i:[+-]?[0-9]+;|N;|b:[01];|d:[-+.0-9A-Za-z]+;|[rR]:[0-9]+;|a:[0-9]+:\{|[OC]:[0-9]+:\"[^\"]{0,256}\":[0-9]+:\{"
+    rb"|([sSE]:[0-9]+:\"))"
+)
 _ARRAY_OBJECT = re.compile(rb"x:i:[0-9]+;")
 
 
 class Unreadable(Exception):
-    """PHP could not read this value either: a wrong length, a wrong count, an unknown token."""
+    """PHP could not read this value either: a wrong length, a wrong count, an unknown token. `at` is where it ends."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
 
 
 class Part(Enum):
@@ -60,84 +68,129 @@ def walk(data: bytes, start: int, end: int, visitor: Visitor) -> int:
             if not open_items:
                 return position
             if data[position : position + 1] != b"}" or position >= end:
-                raise Unreadable
+                raise Unreadable(position)
             position, remaining = position + 1, open_items.pop()
         is_key = bool(open_items) and remaining % 2 == 0
         remaining -= 1
         scalar = _SCALAR.match(data, position, end)
         if scalar is not None:
             if is_key and scalar[1] is None:
-                raise Unreadable
+                raise Unreadable(position)
             position = scalar.end()
             continue
         token = _LENGTH.match(data, position, end)
         if token is None:
-            raise Unreadable
+            raise Unreadable(position)
         letter, size, begin = token[1], int(token[2]), token.end()
         if (letter == b"a") != (token[3] == b"{") or (is_key and letter not in b"sS"):
-            raise Unreadable
+            raise Unreadable(position)
         if letter == b"a":
             open_items.append(remaining)
             position, remaining = begin, 2 * size
         elif letter == b"s":
             position = begin + size + 2
             if position > end or data[position - 2 : position] != b'";':
-                raise Unreadable
+                raise Unreadable(token.start())
             if is_key:
                 visitor.other(Part.KEY, begin, begin + size)
             else:
                 visitor.string(begin, begin + size, token.start(2))
-        elif letter == b"O":
-            position, count = _object(data, begin, size, end, visitor)
-            open_items.append(remaining)
-            remaining = 2 * count
         else:
-            position = _rare(data, letter, begin, size, end, visitor)
+            position, count = _rare(data, token, end, visitor)
+            if count is not None:
+                open_items.append(remaining)
+                remaining = 2 * count
 
 
-def _object(data: bytes, begin: int, size: int, end: int, visitor: Visitor) -> tuple[int, int]:
-    """The class name and property count of an O: token; returns where the properties begin, and their number."""
-    count = _COUNT.match(data, begin + size, end)
-    if count is None:
-        raise Unreadable
-    visitor.other(Part.NAME, begin, begin + size)
-    return count.end(), int(count[1])
-
-
-def _rare(data: bytes, letter: bytes, begin: int, size: int, end: int, visitor: Visitor) -> int:
-    """The tokens S, E and C; returns where the token ends."""
+def _rare(data: bytes, token: re.Match[bytes], end: int, visitor: Visitor) -> tuple[int, int | None]:
+    """The tokens O, S, E and C; returns where the token ends, or where properties begin and their number."""
+    letter, size, begin = token[1], int(token[2]), token.end()
+    close = begin + size
     if letter == b"S":
-        return _escaped(data, begin, size, end, visitor)
+        return _escaped(data, token, end, visitor), None
     if letter == b"E":
-        close = begin + size
         if data[close : close + 2] != b'";' or close + 2 > end:
-            raise Unreadable
+            raise Unreadable(token.start())
         visitor.other(Part.ENUM, begin, close)
-        return close + 2
-    count = _COUNT.match(data, begin + size, end)
+        return close + 2, None
+    count = _COUNT.match(data, close, end)
     if count is None:
-        raise Unreadable
-    body, close = count.end(), count.end() + int(count[1])
-    if close >= end or data[close : close + 1] != b"}":
-        raise Unreadable
-    visitor.other(Part.NAME, begin, begin + size)
-    visitor.body(body, close, count.start(1))
-    return close + 1
+        raise Unreadable(token.start())
+    if letter == b"O":
+        visitor.other(Part.NAME, begin, close)
+        return count.end(), int(count[1])
+    body, closed = count.end(), count.end() + int(count[1])
+    if closed >= end or data[closed : closed + 1] != b"}":
+        raise Unreadable(token.start())
+    visitor.other(Part.NAME, begin, close)
+    visitor.body(body, closed, count.start(1))
+    return closed + 1, None
 
 
-def _escaped(data: bytes, begin: int, size: int, end: int, visitor: Visitor) -> int:
-    """An S: token: `size` units, each one byte or a backslash with two hexadecimal digits."""
-    position, left = begin, size
+def _escaped(data: bytes, token: re.Match[bytes], end: int, visitor: Visitor) -> int:
+    """An S: token: so many units, each one byte or a backslash with two hexadecimal digits."""
+    begin = position = token.end()
+    left = int(token[2])
     while (escape := data.find(b"\\", position, min(position + left, end))) >= 0:
         if not _HEX.match(data, escape + 1, end):
-            raise Unreadable
+            raise Unreadable(token.start())
         left -= escape - position + 1
         position = escape + 3
     close = position + left
     if close + 2 > end or data[close : close + 2] != b'";':
-        raise Unreadable
+        raise Unreadable(token.start())
     visitor.other(Part.ESCAPED, begin, close)
     return close + 2
+
+
+class Silent:
+    """A visitor that only lets the walker prove a value readable."""
+
+    def string(self, start: int, end: int, length_at: int) -> None:
+        """Nothing to do."""
+
+    def body(self, start: int, end: int, length_at: int) -> None:
+        """Nothing to do."""
+
+    def other(self, part: Part, start: int, end: int) -> None:
+        """Nothing to do."""
+
+
+def read(data: bytes, start: int, end: int) -> tuple[int | None, int]:
+    """Where the value at `start` ends, None if PHP could not read it; and how far it could be read."""
+    try:
+        close = walk(data, start, end, Silent())
+    except Unreadable as unreadable:
+        return None, unreadable.at
+    return close, close
+
+
+def readable(data: bytes, start: int, end: int) -> int | None:
+    """Where the value at `start` ends; None if PHP could not read it."""
+    return read(data, start, end)[0]
+
+
+def is_values(data: bytes, start: int, end: int, separator: bytes) -> bool:
+    """Whether data[start:end] is one serialized value, or two with `separator` between them."""
+    closed = readable(data, start, end)
+    if closed is not None and separator:
+        if data[closed : closed + len(separator)] != separator:
+            return False
+        closed = readable(data, closed + len(separator), end)
+    return closed == end
+
+
+def rubble(data: bytes, start: int, end: int) -> int:
+    """Where an unreadable value ends that was read up to `start`: behind all that still looks like parts of one."""
+    position = start
+    while (part := _RUBBLE.match(data, position, end)) is not None:
+        position = part.end()
+        if part[1]:
+            close = data.find(b'";', position, end)
+            if close < 0:
+                return part.start()
+            position = close + 2
+    return position
 
 
 def custom_body_values(data: bytes, start: int, end: int) -> tuple[int, bytes] | None:

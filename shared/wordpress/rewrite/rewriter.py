@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .embedded import holds_fragments
 from .leftovers import Leftover, scan
 from .mapping import PathMapping, UrlMapping
-from .matcher import Candidate, Cursor, Matcher
+from .matcher import Candidate, Cursor, HintAnchor, Matcher, WrapperAnchor
 from .report import Place, RewriteReport, Tally
+from .signs import holds_head
 from .spelling import RAW_LIMIT, TSV_LIMIT
 from .tsv import Fields, escape, unescape
 from .value import ValueRewriter
 
 _BLOCK = 1 << 21
 _HEAD = re.compile(rb'(?:[ \x0b\t\r\n\0]|\\[tnr0])*+(?:s:[0-9]{1,10}:"|a:[0-9]{1,10}:\{|[OCE]:[0-9]{1,10}:")')
+_ALWAYS_DECODED = (HintAnchor, WrapperAnchor)
 _SERIALIZED_HEADS = frozenset(b"saOCE \x0b\\\r\0")
-_FRAGMENT_NEEDLES = tuple(b":" + b"\\" * (2 * depth) + b'"' for depth in (1, 3, 7, 15, 31))
 _ROW_KEY = re.compile(rb"([0-9A-Za-z_-]{1,64})\t")
 
 
@@ -67,7 +68,7 @@ class Rewriter:
 
     def may_match(self, data: bytes) -> bool:
         """Whether a value, or rows, can hold anything of the source; False is certain."""
-        return self._raw.may_match(data.lower())
+        return self._raw.may_match(self._raw.lower(data))
 
     def rewrite(self, value: bytes, place: Place = Place()) -> bytes:  # noqa: B008 - frozen
         """One column value with every source URL and path replaced; the same object when nothing changed."""
@@ -112,7 +113,7 @@ class Rewriter:
 
     def _suspects(self, block: bytes) -> list[int]:
         """Positions, in order, at which a leftover may begin or lie."""
-        found = [at for at, _ in self._escaped.candidates(block.lower())]
+        found = [at for at, _ in self._escaped.candidates(self._escaped.lower(block))]
         for needle in self._raw.base64_needles:
             at = block.find(needle)
             while at >= 0:
@@ -145,11 +146,14 @@ class _Block:
         self._view = memoryview(data)
         self._out: list[bytes | memoryview] = []
         self._copied = 0
+        self._hints: list[int] | None = None
 
     def _candidates(self) -> Iterator[Candidate]:
         matcher = self._owner._escaped
         if len(self._data) <= 2 * _BLOCK:
-            yield from matcher.candidates(self._data.lower())
+            found = matcher.candidates(matcher.lower(self._data))
+            self._hints = [at for at, anchor in found if type(anchor) in _ALWAYS_DECODED]
+            yield from found
             return
         cursor = Cursor(matcher, self._data)
         while cursor.peek() < len(self._data):
@@ -205,8 +209,11 @@ class _Block:
         data = self._data
         if data[start] in _SERIALIZED_HEADS and _HEAD.match(data, start, end):
             return True
-        if data.find(b"[vc_raw_", start, end) >= 0:
-            return True
-        if data.find(b"%", start, end) >= 0 and holds_fragments(data, start, end):
-            return True
-        return any(data.find(needle, start, end) >= 0 for needle in _FRAGMENT_NEEDLES)
+        return self._hinted(start, end) or holds_head(data, start, end)
+
+    def _hinted(self, start: int, end: int) -> bool:
+        if self._hints is None:
+            matcher = self._owner._escaped
+            found = matcher.candidates(matcher.lower(self._data[start:end]))
+            return any(type(anchor) in _ALWAYS_DECODED for _, anchor in found)
+        return bisect_left(self._hints, start) != bisect_left(self._hints, end)

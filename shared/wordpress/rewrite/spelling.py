@@ -1,4 +1,4 @@
-"""How a colon and a slash of a URL may be spelled in stored text, and how to write more of the same.
+r"""How the characters of a URL may be spelled in stored text, and how to write more of the same.
 
     plain        :  /
     JSON         :  \\/  \\\\\\/ ...        one level of escaping doubles the backslashes and adds one
@@ -6,32 +6,87 @@
     URL-encoded  %3A %2F, %253A %252F   either case of the digits, encoded any number of times
     HTML         &#58; &#x3A; &colon;   &#47; &#x2F; &sol;
 
-Text in LOAD DATA format doubles every backslash once more; `limit` bounds their number (31 is four levels of JSON).
+A backslash and an ampersand may be spelled themselves: `%5C%2F` is JSON that was URL-encoded, `\\u005c/` JSON in the
+attributes of a block, `&amp;#47;` HTML in HTML. Text in LOAD DATA format doubles every backslash once more; `limit`
+bounds their number (31 is four levels of JSON).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from .report import Kind
 
 RAW_LIMIT = 31
 TSV_LIMIT = 2 * RAW_LIMIT
+WINDOW = 384
+"""Bytes that "https://" takes at most, as far as it is looked for."""
+
+PERCENT = rb"%(?:25){0,8}"
+AMPERSAND = rb"(?:(?:&|\\{1,62}u0026)(?:amp;){0,4}|%(?:25){0,8}26(?:amp%(?:25){0,8}3[bB]){0,4})"
+HASH = rb"(?:\#|%(?:25){0,8}23)"
+SEMICOLON = rb"(?:;|%(?:25){0,8}3[bB])"
 
 _PERCENT = re.compile(rb"(%(?:25)*)2([Ff])\Z")
 
 
+def backslashes(limit: int, least: int = 0) -> bytes:
+    """Pattern source of `least` or more backslashes in any spelling."""
+    return rb"(?:\\{1,%d}u005[cC]|%b5[cC]|\\){%d,%d}" % (limit, PERCENT, least, limit)
+
+
+def entity(code: int, *names: bytes) -> bytes:
+    """Pattern source of a character as an HTML entity."""
+    digits = rb"%b0{0,5}%d" % (HASH, code)
+    hexadecimal = rb"%b[xX]0{0,5}%b" % (HASH, _either_case(b"%x" % code))
+    return rb"%b(?:%b)%b" % (AMPERSAND, b"|".join([digits, hexadecimal, *names]), SEMICOLON)
+
+
+def _either_case(digits: bytes) -> bytes:
+    return b"".join(b"[%c%c]" % (d, d - 32) if d > 57 else b"%c" % d for d in digits)
+
+
+@cache
+def spelled(character: str, limit: int, *names: bytes) -> bytes:
+    """Pattern source of one ASCII character in any spelling (no groups); a slash or a quote may be escaped."""
+    code = b"%02x" % ord(character)
+    plain = re.escape(character.encode())
+    encoded = rb"%b%b" % (PERCENT, _either_case(code))
+    if character in '/"':
+        plain, encoded = backslashes(limit) + rb"(?:%b|%b)" % (plain, encoded), b""
+    unicode = rb"%bu00%b" % (backslashes(limit, 1), _either_case(code))
+    return rb"(?:%b)" % b"|".join(filter(None, [plain, unicode, encoded, entity(ord(character), *names)]))
+
+
 def slash(limit: int) -> bytes:
     """Pattern source of one slash in any spelling (no groups)."""
-    escaped = rb"\\{0,%d}/|\\{1,%d}u002[fF]" % (limit, limit)
-    return rb"(?:" + escaped + rb"|%(?:25){0,8}2[fF]|&\#0{0,5}47;|&\#[xX]0{0,5}2[fF];|&sol;)"
+    return spelled("/", limit, b"sol")
 
 
 def colon(limit: int) -> bytes:
     """Pattern source of one colon in any spelling (no groups)."""
-    escaped = rb":|\\{1,%d}u003[aA]" % limit
-    return rb"(?:" + escaped + rb"|%(?:25){0,8}3[aA]|&\#0{0,5}58;|&\#[xX]0{0,5}3[aA];|&colon;)"
+    return spelled(":", limit, b"colon")
+
+
+@cache
+def spelled_text(text: str, limit: int) -> bytes:
+    """Pattern source of a part of a path in any spelling: its letters beyond ASCII, and what else may be encoded."""
+    found = []
+    for character in text:
+        raw = character.encode()
+        ways = [re.escape(raw), b"".join(rb"%b%b" % (PERCENT, _either_case(b"%02x" % byte)) for byte in raw)]
+        units = character.encode("utf-16-be")
+        ways.append(
+            b"".join(
+                rb"%bu%b" % (backslashes(limit, 1), _either_case(units[i : i + 2].hex().encode()))
+                for i in range(0, len(units), 2)
+            )
+        )
+        ways.append(entity(ord(character)))
+        found.append(rb"(?:%b)" % b"|".join(ways))
+    return b"".join(found)
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,32 @@
-"""Rewrites one value: text, JSON at any depth of escaping, serialized PHP, base64 shortcodes, and each in each."""
+"""Rewrites one value: text, escaped text, serialized PHP, base64 shortcodes, and each in each."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 
 from . import php
-from .embedded import Fragment, fragments, holds_fragments
-from .matcher import Cursor, Matcher
+from .claims import Claim, Edit, Rank, settled
+from .context import Found
+from .layers import ESCAPINGS, Layer
+from .matcher import Candidate, Cursor, Matcher
 from .report import Kind, Reason
+from .signs import ANY_HEAD, PLAIN_HEAD
 
 MAX_DEPTH = 12
-"""Serialized values inside strings, or bodies, of serialized values are followed this deep."""
+"""Serialized values inside strings or bodies of serialized values, and layers of escaping, are followed this deep."""
 
 _HELD = 1024
 """Edits held at most while nothing can be taken back."""
 
-Edit = tuple[int, int, bytes, str | None]
-"""data[start:end] becomes other bytes; counted under a kind, or not at all."""
+_EFFORT = 24
+"""Bytes decoded for each byte of a value, at most: what is escaped in more ways than that is left and reported."""
 
 _WRAPPER = re.compile(
     rb"\[(vc_raw_(?:html|js))\b[^\[\]]*+\]\s*+([A-Za-z0-9+/=\\]*+)\s*+\[(\\{0,31})/\1\]",
 )
-_TRIMMED = b" \t\r\n\0\x0b"
 _REASONS = {
     php.Part.KEY: Reason.KEY,
     php.Part.NAME: Reason.NAME,
@@ -33,24 +36,36 @@ _REASONS = {
 }
 
 
+class Effort:
+    """How much may still be decoded for one value, whatever it is nested in."""
+
+    def __init__(self, size: int) -> None:
+        self.left = _EFFORT * size + (1 << 16)
+
+    def spend(self, size: int) -> bool:
+        """Whether `size` more bytes may be decoded."""
+        self.left -= size
+        return self.left >= 0
+
+
 class ValueRewriter:
     """One pass over one buffer. `kinds` and `left` say afterwards what was replaced and what was left.
 
-    The buffer is read forwards only. What changes is kept as a list of edits, in order, so that what turns out to be
-    unreadable is taken back at no cost, and a value without a replacement costs no copy.
+    The buffer is read forwards only. What changes is kept as a list of edits, in order, so that a value without a
+    replacement costs no copy.
     """
 
-    def __init__(self, matcher: Matcher, data: bytes, depth: int = 0) -> None:
+    def __init__(self, matcher: Matcher, data: bytes, depth: int = 0, effort: Effort | None = None) -> None:
         self._matcher = matcher
         self._data = data
         self._cursor = Cursor(matcher, data)
         self._depth = depth
+        self._effort = effort or Effort(len(data))
         self._edits: list[Edit] = []
         self._open = 0
         self._out = bytearray()
         self._copied = 0
         self._covered = 0
-        self._escaped: bool | None = None
         self._grown = 0
         self.kinds: dict[str, int] = {}
         self.left: list[str] = []
@@ -92,13 +107,13 @@ class ValueRewriter:
         self._edits.insert(before, (start, end, digits, None))
         self._grown += len(digits) - (end - start)
 
-    def _take_back(self, number: int) -> None:
-        """Forgets every edit but the first `number`."""
-        for start, end, replacement, kind in self._edits[number:]:
-            self._grown -= len(replacement) - (end - start)
-            if kind is not None:
-                self._count(kind, -1)
-        del self._edits[number:]
+    def _begin_again(self) -> None:
+        """Forgets everything found so far."""
+        self._edits.clear()
+        self.kinds.clear()
+        self.left.clear()
+        self._covered = self._grown = 0
+        self._cursor = Cursor(self._matcher, self._data)
 
     def _count(self, kind: str, number: int = 1) -> None:
         self.kinds[kind] = self.kinds.get(kind, 0) + number
@@ -113,7 +128,7 @@ class ValueRewriter:
         elif self._depth >= MAX_DEPTH:
             self._leave(end, Reason.TOO_DEEP)
         else:
-            self._serialized(head.end(), end)
+            self._serialized(start, head.end(), end)
 
     def _leave(self, end: int, reason: Reason) -> None:
         """Skips to `end`; notes the reason if one of our URLs or paths stood there."""
@@ -124,36 +139,39 @@ class ValueRewriter:
         if found:
             self.left.append(reason)
 
-    def _serialized(self, start: int, end: int) -> None:
+    def _serialized(self, start: int, head: int, end: int) -> None:
+        alone = self._depth == 0 and start == 0
+        if not alone and php.readable(self._data, head, end) is None:
+            self._structured(start, end, broken=True)
+            return
         before = len(self._edits)
         self._depth += 1
         self._open += 1
         try:
-            php.walk(self._data, start, end, self)
-        except php.Unreadable:
-            self._take_back(before)
-            self._cursor.seek(end)
-            self.left.append(Reason.UNREADABLE)
-        else:
-            if len(self._edits) > before and self._depth == 1:
-                self._count(Kind.SERIALIZED)
-            self._leave(end, Reason.TRAILING)
+            close = php.walk(self._data, head, end, self)
+        except php.Unreadable:  # only a whole value is read without having been proven readable: most are
+            self._begin_again()
+            close = None
         finally:
             self._open -= 1
             self._depth -= 1
+        if close is None:
+            self._structured(start, end, broken=True)
+            return
+        if len(self._edits) > before and self._depth == 0:
+            self._count(Kind.SERIALIZED)
+        if self._cursor.peek() < end:
+            self._text(close, end)
 
     # -- what the walker of the serialized grammar reports -------------------------------------------------------
 
     def string(self, start: int, end: int, length_at: int) -> None:
         """The payload of a string value."""
         if self._cursor.peek() < end:
-            self._sized(start, end, length_at, start - 2)
-
-    def _sized(self, start: int, end: int, digits: int, digits_end: int) -> None:
-        before, grown = len(self._edits), self._grown
-        self.content(start, end)
-        if self._grown != grown:
-            self._fix_length(digits, digits_end, before, self._grown - grown)
+            before, grown = len(self._edits), self._grown
+            self.content(start, end)
+            if self._grown != grown:
+                self._fix_length(length_at, start - 2, before, self._grown - grown)
 
     def other(self, part: php.Part, start: int, end: int) -> None:
         """A key, a name, an enum case: never changed."""
@@ -168,109 +186,193 @@ class ValueRewriter:
             self._leave(end, Reason.TOO_DEEP)
             return
         layout = php.custom_body_values(self._data, start, end)
-        if layout is None or not _is_values(self._data, layout[0], end, layout[1]):
+        if layout is None or not php.is_values(self._data, layout[0], end, layout[1]):
             self._leave(end, Reason.CUSTOM)
             return
         before, grown = len(self._edits), self._grown
         first, separator = layout
         self._depth += 1
-        try:
-            closed = php.walk(self._data, first, end, self)
-            if separator:
-                php.walk(self._data, closed + len(separator), end, self)
-        finally:
-            self._depth -= 1
+        closed = php.walk(self._data, first, end, self)
+        if separator:
+            php.walk(self._data, closed + len(separator), end, self)
+        self._depth -= 1
         if self._grown != grown:
             self._fix_length(length_at, start - 2, before, self._grown - grown)
 
     # -- text ----------------------------------------------------------------------------------------------------
 
     def _text(self, start: int, end: int) -> None:
-        if self._escaped is None:  # asked once for the buffer: most hold none, and some hold a million strings
-            self._escaped = holds_fragments(self._data, 0, len(self._data))
-        pending = fragments(self._data, start, end) if self._escaped else iter(())
-        fragment = next(pending, None)
+        if self._matcher.is_structured(self._data, start, end):
+            self._structured(start, end)
+            return
         cursor, data = self._cursor, self._data
         while cursor.peek() < end:
             at, anchor = cursor.take()
-            while fragment is not None and fragment.end <= at:
-                fragment = next(pending, None)
-            if fragment is not None and fragment.start <= at:
-                self._fragment(fragment)
-                cursor.seek(fragment.end)
-                continue
             found = anchor.locate(data, at, start, end)
             if found is None:
-                if data[at] == 91:  # [
-                    self._wrapper(at, end)
+                if data[at] == 118 and at > start:  # v
+                    self._wrapper(at - 1, end)
             elif found[2] is None:
                 self.left.append(found[3])
             elif found[0] >= self._covered:
                 self._replace(found[0], found[1], found[2], found[3])
 
-    def _inner(self, data: bytes) -> bytes:
-        """Rewrites a decoded buffer one level deeper and takes over what was noted there."""
-        inner = ValueRewriter(self._matcher, data, self._depth + 1)
-        result = inner.run()
-        for kind, number in inner.kinds.items():
-            self._count(kind, number)
-        self.left += inner.left
-        return result
-
-    def _fragment(self, fragment: Fragment) -> None:
-        """Serialized PHP inside an escaped string: decoded, rewritten, and encoded again in exactly its own style."""
-        if fragment.decode is None or self._depth >= MAX_DEPTH:
-            self.left.append(Reason.ESCAPED_SERIALIZED)
-            return
-        encoded = self._data[fragment.start : fragment.end]
-        decoded, encode = fragment.decode(encoded)
-        if encode is None:
-            self.left.append(Reason.ESCAPED_SERIALIZED)
-            return
-        changed = self._inner(decoded)
-        if changed is decoded:
-            return
-        try:
-            self._replace(fragment.start, fragment.end, encode(changed), None)
-        except UnicodeDecodeError:
-            self.left.append(Reason.ESCAPED_SERIALIZED)
+    def _child(self, data: bytes) -> ValueRewriter:
+        """The same, one level deeper, on a buffer of its own."""
+        return ValueRewriter(self._matcher, data, self._depth + 1, self._effort)
 
     def _wrapper(self, at: int, end: int) -> None:
         """A WPBakery raw block: base64 of rawurlencoded markup."""
         match = _WRAPPER.match(self._data, at, end)
-        if match is None or self._depth >= MAX_DEPTH:
+        if match is None:
             return
         slash = match[3] + b"/"
         try:
             decoded = base64.b64decode(match[2].replace(slash, b"/"), validate=True)
         except (binascii.Error, ValueError):
             return
-        changed = self._inner(decoded)
+        inner = self._child(decoded)
+        if self._depth >= MAX_DEPTH:
+            inner._leave(len(decoded), Reason.TOO_DEEP)
+            self.left += inner.left
+            return
+        changed = inner.run()
+        for kind, number in inner.kinds.items():
+            self._count(kind, number)
+        self.left += inner.left
         if changed is not decoded:
             self._replace(match.start(2), match.end(2), base64.b64encode(changed).replace(b"/", slash), Kind.BASE64)
 
+    # -- text that holds more than text --------------------------------------------------------------------------
 
-class _Silent:
-    """A visitor that only lets the walker prove a value readable."""
+    def _structured(self, start: int, end: int, *, broken: bool = False) -> None:
+        """Text with serialized PHP somewhere in it, or text that must be decoded to be read.
 
-    def string(self, start: int, end: int, length_at: int) -> None:
-        """Nothing to do."""
+        `broken`: it begins as a serialized value that cannot be read, so nothing changes but what a layer proves.
+        """
+        claims = self._claims(start, end, set(), broken)
+        for claim in settled(claims):
+            if claim.start < self._covered:
+                continue
+            for edit in claim.edits:
+                self._replace(*edit)
+            for kind, number in claim.kinds.items():
+                self._count(kind, number)
+            self.left += claim.left
+            self._covered = max(self._covered, claim.end)
 
-    def body(self, start: int, end: int, length_at: int) -> None:
-        """Nothing to do."""
+    def _claims(self, start: int, end: int, seen: set[int], broken: bool = False) -> list[Claim]:
+        """All that data[start:end] can be read as."""
+        spots: list[Candidate] = []
+        while self._cursor.peek() < end:
+            spots.append(self._cursor.take())
+        if not spots:
+            return []
+        if broken:
+            claims = [Claim(start, end, Rank.BROKEN, left=[Reason.UNREADABLE])]
+        else:
+            claims = list(self._heads(start, end, spots))
+        escaped = self._matcher.is_escaped(self._data, start, end)
+        if escaped and not _all_inside(spots, claims):
+            decoded, complete = self._decoded(start, end, seen)
+            claims += decoded
+            claims += self._escaped_heads(start, end, spots, settled(claims))
+            if not complete:
+                claims += [
+                    Claim(claim.start, claim.end, Rank.BROKEN, left=[Reason.TOO_DEEP])
+                    for claim in self._finds(start, end, spots)
+                ]
+        claims += self._finds(start, end, spots)
+        return claims
 
-    def other(self, part: php.Part, start: int, end: int) -> None:
-        """Nothing to do."""
+    def _heads(self, start: int, end: int, spots: list[Candidate]) -> Iterator[Claim]:
+        """Serialized values that stand in the text as they are, and what only begins like one."""
+        position, data, index = start, self._data, 0
+        while (head := PLAIN_HEAD.search(data, position, end)) is not None:
+            begin = head.start()
+            close, reached = php.read(data, begin, end)
+            position = max(php.rubble(data, reached, end), head.end()) if close is None else close
+            while index < len(spots) and spots[index][0] < begin:
+                index += 1
+            if index == len(spots):
+                return
+            if spots[index][0] >= position:
+                continue
+            if close is None:
+                yield Claim(begin, position, Rank.BROKEN, left=[Reason.UNREADABLE])
+            else:
+                yield self._proven(begin, close)
+
+    def _proven(self, start: int, end: int) -> Claim:
+        inner = self._child(self._data[start:end])
+        inner._open = 1
+        inner.content(0, end - start)
+        edits: list[Edit] = [(s + start, e + start, new, None) for s, e, new, _ in inner._edits]
+        kinds = dict(inner.kinds)
+        if edits and self._depth == 0:
+            kinds[Kind.SERIALIZED] = kinds.get(Kind.SERIALIZED, 0) + 1
+        return Claim(start, end, Rank.PROVEN, edits, kinds, inner.left)
+
+    def _finds(self, start: int, end: int, spots: list[Candidate]) -> Iterator[Claim]:
+        """URLs and paths, and blocks of base64, as they stand in the text."""
+        data = self._data
+        for at, anchor in spots:
+            found: Found | None = anchor.locate(data, at, start, end)
+            if found is not None:
+                begin, stop, replacement, label = found
+                if replacement is None:
+                    yield Claim(begin, stop, Rank.LEFT, left=[label])
+                else:
+                    yield Claim(begin, stop, Rank.TEXT, [(begin, stop, replacement, label)])
+            elif data[at] == 118 and at > start and (match := _WRAPPER.match(data, at - 1, end)):
+                inner = ValueRewriter(self._matcher, data[at - 1 : match.end()], self._depth, self._effort)
+                inner._wrapper(0, match.end() - at + 1)
+                edits: list[Edit] = [(s + at - 1, e + at - 1, new, None) for s, e, new, _ in inner._edits]
+                yield Claim(at - 1, match.end(), Rank.TEXT, edits, inner.kinds, inner.left)
+
+    def _decoded(self, start: int, end: int, seen: set[int]) -> tuple[list[Claim], bool]:
+        """What is found once one more layer of escaping is taken off, and whether all layers could be."""
+        claims: list[Claim] = []
+        source = self._data[start:end]
+        for escaping in ESCAPINGS:
+            if escaping.sign not in source:
+                continue
+            if self._depth >= MAX_DEPTH or not self._effort.spend(len(source)):
+                return claims, False
+            layer = Layer(source, escaping)
+            if not layer or hash(layer.text) in seen:
+                continue
+            seen.add(hash(layer.text))
+            for claim in self._child(layer.text)._claims(0, len(layer.text), seen):
+                edits: list[Edit] = [
+                    (layer.at(s) + start, layer.at(e) + start, layer.written(new, s, e), kind)
+                    for s, e, new, kind in claim.edits
+                ]
+                place = layer.at(claim.start) + start, layer.at(claim.end) + start
+                claims.append(Claim(*place, claim.rank, edits, claim.kinds, claim.left))
+        return claims, True
+
+    def _escaped_heads(self, start: int, end: int, spots: list[Candidate], known: list[Claim]) -> Iterator[Claim]:
+        """Strings of serialized PHP in escaped text that no layer explains: to their closing quote they stay."""
+        covered, index = -1, 0
+        for head in ANY_HEAD.finditer(self._data, start, end):
+            while index < len(known) and known[index].end <= head.start():
+                index += 1
+            explained = index < len(known) and known[index].rank <= Rank.BROKEN and known[index].start <= head.start()
+            if explained or not head[1] or head.start() < covered:
+                continue
+            close = self._data.find(head[1], head.end(), end)
+            covered = end if close < 0 else close
+            if any(head.start() <= at < covered for at, _ in spots):
+                yield Claim(head.start(), covered, Rank.BROKEN, left=[Reason.ESCAPED_SERIALIZED])
 
 
-def _is_values(data: bytes, start: int, end: int, separator: bytes) -> bool:
-    """Whether data[start:end] is one serialized value, or two with `separator` between them."""
-    try:
-        closed = php.walk(data, start, end, _Silent())
-        if separator:
-            if data[closed : closed + len(separator)] != separator:
-                return False
-            closed = php.walk(data, closed + len(separator), end, _Silent())
-    except php.Unreadable:
-        return False
-    return closed == end
+def _all_inside(spots: list[Candidate], claims: list[Claim]) -> bool:
+    """Whether every candidate lies in a proven value; the claims are in order and do not overlap."""
+    index = 0
+    for at, _ in spots:
+        while index < len(claims) and claims[index].end <= at:
+            index += 1
+        if index == len(claims) or claims[index].start > at or claims[index].rank is not Rank.PROVEN:
+            return False
+    return True

@@ -1,0 +1,165 @@
+r"""One layer of escaping taken off a text, with the way back: JSON, URL-encoding, HTML entities, doubled quotes.
+
+In `{"a":"s:15:\"http:\/\/host\";"}` the length counts decoded bytes, so what changes must be found in the decoded
+text. It is written back there alone where it stands: every other byte of the escaped text stays as it is, whoever
+escaped it and however. A layer is taken off the whole of a text, whether or not all of it was escaped; what is found
+in it is proof enough (a host of the source, a serialized value that reads from its first to its last byte).
+"""
+
+from __future__ import annotations
+
+import html.entities
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_JSON = re.compile(
+    rb'\\(?:(["\\/bfnrt])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u(?![dD][89a-fA-F])([0-9a-fA-F]{4}))'
+)
+_PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
+_ENTITY = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
+_DOUBLED = re.compile(rb'""')
+_JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_ENTITIES = {f"&{name}".encode(): text for name, text in html.entities.html5.items() if name.endswith(";")}
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_LOOKED_AT = 64
+
+
+def _from_json(escape: re.Match[bytes]) -> bytes | None:
+    if escape[1]:
+        return _JSON_LETTERS.get(escape[1], escape[1])
+    if escape[4]:
+        return chr(int(escape[4], 16)).encode()
+    units = bytes.fromhex((escape[2] + escape[3]).decode())
+    return units.decode("utf-16-be").encode()
+
+
+def _from_percent(escape: re.Match[bytes]) -> bytes | None:
+    return bytes.fromhex(escape[1].decode())
+
+
+def _from_entity(escape: re.Match[bytes]) -> bytes | None:
+    if escape[3]:
+        text = _ENTITIES.get(escape[0])
+        return None if text is None else text.encode()
+    code = int(escape[1]) if escape[1] else int(escape[2], 16)
+    return None if code > 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code).encode()
+
+
+def _from_doubled(escape: re.Match[bytes]) -> bytes | None:
+    return b'"'
+
+
+def _to_json(byte: bytes, style: dict[bytes, bytes]) -> bytes:
+    if byte in b'"\\':
+        return b"\\" + byte
+    return byte if byte >= b" " else b"\\u%04x" % ord(byte)
+
+
+def _to_percent(byte: bytes, style: dict[bytes, bytes]) -> bytes:
+    lower = any(spelled.lower() == spelled != spelled.upper() for spelled in style.values())
+    return (b"%%%02x" if lower else b"%%%02X") % ord(byte)
+
+
+def _to_entity(byte: bytes, style: dict[bytes, bytes]) -> bytes:
+    return {b"&": b"&amp;", b'"': b"&quot;", b"<": b"&lt;", b">": b"&gt;"}.get(byte, byte)
+
+
+def _to_doubled(byte: bytes, style: dict[bytes, bytes]) -> bytes:
+    return b'""' if byte == b'"' else byte
+
+
+@dataclass(frozen=True, slots=True)
+class Escaping:
+    """One way to escape text: what an escape begins with, how it reads, and how a byte without example is written."""
+
+    name: str
+    sign: bytes
+    pattern: re.Pattern[bytes]
+    decode: Callable[[re.Match[bytes]], bytes | None]
+    encode: Callable[[bytes, dict[bytes, bytes]], bytes]
+
+
+ESCAPINGS = (
+    Escaping("json", b"\\", _JSON, _from_json, _to_json),
+    Escaping("percent", b"%", _PERCENT, _from_percent, _to_percent),
+    Escaping("entity", b"&", _ENTITY, _from_entity, _to_entity),
+    Escaping("doubled", b'""', _DOUBLED, _from_doubled, _to_doubled),
+)
+
+
+class Layer:
+    """`text` is `source` with one kind of escapes decoded."""
+
+    def __init__(self, source: bytes, escaping: Escaping) -> None:
+        self._source = source
+        self._escaping = escaping
+        self._begins, self._ends = array("Q"), array("Q")
+        self._from, self._to = array("Q"), array("Q")
+        self._style: dict[bytes, bytes] = {}
+        self.text = b"".join(self._pieces())
+
+    def _pieces(self) -> Iterator[bytes]:
+        source, copied, size = self._source, 0, 0
+        for escape in self._escaping.pattern.finditer(source):
+            decoded = self._escaping.decode(escape)
+            if decoded is None:
+                continue
+            begin, end = escape.span()
+            size += begin - copied
+            self._begins.append(size)
+            size += len(decoded)
+            self._ends.append(size)
+            self._from.append(begin)
+            self._to.append(end)
+            if (len(decoded) == 1 and decoded[0] not in _UNRESERVED) or decoded == b"-":
+                self._style.setdefault(decoded, escape[0])
+            yield source[copied:begin]
+            yield decoded
+            copied = end
+        yield source[copied:]
+
+    def __bool__(self) -> bool:
+        """Whether anything was escaped."""
+        return bool(self._ends)
+
+    def at(self, position: int) -> int:
+        """Where in the source a position of the text stands; inside of an escape, where the escape begins."""
+        index = bisect_right(self._ends, position) - 1
+        following = index + 1
+        if following < len(self._begins) and self._begins[following] < position:
+            return self._from[following]
+        return position if index < 0 else self._to[index] + position - self._ends[index]
+
+    def written(self, replacement: bytes, start: int, end: int) -> bytes:
+        """What takes the place of text[start:end], escaped like that was."""
+        style, shown = dict(self._style), set(self.text[start : min(end, start + 1024)])
+        first = bisect_left(self._begins, start)
+        for index in range(first, min(first + _LOOKED_AT, len(self._begins))):
+            if self._ends[index] > end:
+                break
+            character = self.text[self._begins[index] : self._ends[index]]
+            if character in self._style:
+                style[character] = self._source[self._from[index] : self._to[index]]
+                shown.discard(character[0])
+        if self._escaping.name != "doubled":  # what stands there as it is may stand there again
+            style = {character: escape for character, escape in style.items() if character[0] not in shown}
+        out = bytearray()
+        for byte in replacement:
+            character = bytes((byte,))
+            if byte in _UNRESERVED:
+                out.append(byte)
+            elif character in style:
+                out += style[character]
+            elif byte in shown and self._escaping.name == "percent":
+                out.append(byte)
+            elif byte >= 0x80 and self._escaping.name != "percent":
+                out.append(byte)
+            else:
+                out += self._escaping.encode(character, style)
+        dash = self._style.get(b"-")
+        if dash and self._escaping.name == "json" and b"--" in out:
+            out = out.replace(b"--", dash * 2)  # as WordPress writes them in the attributes of a block
+        return bytes(out)
