@@ -18,7 +18,7 @@ HOST_END = rb"(?![a-z0-9_-]|\.[a-z0-9_/:-]|\.\\+/|@|%(?:25)*40)"
 """Pattern source, for lower-cased text, of what may not follow a host; the rest is asked of `goes_on`."""
 
 _NEXT = re.compile(
-    rb"(?:\\|%b5[cC]){1,62}+u([0-9a-fA-F]{4})|((?:%b[0-9a-fA-F]{2}){1,4})"
+    rb"(?:(?:\\|%b5[cC])(?:u005[cC])*+){1,62}+u([0-9a-fA-F]{4})|((?:%b[0-9a-fA-F]{2}){1,4})"
     rb"|&(?:amp;)*([a-zA-Z]{2,24}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});|([\xc2-\xf4][\x80-\xbf]{1,3}|[!-~])"
     % (PERCENT, PERCENT)
 )

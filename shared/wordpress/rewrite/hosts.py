@@ -123,8 +123,8 @@ class HostAnchor:
 
     @staticmethod
     def _begins(data: bytes, at: int, lo: int) -> bool:
-        """Whether no scheme can stand before `at`: none of what the spellings of a colon end with."""
-        return at == lo or data[at - 1] not in b":;aAbB"
+        """Whether nothing of the URL can stand before `at`: none of what a colon, or a backslash, is spelled with."""
+        return at == lo or data[at - 1] not in b":;aAbBcC\\"
 
     def _route(self, data: bytes, host: bytes, end: int, hi: int, secure: bool) -> tuple[int, BaseUrl] | None:
         """Where the base URL ends and where it leads; `end` is where the host ends."""

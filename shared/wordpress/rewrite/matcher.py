@@ -86,7 +86,7 @@ class Matcher:
 
     def may_match(self, lowered: bytes) -> bool:
         """Whether anything of ours can be in lower-cased text."""
-        return any(anchor.needle in lowered for anchor in self.anchors) or self._hints.any(lowered)
+        return any(anchor.needle in lowered for anchor in self.anchors) or self._hints.names(lowered)
 
     def hinted(self, lowered: bytes) -> list[int]:
         """Where escaped characters of a host stand, in order."""

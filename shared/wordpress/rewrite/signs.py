@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import html.entities
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
 from .spelling import TSV_LIMIT, colon, spelled
 
-_BACKSLASH = rb"(?:\\(?:u005c)*+|%(?:25)*+5c)++"
-_LETTERS = ("http",)
+_BACKSLASH = rb"(?:(?:\\|%(?:25)*+5c)(?:u005c)*+)++"
+_NAMES: dict[str, set[bytes]] = {}
+for _name, _text in html.entities.html5.items():
+    if _name.endswith(";"):
+        _NAMES.setdefault(_text, set()).add(_name.lower().encode())
 _HEAD_LETTERS = "saOoCcE"
 
 _COLON, _QUOTE = colon(TSV_LIMIT), spelled('"', TSV_LIMIT, b"quot")
@@ -54,40 +58,59 @@ class Hints:
     """
 
     def __init__(self, hosts: Iterable[str]) -> None:
-        self._searches: list[tuple[bytes, re.Pattern[bytes]]] = []
         length = rb"[0-9]{1,10}" + _any(":")
-        unicode = {b"u00": {b"3a" + length, b"26" + _INNER_ENTITY, b"5bvc_raw_"}}
-        percent = {b"3a" + length, b"26" + _INNER_ENTITY, b"5bvc_raw_"}
-        entities = {_entity(":") + length, b"amp;" + _INNER_ENTITY, _entity("[") + b"vc_raw_"}
-        for text in dict.fromkeys([*hosts, *_LETTERS]):
+        structure = {b"3a" + length, b"26" + _INNER_ENTITY, b"5bvc_raw_"}
+        letters = {b"%02x" % ord(letter) + _any(":") for letter in _HEAD_LETTERS}
+        unicode: dict[bytes, set[bytes]] = {}
+        percent: set[bytes] = set()
+        entities: set[bytes] = set()
+        for text in dict.fromkeys(hosts):
             for code, rest in _grams(text):
                 for form in _cases(code):
                     digits = _units(form)[0]
                     unicode.setdefault(b"u" + digits[:2], set()).add(digits[2:] + rest)
                     percent.add(_percent(form) + rest)
                     entities.add(_entity(form) + rest)
-        unicode[b"u00"] |= {b"%02x" % ord(letter) + _any(":") for letter in _HEAD_LETTERS}
-        self._add(b"%", rb"%(?:25)*+", percent)
-        self._add(b"&", rb"&", {rb"(?:amp;)*+(?:%b)" % b"|".join(sorted(entities))})
-        for prefix, rests in unicode.items():
-            self._add(prefix, prefix, rests)
-
-    def _add(self, needle: bytes, prefix: bytes, rests: set[bytes]) -> None:
-        firsts = bytes(sorted({rest[0] for rest in rests if rest[:1].isalnum()}))
-        ahead = rb"(?=[%b])" % firsts if all(rest[:1].isalnum() for rest in rests) else b""
-        self._searches.append((needle, re.compile(prefix + ahead + rb"(?:%b)" % b"|".join(sorted(rests)))))
+        self._names = _searches(unicode, percent, entities)
+        unicode.setdefault(b"u00", set()).update(structure, letters)
+        entities |= {_entity(":") + length, _entity("[") + b"vc_raw_"}
+        self._all = [
+            *_searches(unicode, percent | structure, entities),
+            (b"&amp;", re.compile(b"&amp;" + _INNER_ENTITY)),
+        ]
 
     def positions(self, lowered: bytes, offset: int = 0) -> list[int]:
         """Where an escaped character of a host stands, moved by `offset`; not in order."""
         found: list[int] = []
-        for needle, pattern in self._searches:
+        for needle, pattern in self._all:
             if needle in lowered:
                 found += [match.start() + offset for match in pattern.finditer(lowered)]
         return found
 
     def any(self, lowered: bytes) -> bool:
         """Whether there is one."""
-        return any(needle in lowered and pattern.search(lowered) for needle, pattern in self._searches)
+        return any(needle in lowered and pattern.search(lowered) for needle, pattern in self._all)
+
+    def names(self, lowered: bytes) -> bool:
+        """Whether there is one of a host."""
+        return any(needle in lowered and pattern.search(lowered) for needle, pattern in self._names)
+
+
+def _searches(
+    unicode: Mapping[bytes, set[bytes]], percent: set[bytes], entities: set[bytes]
+) -> list[tuple[bytes, re.Pattern[bytes]]]:
+    found = [_search(prefix, prefix, rests) for prefix, rests in unicode.items()]
+    found += [_search(b"%", rb"%(?:25)*+", percent)] if percent else []
+    found += [_search(b"&", rb"&(?:amp;)*+", entities)] if entities else []
+    return found
+
+
+def _search(needle: bytes, prefix: bytes, rests: set[bytes]) -> tuple[bytes, re.Pattern[bytes]]:
+    """A pattern for any of `rests` behind `prefix`; most that cannot be one is seen by the first character."""
+    ahead = b""
+    if all(rest[:1].isalnum() for rest in rests):
+        ahead = rb"(?=[%b])" % bytes(sorted({rest[0] for rest in rests}))
+    return needle, re.compile(prefix + ahead + rb"(?:%b)" % b"|".join(sorted(rests)))
 
 
 def _grams(text: str) -> Iterator[tuple[str, bytes]]:
@@ -110,16 +133,14 @@ def _percent(character: str) -> bytes:
     return rb"%(?:25)*+".join(b"%02x" % byte for byte in encoded)
 
 
+@cache
 def _entity(character: str) -> bytes:
     code = ord(character)
-    names = [
-        re.escape(name.lower().encode())
-        for name, text in html.entities.html5.items()
-        if text == character and name.endswith(";")
-    ]
-    return rb"(?:%b)" % b"|".join([rb"\#0*%d;" % code, rb"\#x0*%x;" % code, *sorted(set(names))])
+    names = [re.escape(name) for name in _NAMES.get(character, ())]
+    return rb"(?:%b)" % b"|".join([rb"\#0*%d;" % code, rb"\#x0*%x;" % code, *names])
 
 
+@cache
 def _any(character: str) -> bytes:
     """Pattern source of one character of a host in any spelling, in lower-cased text."""
     ways = [re.escape(character.encode())]

@@ -34,7 +34,7 @@ _PERCENT = re.compile(rb"(%(?:25)*)2([Ff])\Z")
 
 def backslashes(limit: int, least: int = 0) -> bytes:
     """Pattern source of `least` or more backslashes in any spelling."""
-    return rb"(?:\\{1,%d}u005[cC]|%b5[cC]|\\){%d,%d}" % (limit, PERCENT, least, limit)
+    return rb"(?:(?:\\|%b5[cC])(?:u005[cC]){0,8}){%d,%d}" % (PERCENT, least, limit)
 
 
 def entity(code: int, *names: bytes) -> bytes:
@@ -51,13 +51,12 @@ def _either_case(digits: bytes) -> bytes:
 @cache
 def spelled(character: str, limit: int, *names: bytes) -> bytes:
     """Pattern source of one ASCII character in any spelling (no groups); a slash or a quote may be escaped."""
-    code = b"%02x" % ord(character)
-    plain = re.escape(character.encode())
-    encoded = rb"%b%b" % (PERCENT, _either_case(code))
-    if character in '/"':
-        plain, encoded = backslashes(limit) + rb"(?:%b|%b)" % (plain, encoded), b""
-    unicode = rb"%bu00%b" % (backslashes(limit, 1), _either_case(code))
-    return rb"(?:%b)" % b"|".join(filter(None, [plain, unicode, encoded, entity(ord(character), *names)]))
+    code = _either_case(b"%02x" % ord(character))
+    ways = [re.escape(character.encode()), PERCENT + code, entity(ord(character), *names)]
+    found = rb"(?:%b)" % b"|".join(ways)
+    if character in '/"':  # JSON escapes these with a backslash, whatever they become afterwards
+        found = backslashes(limit) + found
+    return rb"(?:%b|%bu00%b)" % (found, backslashes(limit, 1), code)
 
 
 def slash(limit: int) -> bytes:

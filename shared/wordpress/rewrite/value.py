@@ -14,6 +14,7 @@ from .layers import ESCAPINGS, Layer
 from .matcher import Candidate, Cursor, Matcher
 from .report import Kind, Reason
 from .signs import ANY_HEAD, PLAIN_HEAD
+from .spelling import RAW_LIMIT, slash
 
 MAX_DEPTH = 12
 """Serialized values inside strings or bodies of serialized values, and layers of escaping, are followed this deep."""
@@ -24,9 +25,8 @@ _HELD = 1024
 _EFFORT = 24
 """Bytes decoded for each byte of a value, at most: what is escaped in more ways than that is left and reported."""
 
-_WRAPPER = re.compile(
-    rb"\[(vc_raw_(?:html|js))\b[^\[\]]*+\]\s*+([A-Za-z0-9+/=\\]*+)\s*+\[(\\{0,31})/\1\]",
-)
+_OPENING = re.compile(rb"\[(vc_raw_(?:html|js))\b[^\[\]]*+\]\s*+([A-Za-z0-9+/=\\]*+)\s*+")
+_CLOSING = re.compile(rb"\[(%b)(vc_raw_(?:html|js))\]" % slash(RAW_LIMIT))
 _REASONS = {
     php.Part.KEY: Reason.KEY,
     php.Part.NAME: Reason.NAME,
@@ -221,27 +221,26 @@ class ValueRewriter:
         """The same, one level deeper, on a buffer of its own."""
         return ValueRewriter(self._matcher, data, self._depth + 1, self._effort)
 
-    def _wrapper(self, at: int, end: int) -> None:
-        """A WPBakery raw block: base64 of rawurlencoded markup."""
-        match = _WRAPPER.match(self._data, at, end)
-        if match is None:
-            return
-        slash = match[3] + b"/"
-        try:
-            decoded = base64.b64decode(match[2].replace(slash, b"/"), validate=True)
-        except (binascii.Error, ValueError):
-            return
+    def _wrapper(self, at: int, end: int) -> int:
+        """A WPBakery raw block: base64 of rawurlencoded markup. Returns where it ends."""
+        opening = _OPENING.match(self._data, at, end)
+        if opening is None:
+            return at
+        closing = _CLOSING.match(self._data, opening.end(), end)
+        decoded = _from_base64(opening[2].replace(closing[1], b"/")) if closing else None
+        if closing is None or decoded is None or self._depth >= MAX_DEPTH:
+            if any(needle in opening[2] for needle in self._matcher.base64_needles):
+                self.left.append(Reason.BASE64)
+            return opening.end()
         inner = self._child(decoded)
-        if self._depth >= MAX_DEPTH:
-            inner._leave(len(decoded), Reason.TOO_DEEP)
-            self.left += inner.left
-            return
         changed = inner.run()
         for kind, number in inner.kinds.items():
             self._count(kind, number)
         self.left += inner.left
         if changed is not decoded:
-            self._replace(match.start(2), match.end(2), base64.b64encode(changed).replace(b"/", slash), Kind.BASE64)
+            encoded = base64.b64encode(changed).replace(b"/", closing[1])
+            self._replace(opening.start(2), opening.end(2), encoded, Kind.BASE64)
+        return closing.end()
 
     # -- text that holds more than text --------------------------------------------------------------------------
 
@@ -324,11 +323,20 @@ class ValueRewriter:
                     yield Claim(begin, stop, Rank.LEFT, left=[label])
                 else:
                     yield Claim(begin, stop, Rank.TEXT, [(begin, stop, replacement, label)])
-            elif data[at] == 118 and at > start and (match := _WRAPPER.match(data, at - 1, end)):
-                inner = ValueRewriter(self._matcher, data[at - 1 : match.end()], self._depth, self._effort)
-                inner._wrapper(0, match.end() - at + 1)
-                edits: list[Edit] = [(s + at - 1, e + at - 1, new, None) for s, e, new, _ in inner._edits]
-                yield Claim(at - 1, match.end(), Rank.TEXT, edits, inner.kinds, inner.left)
+            elif data[at] == 118 and at > start:
+                yield self._block(at - 1, end)
+
+    def _block(self, at: int, end: int) -> Claim:
+        """The same for a block of base64."""
+        stop = at
+        if (opening := _OPENING.match(self._data, at, end)) is not None:
+            closing = _CLOSING.match(self._data, opening.end(), end)
+            stop = closing.end() if closing else opening.end()
+        inner = ValueRewriter(self._matcher, self._data[at:stop], self._depth, self._effort)
+        inner._open = 1
+        size = inner._wrapper(0, stop - at)
+        edits: list[Edit] = [(s + at, e + at, new, None) for s, e, new, _ in inner._edits]
+        return Claim(at, at + size, Rank.TEXT if edits else Rank.LEFT, edits, inner.kinds, inner.left)
 
     def _decoded(self, start: int, end: int, seen: set[int]) -> tuple[list[Claim], bool]:
         """What is found once one more layer of escaping is taken off, and whether all layers could be."""
@@ -365,6 +373,13 @@ class ValueRewriter:
             covered = end if close < 0 else close
             if any(head.start() <= at < covered for at, _ in spots):
                 yield Claim(head.start(), covered, Rank.BROKEN, left=[Reason.ESCAPED_SERIALIZED])
+
+
+def _from_base64(text: bytes) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _all_inside(spots: list[Candidate], claims: list[Claim]) -> bool:

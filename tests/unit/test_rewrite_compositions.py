@@ -1,0 +1,194 @@
+"""Encodings in encodings around addresses: rewritten so that PHP reads them back, or reported; never silent.
+
+The oracle is PHP: it takes off one encoding after the other, with its own functions, and says what stands inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from shared.wordpress.rewrite import ColumnRule, Rewriter, RewriteReport, UrlMapping, escape
+from tests.unit.php_values import PhpObject, serialize
+
+_DECODER = r"""
+set_error_handler(function ($n, $m) { throw new ErrorException($m); });
+$steps = array(
+    'serialized'  => function ($v) { return unserialize($v, array('allowed_classes' => false))['u'][0]; },
+    'object'      => function ($v) { return ((array) unserialize($v, array('allowed_classes' => false)))["\0*\0u"]; },
+    'string'      => function ($v) { return unserialize($v); },
+    'session'     => function ($v) { return unserialize(substr($v, strpos($v, '|') + 1))['u'][0]; },
+    'json'        => function ($v) { return json_decode($v, true, 512, JSON_THROW_ON_ERROR)['u']; },
+    'block'       => function ($v) {
+        preg_match('/^<!-- wp:x (.*) \/-->$/sD', $v, $m);
+        return json_decode($m[1], true, 512, JSON_THROW_ON_ERROR)['u'];
+    },
+    'percent'     => function ($v) { return rawurldecode($v); },
+    'urlencode'   => function ($v) { return urldecode($v); },
+    'shortcode'   => function ($v) {
+        preg_match('/^\[vc_raw_html\](.*)\[\/vc_raw_html\]$/sD', $v, $m);
+        return rawurldecode(base64_decode($m[1], true));
+    },
+    'attribute'   => function ($v) {
+        preg_match('/^<i data-x="([^"]*)">$/sD', $v, $m);
+        return html_entity_decode($m[1], ENT_QUOTES | ENT_HTML5, 'UTF-8');
+    },
+    'csv'         => function ($v) { return str_getcsv($v, ',', '"', '')[1]; },
+);
+while (($line = fgets(STDIN)) !== false) {
+    list($value, $names) = json_decode($line, true);
+    try {
+        $value = base64_decode($value);
+        foreach ($names as $name) { $value = $steps[$name]($value); }
+        $answer = base64_encode($value);
+    } catch (Throwable $e) { $answer = false; }
+    echo json_encode($answer), "\n";
+    flush();
+}
+"""
+
+
+class Php:
+    """PHP, asked again and again."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(["php", "-r", _DECODER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def decoded(self, value: bytes, names: Sequence[str]) -> bytes | None:
+        """What stands inside of all encodings, None if PHP cannot read it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        question = json.dumps([base64.b64encode(value).decode(), list(names)])
+        self._process.stdin.write(question.encode() + b"\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return None if answer is False else base64.b64decode(answer)
+
+    def end(self) -> None:
+        self._process.communicate(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def php() -> Iterator[Php]:
+    asked = Php()
+    yield asked
+    asked.end()
+
+
+def _json(text: bytes, *, slashes: bool, ascii_only: bool, quotes: bool = False) -> bytes:
+    encoded = json.dumps({"n": 1, "u": text.decode()}, ensure_ascii=ascii_only, separators=(",", ":"))
+    encoded = encoded.replace("/", "\\/") if slashes else encoded
+    if quotes:  # JSON_HEX_QUOT | JSON_HEX_TAG | JSON_HEX_AMP
+        encoded = re.sub(r'\\(["\\])', lambda m: "\\u0022" if m[1] == '"' else m[0], encoded)
+        encoded = encoded.replace("<", "\\u003C").replace(">", "\\u003E").replace("&", "\\u0026")
+    return encoded.encode()
+
+
+def _block(text: bytes) -> bytes:
+    encoded = json.dumps({"u": text.decode()}, ensure_ascii=False, separators=(",", ":"))
+    table = {
+        "\\\\": "\\u005c",
+        '\\"': "\\u0022",
+        "--": "\\u002d\\u002d",
+        "<": "\\u003c",
+        ">": "\\u003e",
+        "&": "\\u0026",
+    }
+    return b"<!-- wp:x " + re.sub(r'\\\\|\\"|--|[<>&]', lambda m: table[m[0]], encoded).encode() + b" /-->"
+
+
+def _attribute(text: bytes) -> bytes:
+    for character, entity in ((b"&", b"&amp;"), (b'"', b"&quot;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b"'", b"&#039;")):
+        text = text.replace(character, entity)
+    return b'<i data-x="' + text + b'">'
+
+
+def _percent(text: bytes) -> bytes:
+    return quote(text, safe="-_.~").encode()
+
+
+def _lower(text: bytes) -> bytes:
+    return re.sub(b"%..", lambda m: m[0].lower(), _percent(text))
+
+
+ENCODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "serialized": ("serialized", lambda text: serialize({b"a": 1, b"u": [text, "ü".encode()]})),
+    "object": ("object", lambda text: serialize(PhpObject(b"Acme\\X", ((b"\0*\0u", text),)))),
+    "string": ("string", serialize),
+    "session": ("session", lambda text: b"user|" + serialize({b"u": [text]})),
+    "json": ("json", lambda text: _json(text, slashes=True, ascii_only=True)),
+    "json, plain": ("json", lambda text: _json(text, slashes=False, ascii_only=False)),
+    "json, quotes": ("json", lambda text: _json(text, slashes=True, ascii_only=True, quotes=True)),
+    "json, quotes, plain": ("json", lambda text: _json(text, slashes=False, ascii_only=False, quotes=True)),
+    "block": ("block", _block),
+    "percent": ("percent", _percent),
+    "percent, lower": ("percent", _lower),
+    "urlencode": ("urlencode", lambda text: quote_plus(text, safe="-_.").replace("~", "%7E").encode()),
+    "shortcode": (
+        "shortcode",
+        lambda text: b"[vc_raw_html]" + base64.b64encode(_percent(text)) + b"[/vc_raw_html]",
+    ),
+    "attribute": ("attribute", _attribute),
+    "csv": ("csv", lambda text: b'1,"' + text.replace(b'"', b'""') + b'",2'),
+}
+COLUMNS = [ColumnRule("text")]
+SITES = {
+    "plain": ("http://www.example.com", "http://clone-1.localhost:8080"),
+    "dashes": ("https://main--shop.example", "http://clone-1.localhost:8080"),
+    "international": ("https://münchen.de", "http://clone-1.localhost:8080"),
+    "back": ("http://clone-1.localhost:8080", "https://main--shop.example"),
+    "folder": ("https://example.com/blog", "http://clone-1.localhost:8080"),
+}
+
+
+@cache
+def _rewriter(site: str) -> Rewriter:
+    return Rewriter([UrlMapping((SITES[site][0],), SITES[site][1])])
+
+
+_texts = st.sampled_from(["@/a", "@", 'x "@/a" <y> & ü', "@/p?a=1&b=2", "[@/a,@/b]", "é@/c'@'"])
+
+
+def check(php: Php, names: Sequence[str], site: str, text: str) -> bool:
+    """Whether all was rewritten; fails when it was neither rewritten nor reported, or cannot be read any more."""
+    source, target = SITES[site]
+    value, expected = text.replace("@", source).encode(), text.replace("@", target).encode()
+    for name in names:
+        value = ENCODINGS[name][1](value)
+    steps = [ENCODINGS[name][0] for name in reversed(names)]
+    assert php.decoded(value, steps) == text.replace("@", source).encode(), "the test's own encoding"
+    own = _rewriter(site)
+    own.report = RewriteReport()
+    done = own.rewrite(value)
+    assert own.rewrite_tsv(escape(value) + b"\n", COLUMNS, "t") == escape(done) + b"\n"
+    inside = php.decoded(done, steps)
+    if inside == expected:
+        return True
+    assert inside is not None, f"PHP reads it no longer: {value!r} -> {done!r}"
+    assert own.report.total.left, f"silent: {value!r} -> {done!r}"
+    return False
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(sorted(ENCODINGS)), max_size=4), st.sampled_from(sorted(SITES)), _texts)
+@example(["percent", "json", "serialized", "serialized"], "plain", "@")
+@example(["json", "percent", "percent", "serialized"], "plain", "@/a")
+@example(["serialized", "block", "shortcode", "json"], "dashes", "@/a")
+def test_compositions(php: Php, names: list[str], site: str, text: str) -> None:
+    check(php, names, site, text)
+
+
+@pytest.mark.parametrize("outer", sorted(ENCODINGS))
+def test_two_encodings_are_always_rewritten(php: Php, outer: str) -> None:
+    for inner in sorted(ENCODINGS):
+        for site in SITES:
+            assert check(php, [inner, outer], site, 'x "@/a" ü'), (inner, outer, site)
