@@ -15,7 +15,7 @@ STAMP="$VENV/.siteferry-lock"
 UV="$VENV/share/uv/bin/uv"
 OLDEST_PYTHON="3.11"
 PACKAGES=(php-fpm php-cli php-mysql php-xml php-mbstring php-zip php-curl php-gd php-intl mariadb-server
-  wordpress python3-venv)
+  wordpress python3-venv bubblewrap nginx)
 DEV_PACKAGES=(make shellcheck chromium debootstrap)
 CHANGED=no
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.cells.isolation import isolation
 from siteferry.embedded.instance import Instance, running_instance
 from siteferry.embedded.servers import ServerError
 from siteferry.embedded.servers.base import find_binary, first_untraversable, running_as_root
@@ -45,7 +46,7 @@ def checks(state: Path | None = None, *, port: int = 8080) -> list[Check]:
     """Look at everything; never raises. Takes about a second."""
     state = state or default_state_dir()
     found = [python_version(), *(program(*row) for row in PROGRAMS), php_modules()]
-    found += [accounts(), state_directory(state), disk_space(state), open_files()]
+    found += [accounts(), walls(), state_directory(state), disk_space(state), open_files()]
     instance = running_instance(state)
     return [*found, *(running_checks(instance) if instance else [port_free(port)])]
 
@@ -64,6 +65,8 @@ PROGRAMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], Version, str], ...]
     ("mariadb-install-db", ("mariadb-install-db",), (), (), "apt-get install mariadb-server"),
     ("PHP-FPM", PHP_FPM, ("--version",), OLDEST_PHP, "apt-get install php-fpm"),
     ("PHP command line", ("php",), ("--version",), OLDEST_PHP, "apt-get install php-cli"),
+    ("nginx", ("nginx",), ("-v",), (1, 18), "apt-get install nginx"),
+    ("bubblewrap", ("bwrap",), ("--version",), (0, 5), "apt-get install bubblewrap"),
     ("setpriv", ("setpriv",), ("--version",), (2, 33), "apt-get install util-linux"),
 )
 """Name, programs that will do, arguments that print the version, oldest version that will do, command that helps."""
@@ -103,9 +106,16 @@ def accounts() -> Check:
     if not running_as_root():
         return Check("accounts", True, f"everything runs as {pwd.getpwuid(os.geteuid()).pw_name}")
     known = {entry.pw_name for entry in pwd.getpwall()}
-    if missing := [name for name in ("mysql", "www-data") if name not in known]:
-        return Check("accounts", False, f"no user {' and '.join(missing)}", f"{INSTALL} (its packages make them)")
-    return Check("accounts", True, "database as mysql, sites as www-data")
+    if "mysql" not in known:
+        return Check("accounts", False, "no user mysql", f"{INSTALL} (its packages make it)")
+    return Check("accounts", True, "database as mysql, each clone as a number of its own")
+
+
+def walls() -> Check:
+    """How far clones are kept apart. Less than all of it is for those who said so: SITEFERRY_ISOLATION=best."""
+    found = isolation()
+    ok = found.full or os.environ.get("SITEFERRY_ISOLATION") == "best"
+    return Check("isolation", ok, f"{found.level} ({found.walls}, Landlock {found.landlock or 'none'})", found.fix)
 
 
 def state_directory(state: Path) -> Check:

@@ -20,6 +20,7 @@ from services.cloner.workflow import CloneWorkflow
 from shared import log
 from shared.bus.connection import Bus, connect
 from shared.bus.connector_registry import Connectors
+from shared.cells.client import CellsClient
 from shared.contract import streams
 from shared.engine.carriers.pool import Carriers
 from shared.engine.records import patiently
@@ -51,8 +52,7 @@ def make_driver(settings: ClonerSettings) -> Provisioner:
         clones=settings.clones_dir.absolute(),
         databases=databases,
         edge_url=settings.edge_url,
-        owner=settings.owner(),
-        php_cli=settings.php_cli,
+        cells=CellsClient(settings.cells_socket),
     )
 
 

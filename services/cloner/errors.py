@@ -3,6 +3,7 @@
 Permanent
 +-- MultisiteUnsupported
 +-- NotEnoughSpace
++-- PathRefused         the source names a folder outside of its document root
 +-- CloneUnhealthy      the finished clone does not answer as a site must
 Temporary
 +-- FinalizeFailed      WordPress could not be started on the clone
@@ -25,6 +26,13 @@ class NotEnoughSpace(Permanent):
 
     code = "not_enough_space"
     hint = "Delete clones that are no longer needed, or give the server more disk, then run the job again."
+
+
+class PathRefused(Permanent):
+    """The source names a folder that does not lie in its document root."""
+
+    code = "path_refused"
+    hint = "No ordinary site says so: look at who answers for it, and at its connector."
 
 
 class CloneUnhealthy(Permanent):

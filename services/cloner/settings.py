@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from shared.engine.carriers.watch import Deadlines
 from shared.engine.worker import AllParts, Disk, EngineSettings, Limits, Parts
 from shared.settings import Settings
 from shared.standing import StandingParts
-from shared.wordpress.transfer.files import Owner
 
 LEAST_FREE = 64 << 20
 """Bytes on the clones' disk below which nothing is written to the end."""
@@ -27,9 +24,8 @@ class ClonerSettings(Settings):
     mariadb_socket: Path = Path("mariadb.sock")
     mariadb_admin_user: str = "root"
     mariadb_admin_password_file: Path = Path("admin-password")
-    php_user: str = ""
-    """Account that runs the clones' PHP and owns their files; empty: our own."""
-    php_cli: str = "php"
+    cells_socket: Path = Path("control.sock")
+    """Where the launcher of the clones' cells listens."""
     cloner_slots: int = Field(4, ge=1, le=64)
     """Jobs one cloner works on at the same time."""
     max_jobs: int | None = Field(None, ge=1)
@@ -71,10 +67,3 @@ class ClonerSettings(Settings):
         """Limits of the processes that read what a site sent."""
         deadlines = Deadlines(stall=self.stall_minutes * 60, job=self.job_hours * 3600)
         return CarrierSettings(memory=self.carrier_memory_mb << 20, deadlines=deadlines)
-
-    def owner(self) -> Owner | None:
-        """Owner of the clones' files. Raises KeyError when `php_user` names no account."""
-        if not self.php_user or os.geteuid() != 0:
-            return None
-        account = pwd.getpwnam(self.php_user)
-        return Owner(account.pw_uid, account.pw_gid)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from shared.secrets.vault import KeyRing
 from shared.standing import FILE, Standing, serialised
+from siteferry.embedded.cells.options import CellOptions
 from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
 from siteferry.embedded.logs import MergedLog
-from siteferry.embedded.servers import Caddy, MariaDB, Nats, PhpFpm, Server, ServerError, edge_config, free_port
+from siteferry.embedded.servers import Caddy, Cells, MariaDB, Nats, Server, ServerError, edge_config, free_port
 from siteferry.embedded.servers.base import checked_directory, make_directory, running_as_root, write_file
 from siteferry.embedded.servers.ports import require_free_port
 from siteferry.embedded.services import Service, installed
@@ -22,7 +23,7 @@ from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
-SWEEP_SECONDS = 300
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SERVICES = ("gateway", "cloner", "restorer", "status")
 WORKERS = ("cloner", "restorer")
 """Services that speak HTTP only for /livez, /readyz and /metrics."""
@@ -36,7 +37,6 @@ class Options:
     """Address Caddy listens on. Anything but loopback is for people who know who can reach it."""
     port: int = 8080
     """Port of the one origin; 0: a free one."""
-    php_children: int = 24
     buffer_pool: str = "256M"
     quiet: bool = False
     """Print nothing but the banner and our own lines; the log file has everything in any case."""
@@ -87,11 +87,9 @@ async def _run(state: Path, options: Options) -> None:
 
         supervisor.on_change = changed
         async with stop_by_signals(supervisor):
-            sweeper = asyncio.create_task(house.sweep())
             try:
                 await supervisor.run(lambda: log.say(house.banner()))
             finally:
-                sweeper.cancel()
                 for file in (RUN, FILE):
                     (state / file).unlink(missing_ok=True)
         log.say("stopped; `siteferry up` continues where this ended")
@@ -115,7 +113,7 @@ class House:
         self.clones = make_directory(state / "clones", mode=0o711)
         self.nats = Nats(state / "nats")
         self.mariadb = MariaDB(state / "mariadb", buffer_pool=options.buffer_pool)
-        self.php = PhpFpm(state / "php", max_children=options.php_children)
+        self.cells = self._cells(CellOptions())
         self.caddy = Caddy(state / "caddy", self._edge, port=self.port, host=options.host)
         self.nats.prepare()  # chooses its port, which the services' settings name
         KeyRing.load(state / "vault.key")  # made once, before four services look for it
@@ -128,7 +126,7 @@ class House:
 
     def stages(self) -> list[list[Server]]:
         """What starts together; each stage needs the ones before it."""
-        return [[self.nats, self.mariadb, self.php], [*self.services], [self.caddy]]
+        return [[self.nats, self.mariadb, self.cells], [*self.services], [self.caddy]]
 
     def settings(self) -> dict[str, str]:
         """Settings of the services, by field name. Secrets travel as paths of 0600 files."""
@@ -142,7 +140,7 @@ class House:
             "mariadb_socket": str(self.mariadb.socket),
             "mariadb_admin_user": self.mariadb.admin_user,
             "mariadb_admin_password_file": str(self.mariadb.admin_password_file),
-            "php_user": self.php.site_account or "",
+            "cells_socket": str(self.cells.control),
             "edge_url": self.url,
             "gateway_host": "127.0.0.1",
             "gateway_port": str(self.ports["gateway"]),
@@ -156,12 +154,24 @@ class House:
         """Clones are named `<id>.localhost`, so people come by `localhost` whatever address we listen on."""
         return f"http://localhost:{self.port}"
 
+    def _cells(self, options: CellOptions) -> Cells:
+        private = os.environ.get("SITEFERRY_ALLOW_PRIVATE_SOURCES", "true").lower() not in {"0", "false", "no", "off"}
+        return Cells(
+            self.state / "cells",
+            self.clones,
+            required=options.required(loopback=self.options.host in LOOPBACK),
+            mariadb_socket=str(self.mariadb.socket),
+            edge_port=self.port,
+            refused_ports=[port for port in (self.ports | self.health_ports).values() if port],
+            allow_private=private,
+            **options.values(),
+        )
+
     def _edge(self, caddy: Caddy) -> dict[str, object]:
         return edge_config(
             port=caddy.port,
             listen=[caddy.host],
-            clones_dir=self.clones,
-            php_socket=self.php.socket,
+            cells=self.cells.http,
             gateway=f"127.0.0.1:{self.ports['gateway']}",
             status=f"127.0.0.1:{self.ports['status']}",
             admin_socket=caddy.admin_socket,
@@ -186,12 +196,6 @@ class House:
     def write_parts(self, standings: dict[str, Standing]) -> None:
         """Tell the services how everything stands."""
         write_file(self.state / FILE, serialised(standings))
-
-    async def sweep(self) -> None:
-        """From time to time remove what deleted clones leave in PHP's code cache."""
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            await asyncio.to_thread(self.php.forget_code, self.clones)
 
     def banner(self) -> str:
         """What people want to know once everything runs."""

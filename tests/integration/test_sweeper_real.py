@@ -14,10 +14,11 @@ from services.cloner.sweeper.report import Report
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Sweeper
 from shared.bus.connector_registry import Connectors
+from shared.cells.client import CellsClient
 from shared.contract import streams
 from shared.ids import new_id
 from shared.wordpress.connector.package import build_connector_zip
-from siteferry.embedded.servers import MariaDB, running
+from siteferry.embedded.servers import Cells, MariaDB, running
 from tests.engine.carried import carriers
 from tests.engine.lab import Lab, lab
 from tests.engine.light import Plan
@@ -32,7 +33,9 @@ def driver() -> Iterator[HostDriver]:
         databases = CloneDatabases(mariadb.socket, mariadb.admin_user, mariadb.admin_password_file)
         clones = directory / "clones"
         clones.mkdir(mode=0o711)
-        yield HostDriver(clones=clones, databases=databases, edge_url="http://localhost:8080", owner=None)
+        with running(Cells(directory / "cells", clones, mariadb_socket=str(mariadb.socket))) as cells:
+            client = CellsClient(cells.control)
+            yield HostDriver(clones=clones, databases=databases, edge_url="http://localhost:8080", cells=client)
 
 
 @pytest.fixture

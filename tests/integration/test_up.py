@@ -18,7 +18,7 @@ import pytest
 from siteferry.embedded.instance import Instance, running_instance
 from tests.integration.house import alive, eventually, members, place
 
-CHILDREN = {"nats", "mariadb", "php-fpm", "gateway", "cloner", "status", "caddy"}
+CHILDREN = {"nats", "mariadb", "cells", "gateway", "cloner", "status", "caddy"}
 COMMAND = [sys.executable, "-c", "from siteferry.cli import main; main()"]
 
 
@@ -123,7 +123,7 @@ def test_up_runs_everything_repairs_it_and_continues(state: Path) -> None:
     key = (state / "vault.key").read_bytes()
     with up(state) as again:
         eventually(lambda: again.get("/readyz").status_code == 200, what="the gateway's readiness")
-        assert set(again.instance.services) == set(again.instance.pids) - {"nats", "mariadb", "php-fpm", "caddy"}
+        assert set(again.instance.services) == set(again.instance.pids) - {"nats", "mariadb", "cells", "caddy"}
         for name, url in again.instance.services.items():
             eventually(lambda url=url: _reads_the_queue(url), what=f"the numbers of {name}")
         swept = subprocess.run(

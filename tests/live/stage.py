@@ -64,8 +64,7 @@ async def stage(**settings: str) -> AsyncIterator[Stage]:
         directory / "caddy",
         lambda server: edge_config(
             port=server.port,
-            clones_dir=directory / "clones",
-            php_socket=directory / "php.sock",
+            cells=directory / "clones",
             gateway=f"127.0.0.1:{gateway_port}",
             status=f"127.0.0.1:{status_port}",
             storage=server.storage,

@@ -12,6 +12,7 @@ from services.gateway.settings import GatewaySettings
 from services.restorer.settings import RestorerSettings
 from services.status.settings import StatusSettings
 from shared.settings import Settings
+from siteferry.embedded.cells.options import CellOptions
 
 DOC = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 ROW = re.compile(r"^\| `SITEFERRY_([A-Z_]+)` \| ([^|]*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
@@ -21,6 +22,7 @@ SERVICES = {
     "cloner": ClonerSettings,
     "restorer": RestorerSettings,
     "status": StatusSettings,
+    "cells": CellOptions,
 }
 CLIENT = {"state", "url", "api_key"}
 """Variables of the command line, which are no service's settings."""

@@ -11,6 +11,7 @@ A server can be used alone and synchronously, which is how tests and the demo us
 from siteferry.embedded.servers.base import Server, ServerError
 from siteferry.embedded.servers.caddy import Caddy
 from siteferry.embedded.servers.caddy_config import BasicAuth, FarmSite, edge_config, farm_config
+from siteferry.embedded.servers.cells import Cells
 from siteferry.embedded.servers.mariadb import MariaDB
 from siteferry.embedded.servers.nats import Nats
 from siteferry.embedded.servers.phpfpm import PhpFpm
@@ -20,6 +21,7 @@ from siteferry.embedded.servers.process import ServerProcess, running, start
 __all__ = [
     "BasicAuth",
     "Caddy",
+    "Cells",
     "FarmSite",
     "MariaDB",
     "Nats",

@@ -132,7 +132,9 @@ def find_binary(*names: str, hint: str = "") -> str:
     folders += map(Path, ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"))
     for name in names:
         for folder in folders:
-            found = [path for path in folder.glob(name) if os.access(path, os.X_OK) and path.is_file()]
+            found = []
+            with suppress(PermissionError):  # of a PATH that was somebody else's
+                found = [path for path in folder.glob(name) if os.access(path, os.X_OK) and path.is_file()]
             if found:
                 return str(max(found, key=lambda path: (len(path.name), path.name)))
     raise ServerError(f"{names[0]} is not installed" + (f"; get it with: {hint}" if hint else ""))
@@ -189,3 +191,10 @@ def require_traversable(path: Path, account: str | None) -> None:
     """Raise `ServerError`, naming the command that helps, when `account` can not reach `path`."""
     if account and (blocked := first_untraversable(path, account)):
         raise ServerError(f"user {account} can not enter {blocked}; allow it with: chmod o+x {blocked}")
+
+
+def require_traversable_by_all(path: Path) -> None:
+    """Raise `ServerError`, naming the command that helps, when accounts of clones can not reach `path`."""
+    for folder in [*reversed(path.parents), path]:
+        if folder.exists() and not folder.stat().st_mode & 0o001:
+            raise ServerError(f"accounts of clones can not enter {folder}; allow it with: chmod o+x {folder}")

@@ -38,27 +38,7 @@ GONE_PAGE = """\
 <p>This clone does not exist, or its time is up.</p>
 <p><small>Siteferry</small></p></html>
 """
-ROBOTS = "User-agent: *\nDisallow: /\n"
-PHP_LIKE = r"\.(?:php[0-9]?|phtml|phps|pht|phar|inc\.php)"
-UPLOADED_PHP = rf"(?i)/wp-content/(?:uploads|blogs\.dir)/.*{PHP_LIKE}(?:/|$)"
-UNSERVED_PHP = r"(?i)\.(?:php[0-9]|phtml|phps|pht|phar)(?:/|$)"
-DOTFILE = r"/\."
 PHP_SECONDS = 300
-
-CLONE_PHP_VALUES: Mapping[str, str] = {
-    "open_basedir": "{clone}/",
-    "sys_temp_dir": "{clone}/tmp",
-    "upload_tmp_dir": "{clone}/tmp",
-    "session.save_path": "{clone}/tmp",
-    "error_log": "{clone}/log/php.log",
-    "sendmail_path": "/bin/sh '{clone}/guard/sendmail.sh'",
-    "memory_limit": "256M",
-    "max_execution_time": "120",
-    "upload_max_filesize": "128M",
-    "post_max_size": "128M",
-    "max_input_vars": "5000",
-}
-"""Settings of every request to a clone; `{clone}` is the clone's own directory."""
 
 FARM_PHP_VALUES: Mapping[str, str] = {
     "open_basedir": "",
@@ -103,28 +83,27 @@ class FarmSite:
 def edge_config(
     *,
     port: int,
-    clones_dir: Path,
-    php_socket: Path,
+    cells: Path,
     gateway: str,
     status: str,
     listen: Sequence[str] = ("127.0.0.1",),
     hosts: Sequence[str] = (),
     status_paths: Iterable[str] = STATUS_PATHS,
-    clone_php_values: Mapping[str, str] = CLONE_PHP_VALUES,
     admin_socket: Path | None = None,
     storage: Path | None = None,
 ) -> Json:
     """The product's one origin: `localhost` to gateway and status, `<clone-id>.localhost` to the clones.
 
     `gateway` and `status` are Caddy dial addresses (`127.0.0.1:9001`, `unix//path`). New clones need no reload: the
-    directory `<clones_dir>/<clone-id>/site` is looked up per request. `hosts` are further names of the main origin;
+    socket `<cells>/<clone-id>/web.sock` of the clone's own web server is looked up per request, and it is all of a
+    clone that is ever opened here. `hosts` are further names of the main origin;
     a request under any other name is refused, so that no foreign page can reach a local API by rebinding its DNS name.
     """
     own_hosts = ["localhost", "127.0.0.1", "[::1]", "::1", *hosts]
     routes: list[Json] = [
         {
             "match": [{"header_regexp": {"Host": {"name": "clone", "pattern": CLONE_HOST}}}],
-            "handle": [subroute(clone_routes(clones_dir, php_socket, clone_php_values))],
+            "handle": [subroute(clone_routes(cells))],
             "terminal": True,
         },
         {"match": [{"host": ["*.localhost"]}], "handle": [gone()], "terminal": True},
@@ -139,26 +118,34 @@ def edge_config(
     return server_config(port, listen, routes, admin_socket=admin_socket, storage=storage)
 
 
-def clone_routes(clones_dir: Path, php_socket: Path, php_values: Mapping[str, str]) -> list[Json]:
+def clone_routes(cells: Path) -> list[Json]:
     """One virtual host for every clone there is or will be."""
-    clone = f"{clones_dir}/{CLONE}"
-    root = f"{clone}/site"
-    values = {name: value.replace("{clone}", clone) for name, value in php_values.items()}
     return [
         {"handle": [headers({"X-Robots-Tag": "noindex, nofollow"})]},
-        {"match": [{"not": [{"file": {"root": clone, "try_files": ["site/"]}}]}], "handle": [gone()]},
-        {"match": [{"path": ["/robots.txt"]}], "handle": [text(200, ROBOTS)]},
-        {"match": [path_regexp(r"(?i)/wp-cron\.php(?:/|$)")], "handle": [text(403, "Cron is paused on a clone.\n")]},
-        *forbidden_paths(),
-        *php_site(root, php_socket, values),
+        {"match": [{"not": [{"file": {"root": str(cells), "try_files": [f"{CLONE}/"]}}]}], "handle": [gone()]},
+        {"handle": [cell_proxy(f"unix/{cells}/{CLONE}/web.sock")]},
     ]
 
 
-def forbidden_paths() -> list[Json]:
-    """Dotfiles (but for /.well-known/), PHP among the uploads, and PHP under names the server would send as text."""
-    dotfile = {"path_regexp": {"pattern": DOTFILE}, "not": [{"path": ["/.well-known/*"]}]}
-    matchers = [dotfile, path_regexp(UPLOADED_PHP), path_regexp(UNSERVED_PHP)]
-    return [{"match": matchers, "handle": [text(403, "Forbidden.\n")]}]
+def cell_proxy(dial: str) -> Json:
+    """To a clone's own web server, which its launcher starts when a connection comes.
+
+    Connections are kept for a while after a request: the launcher takes a cell that has none for idle. While the
+    launcher is started again its sockets refuse, which is waited for.
+    """
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": dial}],
+        "load_balancing": {"try_duration": "5s", "try_interval": "100ms"},
+        "transport": {
+            "protocol": "http",
+            "dial_timeout": "10s",
+            "read_timeout": f"{PHP_SECONDS + 15}s",
+            "write_timeout": f"{PHP_SECONDS + 15}s",
+            "keep_alive": {"enabled": True, "idle_timeout": "15s", "max_idle_conns_per_host": 4},
+            "compression": False,
+        },
+    }
 
 
 def farm_config(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,8 +38,11 @@ def defines(constants: Mapping[str, PhpValue]) -> str:
     return "\n".join(f"define({php(name)}, {php(value)});" for name, value in constants.items())
 
 
-def wp_config(config: SiteConfig, *, database: str, user: str, password: str, socket: Path, clone_dir: Path) -> str:
-    """The text of wp-config.php: our database, new salts, the guard, and the source's harmless constants."""
+def constants(config: SiteConfig, *, database: str, user: str, password: str, socket: Path, clone_dir: Path) -> str:
+    """The text of constants.php: our database, new salts, and the source's harmless constants.
+
+    It is read before any script of the site, so these count whatever a wp-config.php among the site's files says.
+    """
     root = str(clone_dir / "site")
     content = {} if config.content_path is None else {"WP_CONTENT_DIR": f"{root}/{config.content_path}".rstrip("/")}
     ours: dict[str, PhpValue] = {
@@ -58,20 +62,31 @@ def wp_config(config: SiteConfig, *, database: str, user: str, password: str, so
         "WP_DEBUG_LOG": str(clone_dir / "log" / "debug.log"),
     }
     theirs = {name: value for name, value in config.constants.items() if name not in ours and name not in content}
-    abspath = f"{root}/{config.wordpress_path}".rstrip("/") + "/"
     content_url = (
         ""
         if config.content_path is None
-        else f"define('WP_CONTENT_URL', {php('http://')} . $_SERVER['HTTP_HOST'] . {php('/' + config.content_path)});\n"
+        else f"define('WP_CONTENT_URL', {php('http://')} . ($_SERVER['HTTP_HOST'] ?? '') . "
+        f"{php('/' + config.content_path)});\n"
     )
+    return f"<?php\n{defines({**ours, **content, **theirs})}\n{content_url}"
+
+
+def wp_config(config: SiteConfig, *, clone_dir: Path) -> str:
+    """The text of wp-config.php: the constants, the guard, the prefix of the tables."""
+    abspath = f"{clone_dir}/site/{config.wordpress_path}".rstrip("/") + "/"
     return (
         "<?php\n// Written by Siteferry for this clone; the source's own wp-config.php was not copied.\n"
-        f"{defines({**ours, **content, **theirs})}\n{content_url}"
+        f"require_once {php(str(clone_dir / 'guard' / 'constants.php'))};\n"
         f"$table_prefix = {php(config.prefix)};\n"
-        f"require {php(str(clone_dir / 'guard' / 'guard.php'))};\n"
+        f"require_once {php(str(clone_dir / 'guard' / 'guard.php'))};\n"
         f"defined('ABSPATH') || define('ABSPATH', {php(abspath)});\n"
         "require_once ABSPATH . 'wp-settings.php';\n"
     )
+
+
+def cell_facts(config: SiteConfig) -> str:
+    """The text of cell.json: what the launcher of the cell must know."""
+    return json.dumps({"allow_http": sorted(name.lower() for name in config.allow_http)}) + "\n"
 
 
 def guard_config(config: SiteConfig, *, host: str) -> str:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
-import json
 import os
 import re
 import secrets
 import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +13,25 @@ from urllib.parse import urlsplit
 
 from pymysql.connections import Connection
 
-from services.cloner.drivers.host.config import guard_config, wp_config
+from services.cloner.drivers.host.accounts import accounts_of, owner_of
+from services.cloner.drivers.host.config import cell_facts, constants, guard_config, wp_config
+from services.cloner.drivers.host.mailbox import read_mails
 from services.cloner.drivers.host.mariadb import PREFIX, CloneDatabases, new_password
 from services.cloner.drivers.port import Capacity, MailMessage, SiteConfig
-from services.cloner.errors import FinalizeFailed
+from services.cloner.errors import FinalizeFailed, PathRefused
+from shared.cells.client import AgentFailed, CellsClient
+from shared.cells.source import cell_source
 from shared.ids import is_job_id
 from shared.wordpress.transfer.ddl import Dialect
 from shared.wordpress.transfer.errors import target_errors
 from shared.wordpress.transfer.files import Owner
 
-GUARD_SOURCE = Path(__file__).parents[2] / "guard"
-GUARD_FILES = ("guard.php", "finalize.php", "sendmail.sh")
-WRITABLE = ("site", "tmp", "log", "mail", "quarantine")
+GUARD_FILES = ("guard.php", "prepend.php", "sendmail.sh")
+WRITABLE = ("site", "tmp", "log", "mail", "cache", "quarantine", "records")
 PHP_SECONDS = 120
+MAIL_SECONDS = 30
 MAX_MAILS = 500
+MAIL_BYTES = 850_000
 
 
 @dataclass
@@ -41,12 +41,16 @@ class HostTarget:
     clone_id: str
     url: str
     directory: Path
-    owner: Owner | None
     databases: CloneDatabases
-    php_cli: str
+    cells: CellsClient
     wordpress_path: str = ""
     password: str = ""
     """Of the clone's database, where the file that holds it can not be read."""
+
+    @property
+    def owner(self) -> Owner | None:
+        """The account of this clone alone: whoever its document root belongs to. None when we are not root."""
+        return owner_of(self.directory)
 
     @property
     def document_root(self) -> Path:
@@ -70,20 +74,25 @@ class HostTarget:
 
     def carried(self) -> HostTarget:
         """The same for a process that may open nothing but the folders of the clone."""
-        return replace(self, owner=None, password=self._password())
+        return replace(self, password=self._password())
 
     def connect(self) -> Connection[Any]:
         """A connection to the clone's database with the clone's rights."""
         return self.databases.connect(self.database, self._password())
 
     def write_config(self, config: SiteConfig) -> None:
-        """Write the guard and wp-config.php; the site's PHP may read but not change them."""
+        """Write the guard and wp-config.php, which the site's PHP may read but not change, and have it served."""
+        wordpress = checked_path(config.wordpress_path)
+        if config.content_path is not None:
+            checked_path(config.content_path)
+        guard = self.directory / "guard"
         with target_errors("writing the clone's configuration"):
             for name in GUARD_FILES:
-                self._write(self.directory / "guard" / name, (GUARD_SOURCE / name).read_text())
+                self._write(guard / name, (cell_source() / "guard" / name).read_text())
             host = urlsplit(self.url).hostname or ""
-            self._write(self.directory / "guard" / "config.php", guard_config(config, host=host))
-            text = wp_config(
+            self._write(guard / "config.php", guard_config(config, host=host))
+            self._write(guard / "cell.json", cell_facts(config))
+            text = constants(
                 config,
                 database=self.database,
                 user=self.database,
@@ -91,32 +100,36 @@ class HostTarget:
                 socket=self.databases.socket,
                 clone_dir=self.directory,
             )
-            self._write(self._config_path(config), text)
-        self.wordpress_path = config.wordpress_path
+            self._write(guard / "constants.php", text)
+            self._write(self.directory / "wp-config.php", wp_config(config, clone_dir=self.directory))
+        self.wordpress_path = wordpress
+        self.cells.ensure(self.clone_id)
+        if wordpress:
+            stub = (self.document_root / wordpress).parent / "wp-config.php"
+            places = {"stub": str(stub), "config": str(self.directory / "wp-config.php")}
+            self._agent("place", places, seconds=PHP_SECONDS)
 
     def make_administrator(self, username: str, password: str, email: str) -> None:
-        """Create the administrator by PHP on the command line. Raises FinalizeFailed with PHP's own words."""
-        host = urlsplit(self.url).netloc
-        wanted = json.dumps({"username": username, "password": password, "email": email})
-        argv = [self.php_cli, "-d", f"open_basedir={self.directory}/", "-d", f"sys_temp_dir={self.directory / 'tmp'}"]
-        script = self.directory / "guard" / "finalize.php"
-        argv += ["-d", "memory_limit=256M", str(script), str(self.document_root / self.wordpress_path), host]
+        """Create the administrator inside the clone's cell. Raises FinalizeFailed with PHP's own words."""
+        wanted = {
+            "wordpress": str(self.document_root / self.wordpress_path),
+            "host": urlsplit(self.url).netloc,
+            "username": username,
+            "password": password,
+            "email": email,
+        }
+        answer = self._agent("administrator", wanted, seconds=PHP_SECONDS)
+        if not isinstance(answer.get("user_id"), int):
+            raise FinalizeFailed("WordPress could not make the clone's administrator: it did not say which user it is")
+
+    def _agent(self, call: str, values: dict[str, Any], *, seconds: float) -> dict[str, Any]:
         try:
-            done = subprocess.run(
-                argv, input=wanted, capture_output=True, text=True, timeout=PHP_SECONDS, check=False, **self._identity()
-            )
-        except subprocess.TimeoutExpired as error:
-            raise FinalizeFailed("WordPress did not start within two minutes on the clone.") from error
-        if done.returncode or '"user_id"' not in done.stdout:
-            words = (done.stderr or done.stdout).strip().replace(password, "…")[-500:]
-            raise FinalizeFailed(f"WordPress could not make the clone's administrator: {words or 'no output'}")
-
-    def _identity(self) -> dict[str, Any]:
-        return {} if self.owner is None else {"user": self.owner.uid, "group": self.owner.gid, "extra_groups": []}
-
-    def _config_path(self, config: SiteConfig) -> Path:
-        # One level above WordPress, where it looks next: outside of the imported files.
-        return (self.document_root / config.wordpress_path).parent / "wp-config.php"
+            return self.cells.agent(self.clone_id, call, values, seconds=seconds)
+        except AgentFailed as error:
+            words = str(error)
+            for secret in filter(None, (values.get("password"), self._password())):
+                words = words.replace(secret, "…")
+            raise FinalizeFailed(f"WordPress could not make the clone's administrator: {words[-500:]}") from error
 
     def _password(self) -> str:
         if self.password:
@@ -135,20 +148,23 @@ class HostTarget:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         temporary.write_text(text)
-        temporary.chmod(0o640 if self.owner else 0o400)
-        if self.owner:
-            os.chown(temporary, 0, self.owner.gid)
+        owner = self.owner
+        temporary.chmod(0o640 if owner else 0o400)
+        if owner:
+            os.chown(temporary, 0, owner.gid)
         temporary.replace(path)
 
     def make_place(self) -> None:
         """Directories, database, user."""
         with target_errors("making the clone's directory"):
             self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-            for name in (*WRITABLE, "records"):
-                path = self.directory / name
-                path.mkdir(mode=0o700 if name == "records" else 0o755, exist_ok=True)
-                if self.owner:
-                    os.chown(path, self.owner.uid, self.owner.gid)
+            with accounts_of(self.directory.parent) as free:
+                owner = self.owner or free()
+                for name in WRITABLE:
+                    path = self.directory / name
+                    path.mkdir(mode=0o700, exist_ok=True)
+                    if owner:
+                        os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
             (self.directory / "guard").mkdir(mode=0o755, exist_ok=True)
         self.databases.ensure(self.database, self._password())
 
@@ -160,8 +176,7 @@ class HostDriver:
     clones: Path
     databases: CloneDatabases
     edge_url: str
-    owner: Owner | None
-    php_cli: str = "php"
+    cells: CellsClient
 
     def place(self, clone_id: str) -> HostTarget:
         """Where the clone is or would be. Raises ValueError for what is no clone id."""
@@ -173,9 +188,8 @@ class HostDriver:
             clone_id=clone_id,
             url=f"{edge.scheme}://{clone_id}.localhost{port}",
             directory=self.clones / clone_id,
-            owner=self.owner,
             databases=self.databases,
-            php_cli=self.php_cli,
+            cells=self.cells,
         )
 
     def ensure(self, clone_id: str) -> None:
@@ -187,8 +201,9 @@ class HostDriver:
         return self.databases.dialect()
 
     def destroy(self, clone_id: str) -> None:
-        """Remove directory, database and user. The directory is renamed first: the host name is gone at once."""
+        """End what runs of it, then remove directory, database and user. The host name is gone at once."""
         target = self.place(clone_id)
+        self.cells.forget(clone_id)
         doomed = self.clones / f".deleting-{clone_id}"
         if target.directory.exists():
             shutil.rmtree(doomed, ignore_errors=True)
@@ -213,37 +228,24 @@ class HostDriver:
 
     def mails(self, clone_id: str) -> list[MailMessage]:
         """Captured mail, newest first."""
-        box = self.place(clone_id).directory / "mail"
-        paths = sorted(box.glob("*"), reverse=True)[:MAX_MAILS] if box.is_dir() else []
-        return list(_readable(paths))
+        target = self.place(clone_id)
+        if not (target.directory / "wp-config.php").exists():
+            return []
+        wanted = {"box": str(target.directory / "mail"), "messages": MAX_MAILS, "bytes": MAIL_BYTES}
+        try:
+            answer = self.cells.agent(clone_id, "mail", wanted, seconds=MAIL_SECONDS)
+        except AgentFailed as error:
+            raise OSError(f"the mail box can not be read: {error}") from error
+        return read_mails(answer)
+
+
+def checked_path(path: str) -> str:
+    """A path below the document root, as it is. Raises PathRefused for one that leads anywhere else."""
+    if path.startswith("/") or "\0" in path or ".." in path.split("/"):
+        raise PathRefused(f"The source says its WordPress lies in {path!r}, which is no folder of its document root.")
+    return path
 
 
 def database_name(clone_id: str) -> str:
     """`sf_` and the clone id's last part."""
     return PREFIX + clone_id.partition("-")[2]
-
-
-def _readable(paths: list[Path]) -> Iterator[MailMessage]:
-    for path in paths:
-        try:
-            yield _captured(path) if path.suffix == ".json" else _raw(path)
-        except (OSError, ValueError, TypeError):
-            continue  # half-written by a request that died: nothing a reader could do about it
-
-
-def _captured(path: Path) -> MailMessage:
-    return MailMessage(**json.loads(path.read_text()))
-
-
-def _raw(path: Path) -> MailMessage:
-    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-    body = message.get_body(("plain", "html"))
-    return MailMessage(
-        id=path.stem,
-        time=str(message["date"] or ""),
-        to=[str(message["to"] or "")],
-        subject=str(message["subject"] or ""),
-        headers=[f"{name}: {value}" for name, value in message.items()],
-        body=body.get_content() if body is not None else "",
-        attachments=[part.get_filename() or "" for part in message.iter_attachments()],
-    )

@@ -1,6 +1,6 @@
 <?php
 /**
- * What makes a clone safe: loaded from the clone's wp-config.php, outside of the imported files and of the database,
+ * What makes a clone safe: loaded before every script (prepend.php), outside of the imported files and of the database,
  * so no import can switch it off and no restore can carry it to production.
  *
  * WordPress has not loaded its plugin API yet, so the hooks go into $wp_filter, from where
@@ -60,7 +60,8 @@ function capture_mail($earlier, $mail)
     return true;
 }
 
-// Outgoing HTTP: only to the clone itself and to hosts its owner allowed. Raw sockets and curl are closed in PHP-FPM.
+// Outgoing HTTP: only to the clone itself and to hosts its owner allowed. This says so at once; what holds is that the
+// cell has no network, and that the one proxy it can reach knows the same list.
 function deny_http($earlier, $arguments, $url)
 {
     if ($earlier !== false || is_allowed_host($url)) {
@@ -75,13 +76,6 @@ function is_allowed_host(string $url): bool
 {
     $host = strtolower((string) parse_url($url, PHP_URL_HOST));
     return $host === config()['host'] || in_array($host, config()['allow_http'], true);
-}
-
-function open_proxy($handle, $arguments, $url): void
-{
-    if (is_allowed_host($url)) {
-        curl_setopt($handle, CURLOPT_NOPROXY, '*');
-    }
 }
 
 // Plugins bound to the source's host, its caches or its login stay on disk and in the database, but do not load.
@@ -101,7 +95,6 @@ function banner(): void
 
 hook('pre_wp_mail', __NAMESPACE__ . '\\capture_mail', 2);
 hook('pre_http_request', __NAMESPACE__ . '\\deny_http', 3);
-hook('http_api_curl', __NAMESPACE__ . '\\open_proxy', 3);
 hook('option_active_plugins', __NAMESPACE__ . '\\without_quarantined');
 foreach (array('wp_footer', 'admin_footer', 'login_footer') as $place) {
     hook($place, __NAMESPACE__ . '\\banner', 0);

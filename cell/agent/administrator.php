@@ -1,20 +1,21 @@
 <?php
 /**
- * Takes our connector out of the copied list of active plugins and makes the clone's administrator, inside the clone's WordPress but without its plugins and themes, so that nothing of
- * the site can stop it. Reads JSON {"username", "password", "email"} from standard input, prints JSON {"user_id"}.
- * Run again it sets the same user's password again.
+ * Takes our connector out of the copied list of active plugins and makes the clone's administrator, inside the clone's
+ * WordPress but without its plugins and themes, so that nothing of the site can stop it. Reads JSON {"wordpress",
+ * "host", "username", "password", "email"} from standard input, prints JSON {"user_id"}. Run again it sets the same
+ * user's password again.
  */
 
 error_reporting(E_ALL & ~E_DEPRECATED & ~E_NOTICE & ~E_WARNING);
 ini_set('display_errors', 'stderr');
 $wanted = json_decode(stream_get_contents(STDIN), true);
-$_SERVER['HTTP_HOST'] = $argv[2];
+$_SERVER['HTTP_HOST'] = $wanted['host'];
 $_SERVER['REQUEST_URI'] = '/';
 $_SERVER['REQUEST_METHOD'] = 'GET';
 $_SERVER['SERVER_PROTOCOL'] = 'HTTP/1.1';
 define('WP_INSTALLING', true); // loads neither plugins nor theme
 define('WPMU_PLUGIN_DIR', __DIR__ . '/no-mu-plugins');
-require $argv[1] . '/wp-load.php';
+require $wanted['wordpress'] . '/wp-load.php';
 require_once ABSPATH . 'wp-admin/includes/user.php';
 
 wp_cache_flush();

@@ -1,1 +1,0 @@
-"""PHP that goes with every clone: the guard that makes it safe, and the script that makes its administrator."""

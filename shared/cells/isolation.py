@@ -1,0 +1,140 @@
+"""Which walls this machine can build around a clone, found out by building one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+LANDLOCK_CREATE_RULESET = 444
+LANDLOCK_VERSION = 1
+PROBE_SECONDS = 10
+NOBODY = 65534
+ACCOUNTS = (1_900_000_000, 100_000)
+"""First account of clones and how many there are: beyond those of systemd, containers and people."""
+SMALL_ACCOUNTS = (61_200, 4_000)
+"""Where the machine is a container that knows 65,536 accounts only."""
+
+
+class Walls(StrEnum):
+    """How a cell is built."""
+
+    USER_NAMESPACE = "user-namespace"
+    """bubblewrap as the clone's account, in a user namespace of its own."""
+    ROOT = "root"
+    """bubblewrap as root, which becomes the clone's account inside: where user namespaces are off."""
+    NONE = "none"
+    """No namespaces: an account of its own (as root), `open_basedir`, functions switched off."""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What holds here, and what to do about what does not."""
+
+    walls: Walls
+    landlock: int
+    """Version of Landlock's interface, 0 when the kernel has none."""
+    fix: str = ""
+
+    @property
+    def full(self) -> bool:
+        """Whether a clone's PHP sees nothing but its own files and processes, and no network."""
+        return self.walls is not Walls.NONE
+
+    @property
+    def level(self) -> str:
+        """In words."""
+        if not self.full:
+            return "no user namespaces: clones share the machine's files and network"
+        return "full" if self.landlock else "no Landlock: what reads a source is not confined to its folders"
+
+
+@cache
+def isolation() -> Isolation:
+    """The walls of this machine, tried out once."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return Isolation(Walls.NONE, landlock(), "apt-get install bubblewrap")
+    for walls in (Walls.USER_NAMESPACE, Walls.ROOT):
+        if (walls is not Walls.ROOT or os.geteuid() == 0) and _holds(walls, bwrap):
+            return Isolation(walls, landlock())
+    return Isolation(Walls.NONE, landlock(), _advice())
+
+
+def accounts() -> tuple[int, int]:
+    """First account of clones, and how many."""
+    with open("/proc/self/uid_map") as file:
+        known = [(int(line.split()[0]), int(line.split()[2])) for line in file]
+    first, count = ACCOUNTS
+    covered = any(start <= first and first + count <= start + length for start, length in known)
+    return ACCOUNTS if covered else SMALL_ACCOUNTS
+
+
+def walls_argv(walls: Walls, bwrap: str) -> list[str]:
+    """bubblewrap's options that make the namespaces."""
+    common = ["--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "clone", "--clearenv"]
+    if walls is Walls.ROOT:
+        needed = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+        kept = [word for name in needed for word in ("--cap-add", name)]
+        spaces = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+        return [bwrap, *spaces, "--cap-drop", "ALL", *kept, *common]
+    nested = ["--disable-userns"] if _knows(bwrap, "--disable-userns") else []
+    return [bwrap, "--unshare-all", "--unshare-user", *nested, "--uid", "1000", "--gid", "1000", *common]
+
+
+def become(uid: int, gid: int) -> list[str]:
+    """The command that turns root into an account without any right, for good."""
+    return [
+        *("setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups"),
+        *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--"),
+    ]
+
+
+def landlock() -> int:
+    """Version of Landlock's interface the kernel offers, 0 for none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return max(0, int(libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_VERSION)))
+
+
+@cache
+def _knows(bwrap: str, option: str) -> bool:
+    done = subprocess.run([bwrap, "--help"], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    return option in done.stdout + done.stderr
+
+
+def _holds(walls: Walls, bwrap: str) -> bool:
+    command = [*walls_argv(walls, bwrap), "--ro-bind", "/", "/", "--dev", "/dev", "--", "/bin/true"]
+    if os.geteuid() == 0 and walls is Walls.USER_NAMESPACE:
+        command = [*become(NOBODY, NOBODY), *command]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS, check=False, cwd="/"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _advice() -> str:
+    if _reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "AppArmor keeps ordinary programs from making user namespaces: install a profile for bwrap "
+            "(apt-get install apparmor-profiles) or run: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+        )
+    if _reads("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        return "sysctl kernel.unprivileged_userns_clone=1"
+    if _reads("/proc/sys/user/max_user_namespaces") == "0":
+        return "sysctl user.max_user_namespaces=10000"
+    return "allow user namespaces; in a container: run it with a seccomp profile that does not forbid them"
+
+
+def _reads(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
