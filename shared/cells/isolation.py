@@ -15,9 +15,11 @@ LANDLOCK_VERSION = 1
 PROBE_SECONDS = 10
 NOBODY = 65534
 ACCOUNTS = (1_900_000_000, 100_000)
-"""First account of clones and how many there are: beyond those of systemd, containers and people."""
+"""First account of ours and how many there are: beyond those of systemd, containers and people."""
 SMALL_ACCOUNTS = (61_200, 4_000)
 """Where the machine is a container that knows 65,536 accounts only."""
+RESERVED = 16
+"""Accounts before those of clones, for parts of our own."""
 
 
 class Walls(StrEnum):
@@ -65,8 +67,18 @@ def isolation() -> Isolation:
     return Isolation(Walls.NONE, landlock(), _advice())
 
 
+def edge_account() -> int:
+    """The account of the web server in front of the clones."""
+    return _range()[0]
+
+
 def accounts() -> tuple[int, int]:
     """First account of clones, and how many."""
+    first, count = _range()
+    return first + RESERVED, count - RESERVED
+
+
+def _range() -> tuple[int, int]:
     with open("/proc/self/uid_map") as file:
         known = [(int(line.split()[0]), int(line.split()[2])) for line in file]
     first, count = ACCOUNTS

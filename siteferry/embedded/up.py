@@ -114,7 +114,7 @@ class House:
         self.nats = Nats(state / "nats")
         self.mariadb = MariaDB(state / "mariadb", buffer_pool=options.buffer_pool)
         self.cells = self._cells(CellOptions())
-        self.caddy = Caddy(state / "caddy", self._edge, port=self.port, host=options.host)
+        self.caddy = Caddy(state / "caddy", self._edge, port=self.port, host=options.host, own_account=True)
         self.nats.prepare()  # chooses its port, which the services' settings name
         KeyRing.load(state / "vault.key")  # made once, before four services look for it
         folder, settings = make_directory(state / "services"), self.settings()

@@ -198,3 +198,9 @@ def require_traversable_by_all(path: Path) -> None:
     for folder in [*reversed(path.parents), path]:
         if folder.exists() and not folder.stat().st_mode & 0o001:
             raise ServerError(f"accounts of clones can not enter {folder}; allow it with: chmod o+x {folder}")
+
+
+def traversable_by_all(path: Path) -> bool:
+    """Whether every account may use a file or pass through a directory."""
+    real = path.resolve()
+    return all(folder.stat().st_mode & 0o001 for folder in [*path.parents, real, *real.parents])
