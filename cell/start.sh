@@ -1,4 +1,5 @@
 # First process of a cell: limits, PHP-FPM beside the web server. When one ends the cell ends.
+# $7 setpriv, where no process namespace ends what is left: PHP-FPM then ends with its parent.
 # $1 nginx  $2 php-fpm  $3 processes  $4 bytes of a file / 512  $5 kB of address space of PHP  $6 configuration
 # File descriptor 8 is the socket of the web server, 9 that of PHP; both were made by the launcher.
 ulimit -c 0
@@ -10,6 +11,7 @@ master=$$
   exec 8>&-
   unset NGINX
   ulimit -v "$5"
+  [ -z "$7" ] || exec "$7" --pdeathsig TERM "$2" --nodaemonize --fpm-config "$6/php-fpm.conf" $SITEFERRY_PHP_STARTUP
   "$2" --nodaemonize --fpm-config "$6/php-fpm.conf" $SITEFERRY_PHP_STARTUP
   kill -TERM "$master"
 ) &

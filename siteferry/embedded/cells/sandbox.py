@@ -54,6 +54,7 @@ def cell_command(settings: CellSettings, clone_id: str, account: Account, *, rea
         "PATH": "/usr/bin:/bin",
     }
     start += [*map(str, limits), here]
+    start += ["setpriv"] if walls(settings) is Walls.NONE else []
     return _inside(settings, clone_id, account, environment, start, read_only=read_only, info=True)
 
 
@@ -90,16 +91,23 @@ def _inside(
     if kind is Walls.NONE:
         words = [f"{name}={value}" for name, value in environment.items()]
         words = [word.replace(OWN, str(settings.directory(clone_id))) for word in words]
-        return [*as_account(account), "/usr/bin/env", "-i", *words, *program]
+        return [*as_account(account), "setpriv", "--pdeathsig", "TERM", "/usr/bin/env", "-i", *words, *program]
     argv = walls_argv(kind, settings.bwrap)
     argv += ["--info-fd", "10"] if info else []
-    argv += _runtime(settings, kind)
-    argv += _folders(settings, clone_id, read_only=read_only)
+    mounts = _runtime(settings, kind) + _folders(settings, clone_id, read_only=read_only)
+    # Made by root, they would be root's alone.
+    argv += [word for folder in _parents(mounts) for word in ("--dir", folder)] if kind is Walls.ROOT else []
+    argv += mounts
     argv += [word for name, value in environment.items() for word in ("--setenv", name, value)]
     argv += ["--remount-ro", "/", "--chdir", "/", "--"]
     if kind is Walls.ROOT:
         return [*argv, *become(account.uid, account.gid), *program]
     return [*as_account(account), *argv, *program]
+
+
+def _parents(mounts: list[str]) -> list[str]:
+    places = [mounts[number + 2] for number, word in enumerate(mounts) if word.startswith(("--ro-bind", "--bind"))]
+    return sorted({str(folder) for place in places for folder in Path(place).parents} - {"/"})
 
 
 def _runtime(settings: CellSettings, kind: Walls) -> list[str]:
