@@ -131,7 +131,9 @@ def test_the_banner_tells_visitors_where_they_are(clone: Clone) -> None:
 
 
 def test_sessions_of_the_source_are_worth_nothing(clone: Clone, siteferry: Product) -> None:
-    config = (siteferry.directory(clone.job["result"]["clone_id"]) / "wp-config.php").read_text()
+    directory = siteferry.directory(clone.job["result"]["clone_id"])
+    config = "".join((directory / name).read_text() for name in ("wp-config.php", "guard/constants.php"))
+    assert "AUTH_SALT" in config
     theirs = (clone.site.abspath / "wp-config.php").read_text()
     for line in theirs.splitlines():
         if "_KEY" in line or "_SALT" in line:
