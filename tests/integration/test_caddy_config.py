@@ -82,6 +82,7 @@ def edge() -> Iterator[Edge]:
                 status=f"127.0.0.1:{free_port()}",
                 storage=c.storage,
             ),
+            own_account=True,
         )
         stack.enter_context(running(caddy))
         edge = Edge(home, caddy)

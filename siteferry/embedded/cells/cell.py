@@ -69,7 +69,7 @@ class Cell:
         """Whether it holds more bytes than it may."""
         self.directory = write_configuration(settings, clone_id, self.account.gid, plain=self._plain)
         self.path = str(settings.web_socket(clone_id))
-        make_directory(Path(self.path).parent, mode=0o711)
+        make_directory(Path(self.path).parent, mode=0o755)  # the edge opens it to see whether the clone is there
         self._web = _listen(self.path, mode=0o666)
         self._log = CellLog(self.directory / "log", self.account, clone_id)
         self._egress = Egress(settings, clone_id, self.account, self.directory)
