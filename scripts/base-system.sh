@@ -3,6 +3,7 @@
 #
 #   scripts/base-system.sh trixie                 a minimal Debian 13
 #   scripts/base-system.sh sid mysql-server-core  with packages on top
+#   MIRROR=http://… scripts/base-system.sh noble  from a mirror that this machine does not know
 #
 # Kept below ${XDG_CACHE_HOME:-~/.cache}/siteferry/systems, named by a hash of suite and packages; made anew after 30
 # days. Mirrors, proxies and authorities are those of this machine; they stay in the cache and go nowhere else.
@@ -10,6 +11,9 @@ set -euo pipefail
 
 CACHE="${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/siteferry/systems"
 DAYS=30
+# Raise it when systems are made in another way: those kept are made anew.
+RECIPE=1
+SCRIPTS=/usr/share/debootstrap/scripts
 # What any machine has on which somebody types `make`.
 ALWAYS=(ca-certificates git make sudo)
 
@@ -51,13 +55,17 @@ carry_over() {
 }
 
 make_system() {
-  local suite="$1" system="$2" from distribution=debian
+  local suite="$1" system="$2" from script='' distribution=debian
   shift 2
   case "$suite" in noble | jammy) distribution=ubuntu ;; esac
-  from="$(mirror "$distribution")"
-  # Without a mirror debootstrap takes the one it knows for the suite.
-  debootstrap --variant=minbase --include="$(IFS=,; echo "${ALWAYS[*]}")" "$suite" "$system" ${from:+"$from"} >&2 ||
-    die "debootstrap failed: see above"
+  from="${MIRROR:-$(mirror "$distribution")}"
+  # Without a mirror debootstrap takes the one it knows; a suite newer than it is made as the one before.
+  if [ "$distribution" = ubuntu ] && [ ! -e "$SCRIPTS/$suite" ]; then
+    script="$SCRIPTS/jammy"
+    from="${from:?MIRROR names the mirror of Ubuntu, which this debootstrap does not know for $suite}"
+  fi
+  debootstrap --variant=minbase --include="$(IFS=,; echo "${ALWAYS[*]}")" "$suite" "$system" \
+    ${from:+"$from"} ${script:+"$script"} >&2 || die "debootstrap failed: see above"
   from="$(awk '$1 == "deb" { print $2; exit }' "$system/etc/apt/sources.list")"
   sources "$suite" "$from" >>"$system/etc/apt/sources.list"
   carry_over "$system"
@@ -73,15 +81,20 @@ make_system() {
 
 case "${1:-}" in
 -h | --help | '')
-  sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 0
   ;;
 esac
 [ "$(id -u)" = 0 ] || die "only root can make a system: use sudo"
 command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get install debootstrap"
+# What is mounted on the way goes with the process, however that ends; so do its children.
+if [ "${BASE_SYSTEM_INSIDE:-}" = '' ]; then
+  exec env BASE_SYSTEM_INSIDE=yes unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
+    "${BASH_SOURCE[0]}" "$@"
+fi
 suite="$1"
 shift
-hash="$(printf '%s\n' "$suite" "${ALWAYS[@]}" "$@" "$(cat "${BASH_SOURCE[0]}")" | sha256sum | cut -c1-12)"
+hash="$(printf '%s\n' "$RECIPE" "$suite" "${ALWAYS[@]}" "$@" | sha256sum | cut -c1-12)"
 system="$CACHE/$suite-$hash"
 mkdir -p "$CACHE"
 exec 9>"$CACHE/$suite-$hash.lock"
