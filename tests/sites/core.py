@@ -40,11 +40,17 @@ def give_up_to(path: Path, stop: Path) -> None:
             os.chown(place, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
 
-def build_files(target: Path) -> None:
+def build_files(target: Path, wordpress: Path = WORDPRESS) -> None:
     """A plain WordPress tree at `target`: the package's symlinks dereferenced, its Debian-only files left out."""
-    if not WORDPRESS.is_dir():
+    if not wordpress.is_dir():
         raise RuntimeError("WordPress is missing; get it with: apt-get install wordpress")
-    shutil.copytree(WORDPRESS, target, ignore=_not_of_a_plain_site, dirs_exist_ok=True)
+
+    def not_of_a_plain_site(folder: str, names: list[str]) -> set[str]:
+        if folder == str(wordpress):
+            return {"wp-config.php", ".htaccess"}
+        return set(names) if folder == str(wordpress / "wp-content" / "themes") else set()
+
+    shutil.copytree(wordpress, target, ignore=not_of_a_plain_site, dirs_exist_ok=True)
     themes = target / "wp-content" / "themes"
     shutil.copytree(ASSETS / "theme", themes / "plain-pine")
     (themes / "index.php").write_text("<?php\n// Silence is golden.\n")
@@ -52,14 +58,6 @@ def build_files(target: Path) -> None:
     for folder in ("uploads", "upgrade", "mu-plugins"):
         (target / "wp-content" / folder).mkdir(exist_ok=True)
     give(target)
-
-
-def _not_of_a_plain_site(folder: str, names: list[str]) -> set[str]:
-    if folder == str(WORDPRESS):
-        return {"wp-config.php", ".htaccess"}
-    if folder == str(WORDPRESS / "wp-content" / "themes"):
-        return set(names)
-    return set()
 
 
 def link_tree(source: Path, target: Path) -> None:

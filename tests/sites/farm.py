@@ -37,6 +37,7 @@ from tests.sites import content
 from tests.sites.core import (
     ASSETS,
     TEMPLATE_URL,
+    WORDPRESS,
     adapt_dump,
     build_files,
     config_php,
@@ -45,6 +46,7 @@ from tests.sites.core import (
     link_tree,
     run_php,
 )
+from tests.sites.foreign import ForeignDatabase
 from tests.sites.site import Site
 from tests.sites.spec import SiteSpec
 
@@ -55,7 +57,15 @@ MU_PLUGINS = ("rest_disabled", "two_factor", "captcha", "hidden_login")
 class SourceFarm:
     """Context manager. `directory` (kept afterwards) and `port` make it one that can be opened again."""
 
-    def __init__(self, directory: Path | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        port: int = 0,
+        database: Callable[[Path], MariaDB | ForeignDatabase] = MariaDB,
+        wordpress: Path = WORDPRESS,
+    ) -> None:
+        """`database` makes the server in a directory; `wordpress` is the tree that sites are copies of."""
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="siteferry-farm-"))
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -65,7 +75,8 @@ class SourceFarm:
         for folder in (self.sites_dir, self.gates_dir):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o711)
-        self.database = MariaDB(self.directory / "mariadb")
+        self.database = database(self.directory / "mariadb")
+        self.wordpress = wordpress
         self.fpm = PhpFpm(self.directory / "php", hardened=False)
         self.caddy = Caddy(self.directory / "caddy", self._caddy_config, port=port)
         self.sites: dict[str, Site] = {}
@@ -251,7 +262,7 @@ class SourceFarm:
         if not template.is_dir():
             fresh = self.directory / "template.new"
             shutil.rmtree(fresh, ignore_errors=True)
-            build_files(fresh)
+            build_files(fresh, self.wordpress)
             fresh.rename(template)
         return template
 
@@ -277,9 +288,12 @@ class SourceFarm:
             self.destroy("template")
 
     def _client(self, program: str, *args: str, stdin: bytes = b"") -> bytes:
-        command = [find_binary(program), "--no-defaults", f"--socket={self.database.socket}"]
+        if isinstance(self.database, ForeignDatabase):
+            command = self.database.client(program)
+        else:
+            command = [find_binary(program), "--no-defaults", f"--socket={self.database.socket}"]
         command += [f"--user={self.database.admin_user}", "--default-character-set=utf8mb4", *args]
-        env = {"PATH": "/usr/bin:/bin", "MYSQL_PWD": self.database.admin_password}
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MYSQL_PWD": self.database.admin_password}
         done = subprocess.run(command, input=stdin, capture_output=True, env=env)
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr.decode(errors='replace')}")

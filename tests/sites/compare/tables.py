@@ -90,7 +90,8 @@ class Tables:
 class Exclusions:
     """What a clone changes on purpose, so that rows of it are compared on neither side. Patterns are fnmatch's.
 
-    Tables are named without prefix. `users` are logins: their rows in users and usermeta are left out.
+    Tables are named without prefix. `users` are logins: their rows in users and usermeta are left out. Without
+    `definitions` only rows are compared: another server describes the same columns and indexes in other words.
     """
 
     tables: frozenset[str] = frozenset()
@@ -98,6 +99,7 @@ class Exclusions:
     usermeta: frozenset[str] = frozenset({"session_tokens"})
     users: frozenset[str] = frozenset()
     columns: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    definitions: bool = True
 
     def row(self, table: str, row: dict[str, bytes | None], user_ids: frozenset[bytes]) -> bool:
         """Whether this row is left out."""
@@ -133,10 +135,10 @@ def _table(
     source: Tables, clone: Tables, name: str, other: str, mapping: Mapping, exclusions: Exclusions
 ) -> Iterator[str]:
     bare = name.removeprefix(source.prefix)
-    if source.columns(name) != clone.columns(other):
+    if exclusions.definitions and source.columns(name) != clone.columns(other):
         yield f"{name}: columns {_unlike(source.columns(name), clone.columns(other))}"
         return
-    if source.indexes(name) != clone.indexes(other):
+    if exclusions.definitions and source.indexes(name) != clone.indexes(other):
         yield f"{name}: indexes {_unlike(source.indexes(name), clone.indexes(other))}"
     columns = source.stored(name)
     kept = NOT_MAPPED | exclusions.columns
