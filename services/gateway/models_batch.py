@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.gateway.batch import BatchStatus, with_defaults
 from services.gateway.models import (
     Body,
-    CloneChoices,
     CloneRequest,
     Name,
     PairingKey,
@@ -21,6 +20,7 @@ from services.gateway.models import (
     Username,
 )
 from shared.bus.batch import MOST
+from shared.contract.events import CloneOptions
 from shared.contract.jobs import Phase, Status
 
 EXAMPLE_ID = "batch-0k3v9x2m7c1p5t00"
@@ -36,7 +36,7 @@ class CloneDefaults(Body):
     ttl_minutes: TtlMinutes | None = None
     name: Name | None = None
     priority: Priority = None
-    options: CloneChoices | None = None
+    options: CloneOptions | None = None
 
 
 class BatchRequest(Body):

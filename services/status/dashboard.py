@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import mimetypes
 from hashlib import sha256
 from pathlib import Path
@@ -30,7 +29,6 @@ class File:
 
     def __init__(self, path: Path) -> None:
         self.body = path.read_bytes()
-        self.zipped = gzip.compress(self.body, mtime=0)
         self.etag = f'"{sha256(self.body).hexdigest()[:20]}"'
         kind = {".js": "text/javascript", ".svg": "image/svg+xml"}.get(path.suffix) or mimetypes.guess_type(path)[0]
         self.media_type = f"{kind}; charset=utf-8"
@@ -65,11 +63,7 @@ async def asset(request: Request, path: str) -> Response:
 
 def answer(request: Request, file: File) -> Response:
     """The file, or 304 when the browser has it."""
-    headers = {**HEADERS, "ETag": file.etag, "Vary": "Accept-Encoding"}
-    zipped = "gzip" in request.headers.get("accept-encoding", "")
-    if zipped:
-        headers |= {"ETag": f'{file.etag[:-1]}-gzip"', "Content-Encoding": "gzip"}
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        headers.pop("Content-Encoding", None)
+    headers = {**HEADERS, "ETag": file.etag}
+    if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)
-    return Response(file.zipped if zipped else file.body, media_type=file.media_type, headers=headers)
+    return Response(file.body, media_type=file.media_type, headers=headers)

@@ -71,7 +71,7 @@ def _row(job: Json) -> list[str | Text]:
     error = job["error"] or {}
     return [
         job["job_id"],
-        render.when(job["finished_at"]),
+        job["finished_at"] or "",
         str(job["attempt"]),
         error.get("code", "unknown"),
         job["source_url"],

@@ -50,9 +50,7 @@ PushedRestore = _part(
     snapshot_state=(SnapshotState | None, ...),
 )
 _EVERYWHERE: dict[str, Any] = {"progress": (float, Field(ge=0, le=100)), "priority": (Lane, ...)}
-JobSummary = _part(
-    "JobSummary", Job, set(shape._SUMMARY), "A job in a list.", **_EVERYWHERE, clone_state=(CloneState | None, ...)
-)
+JobSummary = _part("JobSummary", Job, set(shape._SUMMARY), "A job in a list.", **_EVERYWHERE)
 JobDetail = _part(
     "JobDetail",
     Job,
