@@ -9,8 +9,8 @@ import time
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in lower case: no i, l, o, u, so nobody misreads an id over the phone."""
 
-JOB_ID = re.compile(r"^(?:clone|restore)-[0-9a-hjkmnp-tv-z]{16}$")
-BATCH_ID = re.compile(r"^batch-[0-9a-hjkmnp-tv-z]{14}00$")
+JOB_ID = re.compile(r"(?:clone|restore)-[0-9a-hjkmnp-tv-z]{16}")
+BATCH_ID = re.compile(r"batch-[0-9a-hjkmnp-tv-z]{14}00")
 
 
 def new_id(kind: str, *, now: float | None = None) -> str:
@@ -21,7 +21,7 @@ def new_id(kind: str, *, now: float | None = None) -> str:
 
 def is_job_id(text: str) -> bool:
     """Whether `text` has the form of a job id. Says nothing about whether the job exists."""
-    return JOB_ID.match(text) is not None
+    return JOB_ID.fullmatch(text) is not None
 
 
 def new_batch_id(*, now: float | None = None) -> str:
@@ -31,7 +31,7 @@ def new_batch_id(*, now: float | None = None) -> str:
 
 def is_batch_id(text: str) -> bool:
     """Whether `text` has the form of a batch's id. Says nothing about whether the batch exists."""
-    return BATCH_ID.match(text) is not None
+    return BATCH_ID.fullmatch(text) is not None
 
 
 def batch_member(batch_id: str, number: int) -> str:

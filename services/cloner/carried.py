@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from services.cloner.domain import CONSTANTS
 from services.cloner.drivers.port import SiteConfig
 from shared.contract.events import CloneOptions
-from shared.errors import Permanent
+from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.paths import relative
 
+Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 2048
-
-
-class ImplausibleSite(Permanent):
-    """The site describes itself in a way no WordPress site is built."""
-
-    code = "implausible_site"
-    hint = "Look at the site's wp-config.php and at what answers in its place; then run the job again."
 
 
 def _text(text: str) -> str:
@@ -91,6 +85,15 @@ class Prepared(BaseModel):
 
     config: SaidConfig
     username: Annotated[str, Field(pattern=r"^siteferry[0-9a-f-]{0,12}$")]
+
+
+def believed(model: type[Model], said: object) -> Model:
+    """What a carrier said, if it is of that form. Raises ImplausibleSite, which names the fields that are not."""
+    try:
+        return model.model_validate(said)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
+        raise ImplausibleSite(f"The site's {', '.join(fields)[:200]} can not be right.", fields=fields[:20]) from error
 
 
 def source_key(found: Found, asked: str) -> str:

@@ -15,6 +15,7 @@ from shared.contract.events import CloneOptions
 from shared.contract.jobs import Note
 from shared.wordpress.connector.skips import FILE_RULES, FileRule, RowRule, row_rules_for, rows_stay_behind
 from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
+from shared.wordpress.paths import relative
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import Dialect
@@ -73,9 +74,10 @@ class Plan:
 def make_plan(
     facts: Mapping[str, Any], *, target_url: str, document_root: str, dialect: Dialect, options: CloneOptions
 ) -> Plan:
-    """The plan for one source. `facts` is the connector's inspection. Raises MultisiteUnsupported."""
+    """The plan for one source. `facts` is the connector's inspection. Raises MultisiteUnsupported, BadPath."""
     if facts["multisite"]:
         raise MultisiteUnsupported(sites=(facts.get("multisite_facts") or {}).get("sites"))
+    facts = {**facts, "roots": [{**root, "target": _inside(root["target"])} for root in facts["roots"]]}
     wordpress, content, mu_plugins = _places(facts)
     held = quarantined_plugins(facts["active_plugins"])
     chosen = _select(facts, dialect, options)
@@ -94,7 +96,7 @@ def make_plan(
         tables=tuple(chosen.tables),
         views=tuple(chosen.views),
         roots=tuple(facts["roots"]),
-        root_targets={root["id"]: root["target"].strip("/").encode() for root in facts["roots"]},
+        root_targets={root["id"]: root["target"].encode() for root in facts["roots"]},
         urls=_urls(facts["urls"], target_url, wordpress),
         paths=_paths(facts["roots"], document_root),
         config=config,
@@ -132,15 +134,15 @@ def check_space(needed: int, free: int) -> None:
 def _places(facts: Mapping[str, Any]) -> tuple[str, str, str]:
     """WordPress, content and mu-plugins directories relative to the clone's document root."""
     roots = {root["id"]: root for root in facts["roots"]}
-    wordpress = roots["abspath"]["target"].strip("/")
+    wordpress = roots["abspath"]["target"]
     paths = facts["paths"]
 
     def place(path: str) -> str:
         for root in sorted(facts["roots"], key=lambda root: -len(root["path"])):
             base = root["path"].rstrip("/")
             if path == base or path.startswith(base + "/"):
-                return posixpath.join(root["target"].strip("/"), path[len(base) :].strip("/")).strip("/")
-        return posixpath.join(wordpress, posixpath.basename(path))
+                return _inside(posixpath.join(root["target"], path[len(base) :].strip("/")))
+        return _inside(posixpath.join(wordpress, posixpath.basename(path)))
 
     return wordpress, place(paths["content"]), place(paths["mu-plugins"])
 
@@ -153,12 +155,17 @@ def _urls(urls: Mapping[str, Any], target: str, wordpress: str) -> tuple[UrlMapp
     return tuple(mappings)
 
 
+def _inside(path: str) -> str:
+    """A place below the document root as the source names it. Raises BadPath."""
+    return b"/".join(relative(path.strip("/").encode())).decode()
+
+
 def _paths(roots: Sequence[Mapping[str, Any]], document_root: str) -> tuple[PathMapping, ...]:
     found = {}
     for root in roots:
         source = root["path"].rstrip("/")
         if source:
-            found[source] = posixpath.join(document_root, root["target"].strip("/")).rstrip("/")
+            found[source] = posixpath.join(document_root, root["target"]).rstrip("/")
     return tuple(PathMapping(source, target) for source, target in found.items())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from services.cloner.carried import Found, Prepared, source_key
+from services.cloner.carried import Found, Prepared, believed, source_key
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.run import Brief, CloneRun, Secrets, step
@@ -128,7 +128,7 @@ class CloneWorkflow:
             await self._look(context, entry.greet)
 
     async def _join(self, context: JobContext, secret: dict[str, Any], *, broken: bool = False) -> None:
-        found = Found.model_validate(context.state["site"])
+        found = believed(Found, context.state["site"])
 
         async def waiting() -> None:
             context.report(message="Waiting for the connector another job is installing")
@@ -148,7 +148,7 @@ class CloneWorkflow:
     async def _remove_connector(self, context: JobContext) -> None:
         if context.state.get("paired") or "site" not in context.state:
             return
-        source = source_key(Found.model_validate(context.state["site"]), context.command.source_url)
+        source = source_key(believed(Found, context.state["site"]), context.command.source_url)
         if not await self._connectors.leave(source, context.job_id):
             return  # others still use it, or there never was one
         try:
@@ -180,7 +180,7 @@ class CloneWorkflow:
 
     async def _finalize(self, context: JobContext) -> None:
         state, target = context.state, self._driver.place(context.job_id)
-        said = Prepared.model_validate(await self._fill(context, FILES, finalize.prepare))
+        said = believed(Prepared, await self._fill(context, FILES, finalize.prepare))
         command = context.command
         assert isinstance(command, CloneRequested)
         config = said.config.checked(command.options)

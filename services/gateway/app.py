@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway import problems
+from services.gateway import paths, problems
+from services.gateway.compress import Compress
 from services.gateway.edge import Edge
 from services.gateway.express import Express
 from services.gateway.guard import Guard
@@ -44,6 +45,7 @@ from shared.secrets.vault import KeyRing
 
 log = logging.get(__name__)
 
+NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
 GRACE = 2
 """Seconds running requests get at shutdown."""
 
@@ -59,9 +61,10 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
         while True:
             try:
                 await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
-                app.state.edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys)
+                edge = app.state.edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys)
                 log.info("ready", port=settings.gateway_port)
-                await asyncio.Event().wait()
+                await edge.warm()
+                await edge.behind.run()
             except UNAVAILABLE as error:
                 log.warning("streams are not ready yet", error=repr(error))
                 await asyncio.sleep(0.5)
@@ -93,6 +96,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
     )
+    app.router.redirect_slashes = (
+        False  # its redirects name the host that was asked for, which a proxy may have changed
+    )
     app.state.edge = None
     for module in (
         submit,
@@ -114,6 +120,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     _answer_with_problems(app)
     docs.install_openapi(app, ProblemAnswer)
     app.add_middleware(Express)
+    app.add_middleware(Compress)
     app.add_middleware(Guard, settings=settings)
     return app
 
@@ -132,6 +139,11 @@ def _answer_with_problems(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        path = request.url.path
+        if error.status_code == METHOD_NOT_ALLOWED:
+            return answer(request, problems.method_not_allowed(paths.methods_of(app, path)))
+        if error.status_code == NOT_FOUND and (there := paths.without_slash(app, path, request.scope["query_string"])):
+            return Response(status_code=308, headers={"Location": there})
         return answer(request, problems.http_problem(error.status_code, error.headers))
 
     app.add_exception_handler(Problem, on_problem)

@@ -6,6 +6,7 @@ could be wrong after a crash, and what is lost with the projection comes back wi
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ from shared.contract.jobs import Job, Phase, Status
 from shared.ids import batch_member
 
 LOGIN = frozenset({"username", "password"})
+BATCH_MOST = 8 * 1024 * 1024
+"""Bytes a batch's commands may have together, once its defaults are written into each."""
 PER_TOKEN = 10
 """Clones of a batch that cost as much as one call of its own."""
 
@@ -126,6 +129,12 @@ def with_defaults(clone: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
     if isinstance(common, Mapping) and isinstance(own, Mapping):
         merged["options"] = {**common, **own}
     return merged
+
+
+def multiplied(clones: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> int:
+    """Bytes of a batch with its defaults written into each clone, at most; cheap to tell before that is done."""
+    common = len(json.dumps(defaults, default=str, ensure_ascii=False).encode())
+    return common * len(clones) + len(json.dumps(clones, default=str, ensure_ascii=False).encode())
 
 
 def cost_of(clones: int) -> int:

@@ -6,15 +6,17 @@ import base64
 import binascii
 import re
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from shared.contract.jobs import Clone, CloneState, Job, Phase, Status
 from shared.contract.subjects import LANES, Lane
 
 TTL_MAX_MINUTES = 30 * 24 * 60
-HOST = re.compile(r"^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?)+$")
-CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
-"""Control characters, as addresses spell them."""
+LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+HOST_MOST = 253
+HIDDEN = re.compile(r"%(?:[01][0-9a-f]|7f|c2%[89][0-9a-f])", re.IGNORECASE)
+"""A control character, percent-encoded: no site has one in its address, and some servers break lines at it."""
 ADMIN_TAIL = re.compile(r"/(?:wp-admin(?:/.*)?|wp-login\.php|index\.php)$")
 
 
@@ -23,8 +25,10 @@ def normalise_source(text: str) -> str:
 
     Pasted admin and login addresses lead to their site. Raises ValueError with a sentence for the person who typed.
     """
-    if any(ord(char) <= 32 or ord(char) == 127 for char in text) or CONTROL.search(text):
+    if " " in text or not text.isprintable() or any(char.isspace() for char in text):
         raise ValueError("must be an address without spaces")
+    if HIDDEN.search(text):
+        raise ValueError("must be an address without control characters")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -44,12 +48,15 @@ def normalise_source(text: str) -> str:
 
 def _host(name: str) -> str:
     if ":" in name:  # an IPv6 address: urlsplit took the brackets off
-        return name.lower()
+        try:
+            return str(IPv6Address(name))
+        except ValueError:
+            raise ValueError("is not an address like https://example.com") from None
     try:
         ascii_name = name.encode("idna").decode().lower().rstrip(".")
     except UnicodeError:
         ascii_name = ""
-    if not HOST.match(ascii_name):
+    if len(ascii_name) > HOST_MOST or not all(LABEL.fullmatch(label) for label in ascii_name.split(".")):
         raise ValueError("is not an address like https://example.com")
     return ascii_name
 
@@ -61,6 +68,11 @@ def same_site(one: str, other: str) -> bool:
 
 def _place(address: str) -> str:
     return normalise_source(address).partition("://")[2]
+
+
+def bare(address: str) -> str:
+    """An address without what all addresses begin with, for people to sort by."""
+    return address.partition("://")[2].removeprefix("www.")
 
 
 def lane_for(wanted: Lane | None, allowed: Lane | None) -> Lane | None:

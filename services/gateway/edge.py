@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Path, Request
@@ -10,15 +11,19 @@ from nats.js.kv import KeyValue
 from services.gateway import problems, views
 from services.gateway.access import Principal
 from services.gateway.batches import Batches
+from services.gateway.behind import Behind
 from services.gateway.group import Group
 from services.gateway.idempotency import Idempotency
+from services.gateway.lenient import read_as
 from services.gateway.limits import RateLimit
 from services.gateway.listing import Index
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import Store
 from shared.bus.connection import Bus
 from shared.contract import streams
+from shared.contract.events import Message, fold, fold_clone, fold_snapshot
 from shared.contract.jobs import Clone, CloneResult, Job, Snapshot
+from shared.contract.subjects import KINDS
 from shared.ids import is_job_id
 from shared.secrets.vault import KeyRing, Vault
 
@@ -33,22 +38,47 @@ class Edge:
         self.commands = Group(bus.js, timeout=settings.store_timeout)
         self.vault = Vault(vault, keys, put=self._put_secret)
         self._secrets = Group(bus.js, timeout=settings.store_timeout)
-        self.store = Store(bus, timeout=settings.store_timeout)
-        self.jobs = Index(bus, streams.JOBS, _without_details)
-        self.clones = Index(bus, streams.CLONES, Clone.model_validate_json)
-        self.snapshots = Index(bus, streams.SNAPSHOTS, Snapshot.model_validate_json)
+        self.behind = Behind(bus)
+        self.store = Store(bus, self.behind, timeout=settings.store_timeout)
+        self.jobs = Index(bus, streams.JOBS, _listed, fold=_fold_listed, kinds=KINDS, behind=self.behind)
+        self.clones = Index(
+            bus, streams.CLONES, partial(read_as, Clone), fold=fold_clone, kinds=("clone",), behind=self.behind
+        )
+        self.snapshots = Index(
+            bus,
+            streams.SNAPSHOTS,
+            partial(read_as, Snapshot),
+            fold=fold_snapshot,
+            kinds=("restore",),
+            behind=self.behind,
+        )
         self.batches = Batches(bus, self.store, self.jobs, vault, keys, timeout=settings.store_timeout)
         self.idempotency = Idempotency(bus, self.keys)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
         self.sign_ins: RateLimit | None = None
 
+    async def warm(self) -> None:
+        """Read the lists before somebody asks: the first look at many jobs takes seconds. Raises nats errors."""
+        for index in (self.jobs, self.clones, self.snapshots):
+            await index.refresh()
+
     async def _put_secret(self, reference: str, sealed: bytes) -> None:
         await self._secrets.publish(f"$KV.{streams.VAULT}.{reference}", sealed)
 
 
-def _without_details(value: bytes) -> Job:
+def _listed(value: bytes) -> Job | None:
+    job = read_as(Job, value)
+    return None if job is None else _without_details(job)
+
+
+def _fold_listed(job: Job | None, message: Message, seq: int) -> Job | None:
+    folded = fold(job, message, seq)
+    return None if folded is None else _without_details(folded)
+
+
+def _without_details(job: Job) -> Job:
     """A job without what lists do not show, which is most of it."""
-    return Job.model_validate_json(value).model_copy(update={"steps": [], "result": None})
+    return job.model_copy(update={"steps": [], "result": None})
 
 
 def enter(request: Request) -> tuple[Edge, Principal]:

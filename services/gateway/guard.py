@@ -10,28 +10,31 @@ import secrets
 import time
 from collections.abc import Mapping
 
+from nats.errors import MaxPayloadError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway import metrics, problems
+from services.gateway import metrics, paths, problems
 from services.gateway.access import LOCAL, Keys, Principal, authenticate
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.settings import GatewaySettings
 from shared.hosts import answers_to
 from shared.log import get
 from shared.secrets.tickets import Passes, session_cookie
+from shared.web import is_preflight, may_ask, may_read, request_id
 
 log = get(__name__)
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/openapi.json"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/openapi.json", "/version"})
 """Answered without a key and under any Host name: they tell nothing about jobs."""
 SESSION = "/session"
 BODY_MAX = 256 * 1024
 """Bytes. A request with 500 excluded paths needs less."""
 BODY_MAX_OF = {"/batches": 4 * 1024 * 1024}
 """Where more is taken: 1,000 clones of 4 kB each."""
-TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
+TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "cross-origin-resource-policy": "same-origin",
@@ -57,31 +60,56 @@ class Guard:
         trace_id, traceparent = trace_of(headers.get("traceparent"))
         state = scope.setdefault("state", {})
         state.update(trace_id=trace_id, traceparent=traceparent)
-        status = 500
+        status, method = 500, scope["method"]
+        always = {
+            **SECURITY_HEADERS,
+            **may_read(headers.get("origin"), self._settings.origins),
+            "x-request-id": request_id(headers.get("x-request-id")),
+        }
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 answer = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
+                for name, value in always.items():
                     answer[name] = value
+                answer.add_vary_header("Origin")
                 if "cache-control" not in answer:
                     answer["cache-control"] = "no-store"
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
+            if method == "OPTIONS":
+                await self._options(scope, headers)(scope, receive, send_guarded)
+                return
+            if method == "HEAD":  # the answer of GET, without its body
+                scope = {**scope, "method": "GET"}
             if scope["path"] not in OPEN_PATHS:
                 self._check(scope["method"], scope["path"], headers)
                 state["keys"] = self._keys
                 if scope["path"] != SESSION:  # which is about who calls, and asks itself
                     state["principal"] = await self._principal(scope, headers)
+            if scope["query_string"]:
+                paths.check_query(scope)
             await self._app(scope, receive, send_guarded)
         except Exception as error:
             problem = as_problem(error, trace_id)
             await problem.response(instance=scope["path"], trace_id=trace_id)(scope, receive, send_guarded)
         finally:
             metrics.observe(scope, status, time.perf_counter() - began)
+
+    def _options(self, scope: Scope, headers: Headers) -> Response:
+        """What may be done at an address; asked by browsers without a key, before they send one."""
+        methods = paths.methods_of(scope["app"], scope["path"])
+        if not methods:
+            raise problems.http_problem(404)
+        allow = {"Allow": ", ".join(methods)}
+        if is_preflight("OPTIONS", headers):
+            allow |= may_ask(headers.get("origin"), self._settings.origins, methods)
+        return Response(status_code=204, headers=allow)
 
     def _check(self, method: str, path: str, headers: Headers) -> None:
         host = headers.get("host", "").lower()
@@ -101,7 +129,7 @@ class Guard:
 
 def trace_of(traceparent: str | None) -> tuple[str, str]:
     """Trace id and `traceparent` of a request: the caller's trace continued, or a new one."""
-    match = TRACEPARENT.match(traceparent or "")
+    match = TRACEPARENT.fullmatch(traceparent or "")
     trace_id = match[1] if match else secrets.token_hex(16)
     return trace_id, f"00-{trace_id}-{secrets.token_hex(8)}-01"
 
@@ -158,6 +186,8 @@ def as_problem(error: Exception, trace_id: str) -> Problem:
     """The problem an exception is answered with. What nobody expected is logged, with the trace id."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, MaxPayloadError):  # NATS is there, and takes no message of this size
+        return problems.http_problem(413)
     if isinstance(error, UNAVAILABLE):
         log.warning("NATS did not answer", error=repr(error), trace_id=trace_id)
         return problems.unavailable()

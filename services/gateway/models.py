@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -40,10 +41,38 @@ PairingKey = Annotated[
 Priority = Annotated[Lane | None, Field(description="Lane of the queue; by default that of the API key, or normal.")]
 
 
+TableName = Annotated[Text, Field(min_length=1, max_length=128)]
+FilePath = Annotated[Text, Field(min_length=1, max_length=1024)]
+HostName = Annotated[Text, Field(min_length=1, max_length=253)]
+NAMES_MOST = 100_000
+"""Bytes of all names in the options of one request together."""
+
+
+def bounded(*lists: Sequence[str]) -> None:
+    """Raises ValueError when the names are more than one command may hold."""
+    if sum(len(name.encode()) for names in lists for name in names) > NAMES_MOST:
+        raise ValueError(f"names too much: all names together have at most {NAMES_MOST:,} bytes")
+
+
 class Body(BaseModel):
     """Base of what clients send. Errors never show the input: it may hold a password."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class CloneChoices(CloneOptions):
+    """What a person may choose about a clone."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    exclude_tables: list[TableName] = Field(default_factory=list, max_length=500)
+    exclude_paths: list[FilePath] = Field(default_factory=list, max_length=500)
+    allow_http: list[HostName] = Field(default_factory=list, max_length=100, description="Hosts the clone may call.")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> CloneChoices:
+        bounded(self.exclude_tables, self.exclude_paths, self.allow_http)
+        return self
 
 
 class CloneRequest(Body):
@@ -71,7 +100,7 @@ class CloneRequest(Body):
     ttl_minutes: TtlMinutes = TTL_DEFAULT
     name: Name | None = None
     priority: Priority = None
-    options: CloneOptions = Field(default_factory=CloneOptions)
+    options: CloneChoices = Field(default_factory=CloneChoices)
 
     @field_validator("source_url")
     @classmethod
@@ -195,6 +224,9 @@ class JobSummary(BaseModel):
     updated_at: datetime
     finished_at: datetime | None
     error: ErrorInfo | None = Field(description="Why it failed, and what to do.")
+    clone_state: CloneState | None = Field(None, description="What has become of the clone it made.")
+    n: int = Field(description="Number of events so far.")
+    seq: int = Field(description="Stream sequence of the last event: of two answers the one with the higher is newer.")
 
 
 class JobAnswer(JobSummary):
@@ -202,8 +234,6 @@ class JobAnswer(JobSummary):
 
     steps: list[Step]
     result: Result | RestoreOutcome | None
-    n: int = Field(description="Number of events so far.")
-    seq: int = Field(description="Stream sequence of the last event; a cursor for live updates.")
     links: Links
 
 
@@ -212,6 +242,10 @@ class JobPage(BaseModel):
 
     jobs: list[JobSummary]
     next_cursor: str | None = Field(description="Send as `cursor` to get the next page; null on the last one.")
+    total: int | None = Field(None, description="With `count`: how many there are with these filters.")
+    counts: dict[Status, int] | None = Field(
+        None, description="With `count`: how many in each status, whatever `status` was asked for."
+    )
 
 
 class CloneSummary(BaseModel):
@@ -229,6 +263,7 @@ class CloneSummary(BaseModel):
     expires_at: datetime | None
     deleted_at: datetime | None
     reason: str | None = Field(description="Why it is gone: expired or deleted.")
+    seq: int = Field(description="Stream sequence of the last event that changed it.")
 
 
 class CloneAnswer(CloneSummary):
@@ -242,6 +277,10 @@ class ClonePage(BaseModel):
 
     clones: list[CloneSummary]
     next_cursor: str | None
+    total: int | None = Field(None, description="With `count`: how many there are with these filters.")
+    counts: dict[CloneState, int] | None = Field(
+        None, description="With `count`: how many in each state, whatever `state` was asked for."
+    )
 
 
 class Mail(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.gateway.batch import BatchStatus, with_defaults
 from services.gateway.models import (
     Body,
+    CloneChoices,
     CloneRequest,
     Name,
     PairingKey,
@@ -20,7 +21,6 @@ from services.gateway.models import (
     Username,
 )
 from shared.bus.batch import MOST
-from shared.contract.events import CloneOptions
 from shared.contract.jobs import Phase, Status
 
 EXAMPLE_ID = "batch-0k3v9x2m7c1p5t00"
@@ -36,7 +36,7 @@ class CloneDefaults(Body):
     ttl_minutes: TtlMinutes | None = None
     name: Name | None = None
     priority: Priority = None
-    options: CloneOptions | None = None
+    options: CloneChoices | None = None
 
 
 class BatchRequest(Body):

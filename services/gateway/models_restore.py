@@ -9,7 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.config import JsonDict
 
 from services.gateway import domain
-from services.gateway.models import Body, Name, Password, Priority, SourceUrl, Text, Username
+from services.gateway.models import (
+    Body,
+    FilePath,
+    Name,
+    Password,
+    Priority,
+    SourceUrl,
+    TableName,
+    Text,
+    Username,
+    bounded,
+)
 from shared.contract.events import RestoreOptions
 from shared.contract.jobs import SnapshotState
 
@@ -30,6 +41,28 @@ class TargetLogin(Body):
             "target_username": self.target_username,
             "target_password": self.target_password.get_secret_value(),
         }
+
+
+class RestoreChoices(RestoreOptions):
+    """What a person may choose about a restore. Tables are named with or without the target's prefix."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    preserve_tables: list[TableName] = Field(default_factory=list, max_length=500)
+    include_tables: list[TableName] = Field(
+        default_factory=list, max_length=500, description="Only these tables are restored; empty: all."
+    )
+    exclude_paths: list[FilePath] = Field(
+        default_factory=list, max_length=500, description="Folders and files below wp-content that stay as they are."
+    )
+    include_paths: list[FilePath] = Field(
+        default_factory=list, max_length=500, description="Only these below wp-content are restored; empty: all."
+    )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> RestoreChoices:
+        bounded(self.preserve_tables, self.include_tables, self.exclude_paths, self.include_paths)
+        return self
 
 
 class RestoreRequest(TargetLogin):
@@ -76,7 +109,7 @@ class RestoreRequest(TargetLogin):
     snapshot_hours: int = Field(72, ge=1, le=HOURS_MAX, description="Hours the way back is kept.")
     name: Name | None = None
     priority: Priority = None
-    options: RestoreOptions = Field(default_factory=RestoreOptions)
+    options: RestoreChoices = Field(default_factory=RestoreChoices)
 
     @field_validator("source_url", "target_url")
     @classmethod

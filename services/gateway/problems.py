@@ -101,11 +101,6 @@ def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Probl
     """What the framework itself refuses: unknown paths, wrong methods, bodies that are too large."""
     known = {
         404: ("not_found", "There is nothing at this address.", "The API is described at /docs."),
-        405: (
-            "method_not_allowed",
-            "This address does not take this method.",
-            "The Allow header lists those it takes.",
-        ),
         413: (
             "body_too_large",
             "The body is larger than this API takes.",
@@ -114,6 +109,17 @@ def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Probl
     }
     code, detail, hint = known.get(status, ("request_refused", HTTPStatus(status).phrase + ".", ""))
     return Problem(status, code, detail, hint=hint, headers=headers)
+
+
+def method_not_allowed(methods: Sequence[str]) -> Problem:
+    """An address that is there, and takes these methods."""
+    return Problem(
+        405,
+        "method_not_allowed",
+        "This address does not take this method.",
+        hint=f"It takes {', '.join(methods)}.",
+        headers={"Allow": ", ".join(methods)},
+    )
 
 
 PLAIN = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from shared.settings import Settings
+from shared.web import names
 
 
 class GatewaySettings(Settings):
@@ -33,7 +34,7 @@ class GatewaySettings(Settings):
     @property
     def hosts(self) -> frozenset[str]:
         """`allowed_hosts` as a set, in lower case."""
-        return frozenset(host.strip().lower() for host in self.allowed_hosts.split(",") if host.strip())
+        return names(self.allowed_hosts)
 
     @property
     def origins(self) -> frozenset[str]:

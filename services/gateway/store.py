@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import ValidationError
 
 from services.gateway import reader
+from services.gateway.behind import Behind
+from services.gateway.lenient import read_as
 from services.gateway.reader import Stored
 from shared.bus.connection import Bus
 from shared.contract import streams
@@ -30,8 +32,9 @@ class Store:
     no projector has seen yet is folded from its messages.
     """
 
-    def __init__(self, bus: Bus, *, timeout: float) -> None:
+    def __init__(self, bus: Bus, behind: Behind, *, timeout: float) -> None:
         self._bus = bus
+        self._behind = behind
         self._timeout = timeout
         self._written: OrderedDict[str, int] = OrderedDict()
 
@@ -46,11 +49,14 @@ class Store:
         """The sequence an answer about a job must at least have seen."""
         return self._written.get(job_id, 0)
 
+    def _is_current(self, job_id: str, seq: int) -> bool:
+        return seq >= self.written(job_id) and kind_of(job_id) not in self._behind.floors
+
     async def job(self, job_id: str) -> Job | None:
         """The job, or None when nothing was ever published about it."""
         entry = await self._value(streams.JOBS, job_id)
-        job = Job.model_validate_json(entry.data) if entry else None
-        if job is not None and job.seq >= self.written(job_id):
+        job = read_as(Job, entry.data) if entry else None
+        if job is not None and self._is_current(job_id, job.seq):
             return job
         if job is None:
             return await self._unprojected(job_id)
@@ -66,7 +72,7 @@ class Store:
             newest = await reader.newest_at_leader(self._bus.js, stream, story(job_id))
         if newest is None:
             return None
-        message = _decoded(newest)
+        message = decoded(newest)
         if isinstance(message, CloneRequested | RestoreRequested):
             return fold(None, message, newest.seq)
         job = None
@@ -81,7 +87,7 @@ class Store:
         job_ids = list(known)
         for start in range(0, len(job_ids), TOGETHER):
             for stored in await self._newest_of(job_ids[start : start + TOGETHER]):
-                message = _decoded(stored)
+                message = decoded(stored)
                 if message is not None and (job := fold(found.get(message.job_id), message, stored.seq)) is not None:
                     found[message.job_id] = job
         return {job_id: found[job_id] for job_id in known if job_id in found}
@@ -94,8 +100,8 @@ class Store:
     async def clone(self, clone_id: str) -> Clone | None:
         """The clone a job made, or None when it has not made one."""
         entry = await self._value(streams.CLONES, clone_id)
-        clone = Clone.model_validate_json(entry.data) if entry else None
-        if clone is not None and clone.seq >= self.written(clone_id):
+        clone = read_as(Clone, entry.data) if entry else None
+        if clone is not None and self._is_current(clone_id, clone.seq):
             return clone
         for seq, message in await self._messages(clone_id, start=clone.seq + 1 if clone else 1):
             clone = fold_clone(clone, message, seq)
@@ -104,8 +110,8 @@ class Store:
     async def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The way back a restore made, or None when it has not made one."""
         entry = await self._value(streams.SNAPSHOTS, snapshot_id)
-        snapshot = Snapshot.model_validate_json(entry.data) if entry else None
-        if snapshot is not None and snapshot.seq >= self.written(snapshot_id):
+        snapshot = read_as(Snapshot, entry.data) if entry else None
+        if snapshot is not None and self._is_current(snapshot_id, snapshot.seq):
             return snapshot
         for seq, message in await self._messages(snapshot_id, start=snapshot.seq + 1 if snapshot else 1):
             snapshot = fold_snapshot(snapshot, message, seq)
@@ -118,14 +124,15 @@ class Store:
     async def _messages(self, job_id: str, *, start: int) -> list[tuple[int, Message]]:
         stream = streams.STREAMS[kind_of(job_id)]
         stored = await reader.read_all(self._bus.nc, stream, story(job_id), start=start)
-        return [(item.seq, message) for item in stored if (message := _decoded(item)) is not None]
+        return [(item.seq, message) for item in stored if (message := decoded(item)) is not None]
 
     async def _value(self, bucket: str, key: str) -> Stored | None:
         entry = await reader.last_value(self._bus.nc, f"KV_{bucket}", f"$KV.{bucket}.{key}", timeout=self._timeout)
         return None if entry is None or "KV-Operation" in entry.headers else entry
 
 
-def _decoded(stored: Stored) -> Message | None:
+def decoded(stored: Stored) -> Message | None:
+    """What a message says; None, and a line in the log, when it can not be read."""
     try:
         return decode(parse(stored.subject)[1], stored.data)
     except (ValueError, ValidationError) as error:

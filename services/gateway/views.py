@@ -19,19 +19,17 @@ def links(job_id: str) -> Links:
     return Links(self=here, events=f"{here}/events", cancel=f"{here}/cancel")
 
 
-def job_summary(job: Job) -> JobSummary:
-    """A job in a list."""
-    return JobSummary.model_construct(**_summary(job))
+def job_summary(job: Job, clone: Clone | None = None) -> JobSummary:
+    """A job in a list, told with the clone it made."""
+    return JobSummary.model_construct(**_summary(job, clone))
 
 
 def job_answer(job: Job, made: Clone | Snapshot | None, keys: KeyRing) -> JobAnswer:
     """A job with its result, told with what has become of what it made; a clone's password is opened."""
     return JobAnswer.model_construct(
-        **_summary(job),
+        **_summary(job, made if isinstance(made, Clone) else None),
         steps=job.steps,
         result=_outcome(job, made, keys),
-        n=job.n,
-        seq=job.seq,
         links=links(job.job_id),
     )
 
@@ -68,7 +66,7 @@ def clone_answer(clone: Clone, keys: KeyRing) -> CloneAnswer:
     return CloneAnswer.model_construct(**_clone(clone), password=password)
 
 
-def _summary(job: Job) -> dict[str, Any]:
+def _summary(job: Job, clone: Clone | None) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "type": job.type,
@@ -90,6 +88,9 @@ def _summary(job: Job) -> dict[str, Any]:
         "updated_at": job.updated_at,
         "finished_at": job.finished_at,
         "error": job.error,
+        "clone_state": clone.state if clone else None,
+        "n": job.n,
+        "seq": job.seq,
     }
 
 
@@ -140,6 +141,7 @@ def _clone(clone: Clone) -> dict[str, Any]:
         "expires_at": clone.expires_at,
         "deleted_at": clone.deleted_at,
         "reason": clone.reason,
+        "seq": clone.seq,
     }
 
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from services.status import asyncapi, dashboard, health
+from services.status.door import Door
 from services.status.hosts import HostGuard
 from services.status.live import sse, websocket
 from services.status.live.hub import Hub
@@ -41,9 +42,12 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="Siteferry status", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
     settings = service.settings
+    routers = [module.router for module in (health, websocket, sse, asyncapi, dashboard)]
+    for router in routers:
+        app.include_router(router)
+    routes = [route for router in routers for route in router.routes]
     app.add_middleware(HostGuard, allowed=None if settings.api_keys_file else settings.hosts)
-    for module in (health, websocket, sse, asyncapi, dashboard):
-        app.include_router(module.router)
+    app.add_middleware(Door, settings=settings, routes=routes)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import mimetypes
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +30,7 @@ class File:
 
     def __init__(self, path: Path) -> None:
         self.body = path.read_bytes()
+        self.zipped = gzip.compress(self.body, mtime=0)
         self.etag = f'"{sha256(self.body).hexdigest()[:20]}"'
         kind = {".js": "text/javascript", ".svg": "image/svg+xml"}.get(path.suffix) or mimetypes.guess_type(path)[0]
         self.media_type = f"{kind}; charset=utf-8"
@@ -63,7 +65,11 @@ async def asset(request: Request, path: str) -> Response:
 
 def answer(request: Request, file: File) -> Response:
     """The file, or 304 when the browser has it."""
-    headers = {**HEADERS, "ETag": file.etag}
-    if request.headers.get("if-none-match") == file.etag:
+    headers = {**HEADERS, "ETag": file.etag, "Vary": "Accept-Encoding"}
+    zipped = "gzip" in request.headers.get("accept-encoding", "")
+    if zipped:
+        headers |= {"ETag": f'{file.etag[:-1]}-gzip"', "Content-Encoding": "gzip"}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        headers.pop("Content-Encoding", None)
         return Response(status_code=304, headers=headers)
-    return Response(file.body, media_type=file.media_type, headers=headers)
+    return Response(file.zipped if zipped else file.body, media_type=file.media_type, headers=headers)

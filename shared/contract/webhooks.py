@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
@@ -115,7 +116,12 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 def check_url(url: str) -> str:
     """The host of an address that can be a receiver's. Raises ValueError with the end of a sentence."""
-    parts = urlsplit(url)
+    if not url.isprintable() or " " in url or re.search(r"%(?:[01][0-9a-f]|7f)", url, re.IGNORECASE):
+        raise ValueError("must not hold spaces or control characters")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("must be an address that begins with https:// or http://") from None
     try:
         port_ok = parts.port is None or parts.port > 0
     except ValueError:

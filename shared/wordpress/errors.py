@@ -279,3 +279,10 @@ class RemovalFailed(InstallError):
 
     code = "removal_failed"
     hint = "Delete the plugin 'Siteferry Connector' under Plugins. It does nothing without a job's key."
+
+
+class ImplausibleSite(Permanent):
+    """The site describes itself in a way no WordPress site is built."""
+
+    code = "implausible_site"
+    hint = "Look at the site's wp-config.php and at what answers in its place; then run the job again."

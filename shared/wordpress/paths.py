@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from shared.wordpress.errors import ImplausibleSite
+
 LONGEST = 4000
 """Bytes of a whole path; Linux takes 4,095."""
 LONGEST_NAME = 255
 DEEPEST = 100
 
 
-class BadPath(ValueError):
-    """A path no site of ours would name: it leads out of its folder, or is no path at all."""
+class BadPath(ImplausibleSite, ValueError):
+    """The site names a path that leads out of its folder, or is no path at all."""
 
 
 def relative(path: bytes) -> list[bytes]:

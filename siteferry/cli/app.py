@@ -26,6 +26,12 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        render.out.print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     context: typer.Context,
@@ -39,6 +45,9 @@ def common(
         Path | None,
         typer.Option(help="State directory of `siteferry up`. Default: SITEFERRY_STATE, then this account's."),
     ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
 ) -> None:
     """Clone WordPress sites, with live progress and nothing lost.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from siteferry.cli.client import CliError, Exit
-from siteferry.cli.context import parse_ttl
+from siteferry.cli.context import parse_ttl, site_address
 
 MOST = 1000
 LISTS = ("exclude_tables", "exclude_paths", "allow_http")
@@ -182,7 +182,10 @@ def _address(value: object, line: int) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _bad(line, "has no source_url")
     text = value.strip()
-    return text if "://" in text else f"https://{text}"
+    try:
+        return site_address(text)
+    except CliError as error:
+        raise _bad(line, error.message) from None
 
 
 def _bad(line: int, words: str) -> CliError:

@@ -9,7 +9,7 @@ import typer
 
 from siteferry.cli import render
 from siteferry.cli.client import CliError, Exit
-from siteferry.cli.context import api_of
+from siteferry.cli.context import api_of, site_address
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.render import Json
 
@@ -39,7 +39,7 @@ def check(
     siteferry check shop.example.com
     pass show shop | siteferry check https://shop.example.com -u admin --password-stdin
     """
-    body: Json = {"source_url": url if "://" in url else f"https://{url}"}
+    body: Json = {"source_url": site_address(url)}
     if username is not None:
         body |= {"username": username, "password": _password(password_stdin)}
     elif password_stdin:

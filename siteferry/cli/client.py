@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from enum import IntEnum
@@ -49,6 +50,35 @@ class Unreachable(CliError):
         super().__init__(message, hint=hint, code=Exit.UNREACHABLE)
 
 
+class Answer(dict[str, Any]):
+    """An object in an answer. A field that is not there tells that something else than Siteferry answered."""
+
+    def __missing__(self, field: str) -> Any:
+        raise Stranger(f"The answer lacks the field {field}.")
+
+
+class Stranger(Unreachable):
+    """What answers is not Siteferry, or one of another major version."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"What answers is not Siteferry, or not of this version. {why}",
+            hint="Say where Siteferry is with --url or SITEFERRY_URL.",
+        )
+
+
+def read_answer(response: httpx2.Response) -> Answer:
+    """The object in a successful answer. Raises Stranger when there is none."""
+    try:
+        value = json.loads(response.content, object_hook=Answer)
+    except (ValueError, RecursionError):
+        kind = response.headers.get("content-type", "").partition(";")[0] or "nothing"
+        raise Stranger(f"{response.url} gave {kind} instead of JSON.") from None
+    if not isinstance(value, Answer):
+        raise Stranger(f"{response.url} gave no JSON object.")
+    return value
+
+
 @dataclass(frozen=True)
 class Target:
     """Where the gateway is and how to show who we are."""
@@ -81,16 +111,16 @@ class Api:
     def get(self, path: str, **params: Any) -> Any:
         """The JSON of a GET; parameters that are None are left out."""
         given = {key: value for key, value in params.items() if value is not None}
-        return self.request("GET", path, params=given).json()
+        return read_answer(self.request("GET", path, params=given))
 
     def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> Any:
-        return self.request("POST", path, json=body, headers=headers).json()
+        return read_answer(self.request("POST", path, json=body, headers=headers))
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
-        return self.request("PATCH", path, json=body).json()
+        return read_answer(self.request("PATCH", path, json=body))
 
     def delete(self, path: str) -> Any:
-        return self.request("DELETE", path).json()
+        return read_answer(self.request("DELETE", path))
 
     def changed(self, path: str, etag: str | None, *, wait: int = 0) -> tuple[Any, str | None]:
         """What is at a path if it changed since `etag` (else None), and its ETag now.
@@ -103,7 +133,7 @@ class Api:
         response = self.request("GET", path, headers=headers)
         if response.status_code == httpx2.codes.NOT_MODIFIED:
             return None, etag
-        return response.json(), response.headers.get("etag")
+        return read_answer(response), response.headers.get("etag")
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """One call. Raises Unreachable or CliError."""
@@ -111,9 +141,11 @@ class Api:
             response = self._client.request(method, path, **options)
         except httpx2.TransportError as error:
             raise self._unreachable(error) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:  # what came could not be read
+            raise Stranger(f"{type(error).__name__} at {self.url}.") from None
         if response.is_success or response.status_code == httpx2.codes.NOT_MODIFIED:
             return response
-        raise as_error(response)
+        raise as_error(response, self.url)
 
     def _unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, httpx2.ConnectError):
@@ -133,15 +165,19 @@ HINTS = {
 """What the API's hints are on the command line."""
 
 
-def as_error(response: httpx2.Response) -> CliError:
-    """What a problem document means on the command line."""
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = {}
-    if not isinstance(problem, dict):
-        problem = {}
-    message = problem.get("detail") or f"The service answered {response.status_code} {response.reason_phrase}."
+def as_error(response: httpx2.Response, url: str = "The service") -> CliError:
+    """What a problem document means on the command line; `url` is where it came from."""
+    problem = _problem(response)
+    said = f"{url} answered {response.status_code} {response.reason_phrase}".rstrip()
+    if response.is_redirect:
+        return Stranger(f"{said} and sends us on to {response.headers.get('location', 'nowhere')}.")
+    if (
+        not isinstance(problem.get("detail"), str)
+        and not response.is_server_error
+        and response.status_code not in BEFORE_US
+    ):
+        return Stranger(f"{said}, and not as Siteferry does.")
+    message = problem.get("detail") or f"{said}."
     hint = HINTS.get(problem.get("code", "")) or problem.get("hint") or ""
     if response.status_code == httpx2.codes.UNAUTHORIZED:
         return Unreachable(message, hint="Give a key with --api-key or SITEFERRY_API_KEY.")
@@ -149,3 +185,15 @@ def as_error(response: httpx2.Response) -> CliError:
         return Unreachable(message, hint=hint)
     code = Exit.USAGE if response.status_code in (400, 422) else Exit.FAILED
     return CliError(message, hint=hint, code=code, errors=problem.get("errors"))
+
+
+BEFORE_US = frozenset({401, 403, 429})
+"""What a proxy in front of Siteferry may answer by itself."""
+
+
+def _problem(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        problem = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return {}
+    return problem if isinstance(problem, dict) else {}

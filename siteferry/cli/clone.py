@@ -11,7 +11,7 @@ import typer
 
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
-from siteferry.cli.context import api_of, parse_ttl
+from siteferry.cli.context import api_of, parse_ttl, site_address
 from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
 ExcludeTable = Annotated[
@@ -61,7 +61,7 @@ def clone(
     siteferry clone https://shop.example.com --pairing-key-stdin < key.txt
     siteferry clone https://shop.example.com -u admin --exclude-path wp-content/backups --allow-http api.example.com
     """
-    body: dict[str, Any] = {"source_url": url if "://" in url else f"https://{url}"}
+    body: dict[str, Any] = {"source_url": site_address(url)}
     body |= _credentials(username, password, password_stdin, pairing_key_stdin)
     optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
     body |= {key: value for key, value in optional.items() if value is not None}

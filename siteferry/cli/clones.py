@@ -111,7 +111,9 @@ def mail(
         found = api.get(f"/clones/{clone_id}/mail/{mail_id}")
         if as_json:
             return render.print_json(found)
-        render.pairs([("Date", found["time"]), ("To", ", ".join(found["to"])), ("Subject", found["subject"])])
+        render.pairs(
+            [("Date", render.when(found["time"])), ("To", ", ".join(found["to"])), ("Subject", found["subject"])]
+        )
         return render.out.print(Text("\n" + found["body"]))  # the one text that keeps its lines
     mails = api.get(f"/clones/{clone_id}/mail")
     if as_json:
@@ -119,6 +121,6 @@ def mail(
     if not mails["mails"]:
         return render.say("No mail was captured.")
     rows: list[list[str | Text]] = [
-        [item["id"], item["time"], ", ".join(item["to"]), item["subject"]] for item in mails["mails"]
+        [item["id"], render.when(item["time"]), ", ".join(item["to"]), item["subject"]] for item in mails["mails"]
     ]
     return render.table(["MAIL", "TIME", "TO", "SUBJECT"], rows)

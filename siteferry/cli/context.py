@@ -54,6 +54,26 @@ def _ask(whose: str, what: str, question: str, *, hidden: bool = False) -> str:
     return str(typer.prompt(question, hide_input=hidden, err=True))
 
 
+HOST_PORT = re.compile(r"^[^/?#:\s]+:\d{1,5}(?:[/?#]|$)")
+SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+
+
+def site_address(text: str) -> str:
+    """The address of a site as a person types it, with its scheme: `shop.example.com` is https.
+
+    Raises CliError for what begins otherwise than with http:// or https://, and for words.
+    """
+    typed = text.strip()
+    scheme = None if HOST_PORT.match(typed) else SCHEME.match(typed)
+    if scheme is None:
+        if not typed or re.search(r"\s", typed):
+            raise CliError(f"“{text}” is not the address of a site like https://example.com.", code=Exit.USAGE)
+        return f"https://{typed}"
+    if not typed.lower().startswith(("http://", "https://")):
+        raise CliError(f"“{scheme[1]}:” does not begin the address of a site.", hint="Use https://.", code=Exit.USAGE)
+    return typed
+
+
 def parse_ttl(text: str) -> int:
     """Minutes in `90`, `90m`, `12h`, `7d`. Raises CliError for anything else, and for times no clone can live."""
     match = TTL.match(text.strip().lower())

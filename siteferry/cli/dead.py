@@ -71,7 +71,7 @@ def _row(job: Json) -> list[str | Text]:
     error = job["error"] or {}
     return [
         job["job_id"],
-        job["finished_at"] or "",
+        render.when(job["finished_at"]),
         str(job["attempt"]),
         error.get("code", "unknown"),
         job["source_url"],

@@ -135,7 +135,7 @@ def retry(
         raise typer.Exit(follow(api, [job_id], as_json=as_json))
     if as_json:
         return render.print_json(found)
-    return render.say(f"{job_id} runs again. Watch it with: siteferry watch {job_id}")
+    return render.say(f"{found['job_id']} runs again. Watch it with: siteferry watch {job_id}")
 
 
 def replay(context: typer.Context, job_id: JobArgument, as_json: JsonFlag = False) -> None:

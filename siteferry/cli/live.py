@@ -91,7 +91,7 @@ class Line:
             raise self._ended(closed) from None
         except InvalidStatus as refused:
             raise Lost if refused.response.status_code >= httpx2.codes.INTERNAL_SERVER_ERROR else Refused from None
-        except (InvalidHandshake, InvalidURI):
+        except (InvalidHandshake, InvalidURI, ValueError, TypeError, LookupError):  # the last ones: it speaks otherwise
             raise Refused from None
         except OSError:  # a TimeoutError is one
             raise (Lost if self.ready else Refused) from None

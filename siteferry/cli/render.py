@@ -117,6 +117,15 @@ def ago(text: str | None) -> str:
     return "" if at is None else f"{duration((datetime.now(UTC) - at).total_seconds())} ago"
 
 
+def when(text: str | None) -> str:
+    """A time and how long ago it was: `2026-11-24 20:15 UTC, 5 min ago`; what is no time of the API as it is."""
+    try:
+        at = moment(text)
+    except ValueError:
+        return str(text)
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {ago(text)}"
+
+
 def bar(percent: float, width: int = BAR_WIDTH) -> Text:
     """A progress bar of text, which also reads without colours."""
     full = round(width * min(100.0, max(0.0, percent)) / 100)
@@ -174,16 +183,28 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
             out.print(words(f"{name:<9} {value}"))
 
 
+WHOLE = frozenset({"JOB", "CLONE", "SNAPSHOT", "BATCH", "WEBHOOK", "MAIL", "URL", "TARGET"})
+"""Columns people copy from: never cut, never broken."""
+LEAST = 10
+"""Characters any other column is given at least."""
+GAP = 2
+
+
 def table(headers: list[str], rows: list[list[str | Text]]) -> None:
-    """A table on stdout; into a pipe, tab-separated without padding."""
+    """A table on stdout; into a pipe, tab-separated without padding. Wider than the terminal if it must be."""
     if not out.is_terminal:
         sys.stdout.write("\t".join(headers) + "\n")
         for row in rows:
             sys.stdout.write("\t".join(printable.one_line(str(cell)) for cell in row) + "\n")
         return
-    grid = Table(box=None, pad_edge=False, header_style="dim")
-    for header in headers:
-        grid.add_column(header, no_wrap=header in ("JOB", "CLONE", "SNAPSHOT"))
-    for cells in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else words(cell) for cell in cells))
-    out.print(grid)
+    grid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    least = 0
+    cells = [[cell if isinstance(cell, Text) else words(cell) for cell in row] for row in rows]
+    for position, header in enumerate(headers):
+        longest = max(len(header), *(row[position].cell_len for row in cells))
+        whole = header in WHOLE
+        least += GAP + (longest if whole else min(longest, LEAST))
+        grid.add_column(header, no_wrap=whole, min_width=longest if whole else None, overflow="fold")
+    for line in cells:
+        grid.add_row(*line)
+    out.print(grid, width=max(out.width, least), crop=False)

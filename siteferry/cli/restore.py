@@ -9,7 +9,7 @@ import typer
 
 from shared.ids import is_job_id
 from siteferry.cli.client import CliError, Exit
-from siteferry.cli.context import api_of, ask_login
+from siteferry.cli.context import api_of, ask_login, site_address
 from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
 Username = Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the target.")]
@@ -97,12 +97,8 @@ def restore(
 
 
 def _places(source: str, target: str) -> dict[str, Any]:
-    named = {"clone_id": source} if is_job_id(source) else {"source_url": _address(source)}
-    return {**named, "target_url": _address(target)}
-
-
-def _address(text: str) -> str:
-    return text if "://" in text else f"https://{text}"
+    named = {"clone_id": source} if is_job_id(source) else {"source_url": site_address(source)}
+    return {**named, "target_url": site_address(target)}
 
 
 def _given(**lists: list[str] | None) -> dict[str, list[str]]:

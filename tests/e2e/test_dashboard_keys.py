@@ -59,6 +59,7 @@ async def test_a_wrong_key_is_said_and_a_right_one_shows_ones_own_jobs_live(it: 
     mine, theirs = await job_of(it, "agency", "Ours"), await job_of(it, "other", "Theirs")
     await page.goto(it.url)
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=SLOW)
+    await expect(page.get_by_role("navigation")).to_have_count(0)
     results = await Axe().run(page)
     assert [violation["id"] for violation in results.response["violations"]] == []
     await page.get_by_label("API key").fill("guessed")

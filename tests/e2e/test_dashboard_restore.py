@@ -133,7 +133,7 @@ async def test_from_a_clone_to_production_and_back(it: Stage, page: Page) -> Non
     await expect(page.get_by_role("heading", name="Production is as it was before")).to_be_visible()
 
     await page.get_by_role("link", name="Snapshots").click()
-    card = page.locator("li.card", has_text="harbour-cafe.example")
+    card = page.locator(".clones .card", has_text="harbour-cafe.example")
     await expect(card.locator(".state")).to_have_text("Rolled back")
     await card.get_by_role("link").click()
     await expect(page.locator(".result .state")).to_have_text("Rolled back")

@@ -88,7 +88,7 @@ def launch(
     return popen, environment
 
 
-def wait_ready(url: str, popen: subprocess.Popen[bytes], *, path: str = "/readyz", timeout: float = 20) -> None:
+def wait_ready(url: str, popen: subprocess.Popen[bytes], *, path: str = "/readyz", timeout: float = 90) -> None:
     """Until the gateway answers 200. Raises RuntimeError when it does not."""
     deadline = time.monotonic() + timeout
     with httpx2.Client(timeout=2, trust_env=False) as client:

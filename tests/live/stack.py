@@ -103,7 +103,7 @@ class StatusProcess:
     def ws_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
 
-    async def ready(self, timeout: float = 15.0) -> StatusProcess:
+    async def ready(self, timeout: float = 60.0) -> StatusProcess:
         async with httpx2.AsyncClient(base_url=self.url, timeout=2) as client:
 
             async def is_ready() -> bool:

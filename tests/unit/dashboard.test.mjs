@@ -4,6 +4,9 @@ import { backoff, judge } from "../../services/status/static/js/resume.js";
 import { byLine, readBatch, Wrong } from "../../services/status/static/js/batch-file.js";
 import { amount, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
 import { next } from "../../services/status/static/js/next.js";
+import { newer } from "../../services/status/static/js/newer.js";
+import { siteAddress } from "../../services/status/static/js/site-address.js";
+import { seen } from "../../services/status/static/js/places.js";
 import { progressOf, settled, statusOf, whole } from "../../services/status/static/js/whole.js";
 
 const known = { seq: 10, n: 4, epoch: "e" };
@@ -40,6 +43,9 @@ test("numbers for people", () => {
   assert.equal(amount({ state: "done", done: 20, total: 20, unit: "pages" }), "20 pages");
   assert.equal(amount({ state: "pending", done: 0, total: 20, unit: "pages" }), "");
   assert.equal(stateOf({ status: "running", phase: "cancelling" }).word, "Cancelling");
+  assert.equal(stateOf({ status: "completed", clone_state: "active" }).word, "Completed");
+  assert.equal(stateOf({ status: "completed", clone_state: "deleted" }).word, "Clone deleted");
+  assert.equal(stateOf({ status: "completed", result: { state: "deleting" } }).word, "Clone being deleted");
 });
 
 test("what a job is called", () => {
@@ -92,7 +98,7 @@ test("sites are read from lines, CSV and JSON; what is wrong is said with its li
   assert.deepEqual(readBatch('{"defaults": {"username": "a"}, "clones": [{"source_url": "x.example"}]}').defaults, { username: "a" });
   assert.deepEqual(readBatch('{"source_url": "x.example"}\n{"source_url": "y.example"}').lines, [1, 2]);
   assert.equal(byLine({ field: "clones.1.source_url", message: "is no address" }, plain), "Line 3: source_url is no address");
-  for (const [text, line] of [[" ", /no sites/], ["a.example,b,c,d,e", /Line 1 has 5/], ["source_url,user\nx,y", /user is not a column/], ['a.example\n"b', /Line 2 has a quote/], ["source_url,ttl\nx,soon", /Line 2: soon/], ['[{"username": "a"}]', /Clone 1 has no address/], ['{"source_url": "x"}\n{', /Line 2 is not valid/]])
+  for (const [text, line] of [[" ", /no sites/], ["a.example,b,c,d,e", /Line 1 has 5/], ["source_url,user\nx,y", /user is not a column/], ['a.example\n"b', /Line 2 has a quote/], ["source_url,ttl\nx,soon", /Line 2: soon/], ['[{"username": "a"}]', /Clone 1 has no address/], ["a.example\nhtp:/bad", /Line 2: “htp:” does not/], ["not a url", /Line 1: .*spaces/], ['{"source_url": "x"}\n{', /Line 2 is not valid/]])
     assert.throws(() => readBatch(text), (error) => error instanceof Wrong && line.test(error.message), text);
 });
 
@@ -103,6 +109,7 @@ test("what may help is offered, what can not is not", () => {
   assert.deepEqual(failed("secret_gone"), { retry: false, anew: "Start again" });
   assert.deepEqual(failed("captcha_required"), { retry: true, anew: "Start again with a pairing key", byKey: true });
   assert.equal(failed("bad_pairing_key").retry, false);
+  assert.deepEqual(failed("two_factor_required"), { retry: false, anew: "Start again with a pairing key", byKey: true });
   assert.deepEqual(failed("host_not_found"), { retry: true, anew: "Start again with another address" });
   assert.deepEqual(failed("multisite_unsupported"), { retry: false, anew: "" });
   assert.deepEqual(next({ type: "clone", status: "cancelled", error: null }), { retry: false, anew: "Start again" });
@@ -112,4 +119,36 @@ test("what may help is offered, what can not is not", () => {
   assert.deepEqual(failed("target_busy", { type: "restore" }), { retry: true, anew: "" });
   assert.deepEqual(failed("wrong_password", { type: "restore", action: "rollback" }), { retry: false, anew: "To the snapshot" });
   assert.deepEqual(failed("snapshot_gone", { type: "restore", action: "rollback" }), { retry: false, anew: "" });
+});
+
+test("what is typed as an address is one, or it is said what is wrong", () => {
+  for (const [text, address] of [
+    ["shop.example.com", "https://shop.example.com"], [" http://a.example/x ", "http://a.example/x"], ["HTTPS://A.example", "HTTPS://A.example"],
+    ["localhost:8080/site", "https://localhost:8080/site"], ["shop.example:8443", "https://shop.example:8443"], ["münchen.example", "https://münchen.example"],
+    ["[::1]:8080", "https://[::1]:8080"], ["a.example/x?u=http://b", "https://a.example/x?u=http://b"],
+  ]) assert.deepEqual(siteAddress(text), { address, wrong: "" }, text);
+  for (const [text, why] of [
+    ["", /Enter/], ["  ", /Enter/], ["htp:/bad", /“htp:”/], ["htp://bad", /“htp:”/], ["ftp://a.example", /“ftp:”/], ["http:/a.example", /“http:”/], ["https:a.example", /“https:”/],
+    ["mailto:a@b.example", /“mailto:”/], ["javascript:alert(1)", /“javascript:”/], ["not a url", /spaces/], ["https://a b.example", /spaces/], ["https://", /not the address/], ["a.example:99999", /not the address/],
+  ]) assert.match(siteAddress(text).wrong, why, text);
+});
+
+test("only what is seen of a list, and a little around it, is drawn", () => {
+  const list = { height: 900, row: 100, columns: 1, total: 1000 };
+  assert.deepEqual(seen({ ...list, top: 300 }), [0, 12]);
+  assert.deepEqual(seen({ ...list, top: -50_000 }), [494, 515]);
+  assert.deepEqual(seen({ ...list, top: -99_500 }), [989, 1000]);
+  assert.deepEqual(seen({ ...list, top: 300, total: 3 }), [0, 3]);
+  assert.deepEqual(seen({ ...list, top: 300, total: 0 }), [0, 0]);
+  assert.deepEqual(seen({ ...list, top: -1000, columns: 3 }), [12, 75]);
+  assert.deepEqual(seen({ ...list, top: -500_000 }), [1000, 1000]);
+});
+
+test("of two answers about a record the one that knows more is shown, and what is the same stays the object it was", () => {
+  const job = { job_id: "a", seq: 5, message: "x", error: null };
+  assert.equal(newer(undefined, job), job);
+  assert.equal(newer(job, { ...job }), job);
+  const later = { ...job, seq: 6, message: "y" };
+  assert.equal(newer(job, later), later);
+  assert.equal(newer(later, job), later);
 });

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared.wordpress.connector.protocol import Frame
+from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
 
 
@@ -121,17 +122,97 @@ def test_a_chain_of_links_does_not_lead_outside_either(root: Path) -> None:
     assert received.counts == {"symlink_outside": 1}
 
 
-def test_files_are_not_written_through_a_link_that_is_already_there(root: Path) -> None:
-    """As an earlier attempt, or a person, may have left it."""
+def test_what_is_in_the_way_is_replaced_and_what_it_points_to_is_not_touched(root: Path) -> None:
+    """As an earlier attempt, a person, or an earlier frame may have left it."""
     outside = root / "outside"
     outside.mkdir()
     (outside / "file").write_text("mine")
     os.symlink(outside, root / "site/dir")
-    with pytest.raises(ValueError, match="through a link"):
-        feed(root, file(b"dir/file", b"theirs"))
     os.symlink(outside / "file", root / "site/direct")
-    feed(root, file(b"direct", b"theirs"))
+    os.link(outside / "file", root / "site/hard")
+    os.mkfifo(root / "site/pipe")
+    (root / "site/folder").mkdir()
+    (root / "site/folder/old").write_text("old")
+    feed(
+        root, [frame for name in (b"dir/file", b"direct", b"hard", b"pipe", b"folder") for frame in file(name, b"new")]
+    )
+    assert [path.name for path in outside.iterdir()] == ["file"]
     assert (outside / "file").read_text() == "mine"
+    for name in ("dir/file", "direct", "hard", "pipe", "folder"):
+        made = root / "site" / name
+        assert not made.is_symlink()
+        assert made.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("way", ["symlink", "hard link", "pipe", "folder", "dangling"])
+def test_nothing_is_resumed_but_a_file_that_was_begun(root: Path, way: str) -> None:
+    """The way any file of the machine was overwritten: a link made while its goal did not exist, then an offset."""
+    victim, place = root / "victim", root / "site/place"
+    victim.write_bytes(b"0123456789")
+    make = {
+        "symlink": lambda: os.symlink(victim, place),
+        "hard link": lambda: os.link(victim, place),
+        "pipe": lambda: os.mkfifo(place),
+        "folder": place.mkdir,
+        "dangling": lambda: os.symlink(root / "site/nowhere", place),
+    }
+    make[way]()
+    with pytest.raises(OSError, match=r".*"):
+        feed(root, file(b"place", b"abc", offset=5, size=8))
+    assert victim.read_bytes() == b"0123456789"
+
+
+def test_a_link_made_before_its_goal_is_not_a_way_out(root: Path) -> None:
+    (root / "secret").mkdir()
+    (root / "secret/key").write_bytes(b"0123456789")
+    # harmless by its text and by what is there; the second one then turns the first one outwards
+    frames = [link(b"a", b"b/../../secret"), link(b"c/b", b"x"), link(b"b", b"d/e"), *file(b"d/e/keep", b"")]
+    frames += file(b"a/key", b"theirs")
+    received = Received()
+    writing = sink(root, received=received)
+    receive(frames, writing, on_frame=lambda: None)
+    writing.settle()
+    writing.close()
+    assert (root / "secret/key").read_bytes() == b"0123456789"
+    left = [path for path in (root / "site").rglob("*") if path.is_symlink()]
+    assert all(os.path.realpath(path).startswith(str(root / "site")) for path in left)
+
+
+def test_links_that_came_to_lead_outside_are_taken_away(root: Path) -> None:
+    (root / "outside").mkdir()
+    received = Received()
+    writing = sink(root, received=received)
+    receive([link(b"way", b"there/../../outside"), *file(b"far/away/x", b"")], writing, on_frame=lambda: None)
+    assert received.counts == {"symlink_outside": 1}, "without the goal it leads outside by its text"
+    receive([link(b"way", b"in/../x"), link(b"in", b"far/away")], writing, on_frame=lambda: None)
+    os.symlink("../outside", root / "site/late")  # as PHP of the clone might
+    writing.settle()
+    assert not os.path.lexists(root / "site/late")
+    assert os.path.lexists(root / "site/in")
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [*file(b"x", b"1234", size=3)],
+        [*file(b"x", b"12", offset=9, size=3)],
+        [Frame("B", 0, b"bytes of nothing")],
+        [frame("C", {"size": 0, "changed": False})],
+        file(b"a/" * 101 + b"x", b""),
+        file(b"n" * 256, b""),
+    ],
+)
+def test_what_no_connector_of_ours_sends_is_refused(root: Path, frames: list[Frame]) -> None:
+    with pytest.raises(ImplausibleSite):
+        feed(root, frames)
+
+
+def test_reasons_of_a_stranger_are_bounded(root: Path) -> None:
+    frames = [frame("W", {"path_b64": b64(b"f"), "reason": f"reason {n}" * 50}) for n in range(500)]
+    received = feed(root, frames)
+    assert len(received.counts) <= 51
+    assert max(map(len, received.counts)) <= 60
+    assert sum(received.counts.values()) == 500
 
 
 def test_a_cut_stream_closes_the_file_and_keeps_its_bytes(root: Path) -> None:

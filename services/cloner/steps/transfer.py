@@ -20,12 +20,13 @@ from shared.contract.jobs import Note
 from shared.log import get
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.connector.skips import file_rule_params
+from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.rewrite import ColumnRule, Mode, RewriteReport
 from shared.wordpress.transfer.changes import CatchUp
 from shared.wordpress.transfer.database import Loader, Table, restart_point
 from shared.wordpress.transfer.ddl import transactional
 from shared.wordpress.transfer.digests import RowDigests
-from shared.wordpress.transfer.errors import TargetRefused
+from shared.wordpress.transfer.errors import NothingNew, TargetRefused
 from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
 from shared.wordpress.transfer.fitting import Fitting, Kept
 
@@ -36,6 +37,8 @@ BUDGET = 10.0
 MAX_BYTES = 256 * 1024 * 1024
 STALLED = 3
 """Responses without any advance before the transfer counts as stuck."""
+GROWTH, MORE_BYTES, MORE_FILES = 2, 1 << 30, 20_000
+"""How much more than it announced a site may send: it is written to meanwhile."""
 
 
 def copy_database(run: CloneRun) -> None:
@@ -54,7 +57,7 @@ def pull_files(run: CloneRun) -> None:
         is_quarantined=plan.is_quarantined,
     )
     digests = file_digests(run)
-    sink = FileSink(layout, received, None, digests)
+    sink = FileSink(layout, received, digests)
     total = state["totals"]["bytes"]
 
     def on_frame() -> None:
@@ -62,14 +65,41 @@ def pull_files(run: CloneRun) -> None:
         run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
 
     params = {"roots": list(plan.roots), "skip": file_rule_params(file_rules(run.options)), **_limits(run)}
-    with closing(digests):
+    advance = Advance()
+    with closing(digests), closing(sink):
         while not state.get("files_done"):
             frames = run.connector.stream("files.stream", {**params, "cursor": state.get("files_cursor")})
             end = receive(frames, sink, on_frame=on_frame)
+            advance.check(end["cursor"], received.size, received.files, received.links)
+            check_announced(received, state["totals"])
+            if end["done"]:
+                sink.settle()
             state["files_cursor"], state["files_done"] = end["cursor"], end["done"]
             state["received"], state["base_files"] = asdict(received), digests.place()
             run.context.save()
     _note_files(run, received)
+
+
+class Advance:
+    """Whether answers still bring something. Raises NothingNew after `STALLED` in a row that did not."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, ...] = ()
+        self._same = 0
+
+    def check(self, *place: Any) -> None:
+        """Where the transfer is after an answer."""
+        self._same = self._same + 1 if place == self._last else 0
+        self._last = place
+        if self._same >= STALLED:
+            raise NothingNew
+
+
+def check_announced(received: Received, totals: dict[str, Any]) -> None:
+    """A site may grow while it is copied, but not without end. Raises ImplausibleSite."""
+    if received.size > GROWTH * totals["bytes"] + MORE_BYTES or received.files > GROWTH * totals["files"] + MORE_FILES:
+        text = f"The site announced {totals['files']} files of {totals['bytes']} bytes, and sends many more."
+        raise ImplausibleSite(text, files=received.files, bytes=received.size)
 
 
 def pull_database(run: CloneRun, progress: Any) -> None:
@@ -118,7 +148,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
 def _stream_tables(
     run: CloneRun, loader: Loader, rewriting: RowRewriting, tables: Any, cursor: Any, on_rows: Any
 ) -> None:
-    params = {"tables": [_wire(table) for table in tables], **_limits(run)}
+    params, advance = {"tables": [_wire(table) for table in tables], **_limits(run)}, Advance()
     while tables:
         rewriting.answers += 1
         frames: Iterator[Frame] = run.connector.stream("db.stream", {**params, "cursor": cursor})
@@ -126,6 +156,7 @@ def _stream_tables(
         if end["done"]:
             return
         cursor = end["cursor"]
+        advance.check(cursor, loader.rows)
 
 
 def _catch_up(run: CloneRun, loader: Loader, rewriting: RowRewriting, check: Any) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from services.gateway import domain, metrics
 from services.gateway.access import Principal
-from services.gateway.batch import Batch, BatchStatus, cost_of, members
+from services.gateway.batch import BATCH_MOST, Batch, BatchStatus, cost_of, members, multiplied
 from services.gateway.edge import Edge, enter
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import (
@@ -99,6 +99,13 @@ async def _parse(body: bytes) -> list[CloneRequest]:
     try:
         envelope = Envelope.model_validate_json(body)
         common = envelope.defaults.model_dump(exclude_unset=True, exclude_none=True) if envelope.defaults else {}
+        if multiplied(envelope.clones, common) > BATCH_MOST:
+            raise Problem(
+                413,
+                "body_too_large",
+                "With its defaults in each of its clones this batch is larger than 8 MB.",
+                hint="Split it, or leave fewer tables and paths out.",
+            )
         await asyncio.sleep(0)
         return BatchRequest.model_validate({"defaults": common, "clones": envelope.clones}).clones
     except ValidationError as error:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from nats.errors import NoRespondersError
@@ -12,9 +15,10 @@ from starlette.responses import Response
 
 from services.gateway import domain, views
 from services.gateway.edge import CloneId, Edge, enter, owned_clone
+from services.gateway.listing import Look, Sort, find, words_in
 from services.gateway.models import CloneAnswer, ClonePage, ExtendRequest, Mail, MailList
 from services.gateway.problems import Problem
-from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, read_cursor
+from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, Count, Offset, Search, read_cursor
 from services.gateway.routes.responses import problem
 from shared.contract.events import Expire, Extended, Message, fold_clone, now
 from shared.contract.jobs import Clone, CloneState
@@ -25,29 +29,68 @@ router = APIRouter(tags=["clones"])
 MAIL_TIMEOUT = 3.0
 
 
+class CloneSort(StrEnum):
+    """Orders of clones."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    ENDS = "ends"
+    NAME = "name"
+
+
 @router.get(
     "/clones", operation_id="listClones", summary="List clones", response_model=ClonePage, responses=problem(422)
 )
 async def list_clones(
     request: Request,
     state: Annotated[list[CloneState] | None, Query(description="Only these; default: all but deleted.")] = None,
+    q: Search = None,
+    sort: Annotated[
+        CloneSort, Query(description="`ends`: those whose time is up soonest come first.")
+    ] = CloneSort.NEWEST,
+    count: Count = False,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Response:
     """Clones, newest first."""
     edge, principal = enter(request)
-    after = read_cursor(cursor)
-    states = set(state) if state else {CloneState.ACTIVE, CloneState.DELETING}
+    after = read_cursor(cursor, Sort.NEWEST if sort is CloneSort.NEWEST else Sort.OLDEST)
+    words = words_in(q)
     await edge.clones.refresh()
-    page: list[Clone] = []
-    for _, clone in edge.clones.newest_first(after=after):
-        if clone.tenant == principal.tenant and clone.state in states:
-            page.append(clone)
-        if len(page) > limit:
-            break
-    more = domain.encode_cursor(page[limit - 1].clone_id) if len(page) > limit else None
-    answer = ClonePage.model_construct(clones=[views.clone_summary(clone) for clone in page[:limit]], next_cursor=more)
+    look = Look(
+        wanted=lambda clone: clone.tenant == principal.tenant and (not words or _has(clone, words)),
+        state=lambda clone: clone.state,
+        states=frozenset(state or (CloneState.ACTIVE, CloneState.DELETING)),
+        limit=limit,
+        order=ORDERS[sort],
+        after=after,
+        offset=offset,
+        count=count,
+    )
+    found = find(edge.clones, look)
+    more = domain.encode_cursor(found.items[-1].clone_id) if found.more and sort is CloneSort.NEWEST else None
+    answer = ClonePage.model_construct(
+        clones=[views.clone_summary(clone) for clone in found.items],
+        next_cursor=more,
+        total=found.total,
+        counts=None if found.counts is None else {each: found.counts[each] for each in CloneState},
+    )
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+ORDERS: dict[CloneSort, Callable[[Clone], Any] | None] = {
+    CloneSort.NEWEST: None,
+    CloneSort.OLDEST: lambda clone: domain.sort_key(clone.clone_id),
+    CloneSort.ENDS: lambda clone: clone.expires_at or FOREVER,
+    CloneSort.NAME: lambda clone: (clone.name or domain.bare(clone.source_url)).casefold(),
+}
+
+
+def _has(clone: Clone, words: list[str]) -> bool:
+    text = f"{clone.name} {clone.source_url} {clone.clone_url}".casefold()
+    return all(word in text for word in words)
 
 
 @router.get(
@@ -114,12 +157,12 @@ async def extend_clone(request: Request, clone_id: CloneId, wish: ExtendRequest)
     operation_id="listCloneMail",
     summary="Read captured mail",
     response_model=MailList,
-    responses=problem(404),
+    responses=problem(404, 409),
 )
 async def list_mail(request: Request, clone_id: CloneId) -> Response:
     """Mail the clone wanted to send. It never left."""
     edge, principal = enter(request)
-    await owned_clone(edge, principal, clone_id)
+    _with_mail(await owned_clone(edge, principal, clone_id))
     mails = MailList.model_construct(mails=await _mails(edge, clone_id))
     return Response(mails.model_dump_json(), media_type="application/json")
 
@@ -129,16 +172,22 @@ async def list_mail(request: Request, clone_id: CloneId) -> Response:
     operation_id="getCloneMail",
     summary="Read one captured mail",
     response_model=Mail,
-    responses=problem(404),
+    responses=problem(404, 409),
 )
 async def get_mail(request: Request, clone_id: CloneId, mail_id: str) -> Response:
     """One captured mail."""
     edge, principal = enter(request)
-    await owned_clone(edge, principal, clone_id)
+    _with_mail(await owned_clone(edge, principal, clone_id))
     for mail in await _mails(edge, clone_id):
         if mail.id == mail_id:
             return Response(mail.model_dump_json(), media_type="application/json")
     raise Problem(404, "mail_not_found", "This clone has captured no such mail.")
+
+
+def _with_mail(clone: Clone) -> None:
+    """Raises a 409 problem when the clone's mail went with it."""
+    if clone.state is CloneState.DELETED:
+        raise Problem(409, "clone_gone", "The clone is deleted, and its mail with it.", hint="Clone the site again.")
 
 
 async def _mails(edge: Edge, clone_id: str) -> list[Mail]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import version
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from services.gateway import metrics, problems
@@ -12,6 +14,19 @@ from services.gateway.edge import Edge
 from shared.contract import streams
 
 router = APIRouter(tags=["operations"])
+
+
+class Version(BaseModel):
+    """What answers here."""
+
+    name: str = "siteferry"
+    version: str
+
+
+@router.get("/version", operation_id="version", summary="What answers, and in which version")
+async def get_version() -> Version:
+    """Name and version of this service."""
+    return Version(version=version("siteferry"))
 
 
 @router.get("/livez", operation_id="livez", summary="The process lives")

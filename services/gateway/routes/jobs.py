@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from starlette.responses import Response
 
 from services.gateway import domain, views, waiting
 from services.gateway.edge import Edge, JobId, answer_for, enter, owned_job
+from services.gateway.listing import Look, Sort, find, words_in
 from services.gateway.models import JobAnswer, JobPage, Story, StoryMessage
 from services.gateway.problems import Problem
 from services.gateway.reader import Stored
@@ -32,6 +35,14 @@ SEALED = frozenset({"sealed_password", "secret_ref"})
 """Members of payloads that are of no use outside and hint at secrets."""
 
 
+Search = Annotated[
+    str | None, Query(max_length=200, description="Words that must all be in name, addresses, message or id.")
+]
+Order = Annotated[Sort, Query(description="`newest` and `oldest` by when they were made, `updated` the last changed.")]
+Count = Annotated[bool, Query(description="Tell `total` and `counts` too.")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Leave out so many; an alternative to `cursor`.")]
+
+
 @router.get("/jobs", operation_id="listJobs", summary="List jobs", response_model=JobPage, responses=problem(422))
 async def list_jobs(
     request: Request,
@@ -41,40 +52,73 @@ async def list_jobs(
     target: Annotated[str | None, Query(description="Part of the address a restore goes to.")] = None,
     batch: Annotated[str | None, Query(description="Id of the batch the jobs belong to.")] = None,
     created_after: datetime | None = None,
+    q: Search = None,
+    sort: Order = Sort.NEWEST,
+    count: Count = False,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Response:
     """Jobs, newest first. A job accepted a moment ago may take some milliseconds to appear here."""
     edge, principal = enter(request)
-    after = read_cursor(cursor)
+    after = read_cursor(cursor, sort)
     if created_after is not None and created_after.tzinfo is None:
         raise Problem(422, "invalid_request", "created_after needs a time zone, like 2026-11-30T12:00:00Z.")
+    words = words_in(q)
 
     def wanted(job: Job) -> bool:
         return (
             job.tenant == principal.tenant
-            and (not status or job.status in status)
             and (type is None or job.type == type)
             and (not source or source.lower() in job.source_url.lower())
             and (not target or target.lower() in job.target_url.lower())
             and (batch is None or job.batch_id == batch)
             and (created_after is None or job.created_at > created_after)
+            and (not words or _has(job, words))
         )
 
-    await edge.jobs.refresh()
-    page: list[Job] = []
-    for _, job in edge.jobs.newest_first(after=after):
-        if wanted(job):
-            page.append(job)
-        if len(page) > limit:
-            break
-    more = domain.encode_cursor(page[limit - 1].job_id) if len(page) > limit else None
-    answer = JobPage.model_construct(jobs=[views.job_summary(job) for job in page[:limit]], next_cursor=more)
+    await asyncio.gather(edge.jobs.refresh(), edge.clones.refresh())
+    look = Look(
+        wanted=wanted,
+        state=lambda job: job.status,
+        states=frozenset(status or ()),
+        limit=limit,
+        order=ORDERS[sort],
+        backwards=sort is Sort.UPDATED,
+        after=after,
+        offset=offset,
+        count=count,
+    )
+    found = find(edge.jobs, look)
+    more = domain.encode_cursor(found.items[-1].job_id) if found.more and sort is Sort.NEWEST else None
+    answer = JobPage.model_construct(
+        jobs=[views.job_summary(job, edge.clones.get(job.job_id)) for job in found.items],
+        next_cursor=more,
+        total=found.total,
+        counts=None if found.counts is None else {each: found.counts[each] for each in Status},
+    )
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def read_cursor(cursor: str | None) -> str | None:
-    """The id after which a page begins. Raises a 422 problem for what is no cursor."""
+ORDERS: dict[Sort, Callable[[Job], Any] | None] = {
+    Sort.NEWEST: None,
+    Sort.OLDEST: lambda job: domain.sort_key(job.job_id),
+    Sort.UPDATED: lambda job: job.updated_at,
+    Sort.NAME: lambda job: (job.name or domain.bare(job.target_url or job.source_url)).casefold(),
+}
+
+
+def _has(job: Job, words: list[str]) -> bool:
+    text = f"{job.name} {job.source_url} {job.target_url} {job.job_id} {job.batch_id} {job.message}".casefold()
+    return all(word in text for word in words)
+
+
+def read_cursor(cursor: str | None, sort: Sort = Sort.NEWEST) -> str | None:
+    """The id after which a page begins. Raises a 422 problem for what is no cursor, or none of this order."""
+    if cursor is not None and sort is not Sort.NEWEST:
+        raise Problem(
+            422, "invalid_request", "A cursor goes with sort=newest only.", hint="Use offset with other orders."
+        )
     try:
         return None if cursor is None else domain.decode_cursor(cursor)
     except ValueError as error:

@@ -34,6 +34,7 @@ from shared.contract.webhooks import (
     parse_networks,
     purpose,
 )
+from shared.web import stamp
 from shared.wordpress.errors import AddressRefused
 
 router = APIRouter(tags=["webhooks"])
@@ -204,7 +205,7 @@ async def test_webhook(request: Request, webhook_id: Id) -> Response:
     endpoint = await _owned(request, webhook_id)
     told = {
         "type": TEST,
-        "timestamp": now().isoformat(),
+        "timestamp": stamp(now()),
         "data": {"message": "This is a test of Siteferry's webhooks."},
     }
     delivery = f"msg_{secrets.token_hex(14)}"

@@ -14,6 +14,7 @@ from services.status.projection import State
 from services.status.story import Entry
 from shared.contract.events import JobEvent
 from shared.contract.subjects import TERMINAL, EventType
+from shared.web import stamp
 
 REPLAY = 64
 """Changes kept for clients that come back; who missed more gets a snapshot."""
@@ -119,8 +120,7 @@ def change_of(entry: Entry, before: State, state: State) -> Change:
 
 def listed_change(entry: Entry, state: State) -> Change:
     """A change of a job in a list."""
-    assert state.job is not None
-    return _change(entry, state, "job", _text(shape.job_summary(state.job)))
+    return _change(entry, state, "job", _text(shape.listed_job(state)))
 
 
 def clone_change(entry: Entry, state: State) -> Change:
@@ -133,7 +133,7 @@ def _change(entry: Entry, state: State, key: str, record: str, merged: int = 0) 
     job = state.job
     assert job is not None
     assert entry.message is not None
-    event = f'{{"type":"{entry.event}","time":"{entry.message.time.isoformat()}","{key}":{record}}}'
+    event = f'{{"type":"{entry.event}","time":"{stamp(entry.message.time)}","{key}":{record}}}'
     merge = f"{job.attempt}:{job.step}" if entry.event is EventType.PROGRESS else None
     ends = str(job.status) if entry.event in TERMINAL and job.status.terminal else None
     body = f'"seq":{job.seq},"n":{job.n},"event":{event}'

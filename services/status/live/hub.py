@@ -83,6 +83,12 @@ class Hub:
         channel.viewers.add(viewer)
         return channel
 
+    def ended(self, job_id: str) -> bool:
+        """Whether a job that is watched has reached its end."""
+        channel = self._channels.get(job_id)
+        job = None if channel is None or channel.state is None else channel.state.job
+        return job is not None and job.status.terminal
+
     def unwatch(self, job_id: str, viewer: Viewer) -> None:
         """Stop watching."""
         channel = self._channels.get(job_id)
@@ -188,11 +194,12 @@ class Hub:
         if entry is None or after.job is None:
             return
         viewers = self._lists.viewers
-        if viewers["jobs"] and (before.job is None or before.job.n != after.job.n):
+        other_clone = after.clone is not None and clone_face(before) != clone_face(after)
+        if viewers["jobs"] and (before.job is None or before.job.n != after.job.n or other_clone):
             change = listed_change(entry, after)
             for viewer in list(viewers["jobs"]):
                 viewer.changed(change)
-        if viewers["clones"] and after.clone is not None and clone_face(before) != clone_face(after):
+        if viewers["clones"] and other_clone:
             change = clone_change(entry, after)
             for viewer in list(viewers["clones"]):
                 viewer.changed(change)

@@ -9,6 +9,7 @@ from services.status.story import Entry
 from shared.contract.events import CloneRequested, Discarded, Extended, JobEvent, Message, RestoreRequested, RolledBack
 from shared.contract.jobs import RestoreAction
 from shared.contract.subjects import EventType
+from shared.web import stamp
 
 Line = dict[str, Any]
 
@@ -34,7 +35,7 @@ class Journal:
         if message is None:
             return
         self.found = True
-        line: Line = {"seq": entry.seq, "type": entry.event, "time": message.time.isoformat(), "message": _said(entry)}
+        line: Line = {"seq": entry.seq, "type": entry.event, "time": stamp(message.time), "message": _said(entry)}
         if isinstance(message, JobEvent):
             job = message.job
             line |= {"step": job.step, "attempt": job.attempt, "progress": round(job.progress, 1)}

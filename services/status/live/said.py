@@ -50,7 +50,9 @@ PushedRestore = _part(
     snapshot_state=(SnapshotState | None, ...),
 )
 _EVERYWHERE: dict[str, Any] = {"progress": (float, Field(ge=0, le=100)), "priority": (Lane, ...)}
-JobSummary = _part("JobSummary", Job, set(shape._SUMMARY), "A job in a list.", **_EVERYWHERE)
+JobSummary = _part(
+    "JobSummary", Job, set(shape._SUMMARY), "A job in a list.", **_EVERYWHERE, clone_state=(CloneState | None, ...)
+)
 JobDetail = _part(
     "JobDetail",
     Job,

@@ -189,7 +189,7 @@ class Session:
         sub.begun = False
         if sub.topic is not None:
             records = await self._hub.watch_list(sub.topic, sub, self.scope.tenant)
-            partial = self.scope.tenant is not None
+            partial = sub.topic == "jobs" and self.scope.tenant is not None
             self._queue(sub, [frames.list_snap(sub.id, sub.topic, records, partial=partial)])
             return
         assert sub.job is not None

@@ -57,8 +57,14 @@ _CLONE = frozenset(
 
 
 def job_summary(job: Job) -> Json:
-    """A job in a list."""
+    """A job without its steps and its result."""
     return _with_summary(job, job.model_dump(mode="json", include=set(_SUMMARY)))
+
+
+def listed_job(state: State) -> Json:
+    """A job in a list, with what has become of the clone it made. Needs a state with a job."""
+    assert state.job is not None
+    return job_summary(state.job) | {"clone_state": None if state.clone is None else state.clone.state}
 
 
 def job_detail(state: State) -> Json:

@@ -20,11 +20,13 @@ from services.status.live.websocket import RECHECK, refuse
 from services.status.service import Service
 from shared.ids import is_job_id
 
-KEEP_ALIVE = 15.0
-"""Seconds of silence after which a comment is sent, so that proxies keep the connection."""
+KEEP_ALIVE = 6.0
+"""Seconds of silence after which a sign of life is sent: proxies keep the connection, clients notice its end."""
 RETRY_MS = 1000
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 SUB = "job"
+PING = "event: ping\ndata: {}\n\n"
+"""A browser tells its page of events only, so that silence is noticed."""
 
 router = APIRouter()
 
@@ -83,6 +85,9 @@ async def _stream(
         if refused["code"] == "not_found":
             return problem(404, "job_not_found", refused["message"], request)
         return problem(503, "unavailable", refused["message"], request, {"Retry-After": "1"})
+    if after is not None and session.outbox.idle and service.hub.ended(job_id):
+        session.end()
+        return Response(status_code=204)  # which tells a browser not to come back: it has everything
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     frames_of = send(session, service, grant, job_id)
     return StreamingResponse(frames_of, media_type="text/event-stream", headers=headers)
@@ -100,11 +105,11 @@ async def send(session: Session, service: Service, grant: Grant, job_id: str) ->
                 if not await service.doorman.still(grant):
                     return
                 checked = time.monotonic()
-            if not texts and session.closing is None:
-                yield ": still here\n\n"
+            if not texts and session.closing is None and not service.hub.ended(job_id):
+                yield PING
             for text in texts:
                 yield event(text, service.hub.epoch(job_id))
-            if session.closing is not None and session.outbox.idle:
+            if session.outbox.idle and (session.closing is not None or service.hub.ended(job_id)):
                 return
 
 

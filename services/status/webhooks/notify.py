@@ -22,6 +22,7 @@ from shared.contract.events import JobEvent, Message
 from shared.contract.subjects import Kind
 from shared.contract.webhooks import delivery_id
 from shared.log import get
+from shared.web import stamp
 
 log = get(__name__)
 
@@ -84,5 +85,5 @@ class Notifier:
 
 def encode(type_: str, time: datetime, data: shape.Json) -> bytes:
     """The body, as Standard Webhooks lays it out."""
-    body = {"type": type_, "timestamp": time.isoformat(), "data": data}
+    body = {"type": type_, "timestamp": stamp(time), "data": data}
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()

@@ -208,13 +208,17 @@ class FileDigests:
         self._name: tuple[str, bytes] | None = None
         self._skipped = False
 
-    def begin(self, root: str, path: bytes, offset: int, written: Path | bytes) -> None:
-        """A file's bytes come, from `offset` on; those before it are in `written`."""
+    def begin(self, root: str, path: bytes, offset: int, written: Path | bytes | int) -> None:
+        """A file's bytes come, from `offset` on; those before it are in `written`, a descriptor of which is closed."""
         if (root, path) == self._name and offset and self._size == offset:
+            if isinstance(written, int):
+                os.close(written)
             return  # it goes on where the last response ended
         self._name, self._size, self._hash = (root, path), 0, hashlib.md5(usedforsecurity=False)
         self._skipped = self._place(root, path) is None
-        if offset and not self._skipped:
+        if offset and self._skipped and isinstance(written, int):
+            os.close(written)
+        elif offset and not self._skipped:
             with open(written, "rb") as file:
                 while self._size < offset and (block := file.read(min(BLOCK, offset - self._size))):
                     self.add(block)

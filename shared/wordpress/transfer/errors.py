@@ -8,6 +8,7 @@ Permanent
 Temporary
 +-- TargetDatabaseDown
 +-- IncompleteLoad    the database took fewer rows than were sent
++-- NothingNew        the source's answers bring nothing
 """
 
 from __future__ import annotations
@@ -66,6 +67,15 @@ class IncompleteLoad(Temporary):
     """The clone's database took fewer rows than were sent."""
 
     code = "incomplete_load"
+
+
+class NothingNew(Temporary):
+    """The site answers again and again without sending anything new."""
+
+    code = "source_stalled"
+    hint = (
+        "Siteferry tries again by itself. If it stays, look at what the site's firewall or cache does to the connector."
+    )
 
 
 @contextmanager

@@ -1,23 +1,28 @@
 """Receiving files: frames of the connector's `files.stream` become files below one directory.
 
-Everything that arrives is treated as hostile: paths are bytes, normalised and confined to the directory, links are made
-only when they stay inside it. Writing is idempotent, so a stream may be resumed at any cursor that was reached.
+Everything that arrives is treated as hostile: paths are names below the directory, no link is followed on the way
+(`folder`), a file brings no more than it announced, and links that lead outside are not made, nor left. Writing is
+idempotent, so a stream may be resumed at any cursor that was reached.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import posixpath
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 from shared.wordpress.connector.protocol import Frame
+from shared.wordpress.errors import ImplausibleSite
+from shared.wordpress.paths import relative
 from shared.wordpress.transfer.digests import FileDigests
 from shared.wordpress.transfer.errors import target_errors
+from shared.wordpress.transfer.folder import Folder, within
 
+LATEST = 2**40
+"""Seconds since 1970 that every file system can still store."""
 MAX_LISTED = 50
 """Names kept per kind of warning; counts go on."""
 
@@ -44,6 +49,8 @@ class Received:
 
     def warn(self, reason: str, path: bytes) -> None:
         """Count a path that was not copied as it is, keep the first names."""
+        if reason not in self.counts and len(self.counts) >= MAX_LISTED:
+            reason = "other"
         self.counts[reason] = self.counts.get(reason, 0) + 1
         names = self.warnings.setdefault(reason, [])
         if len(names) < MAX_LISTED:
@@ -64,32 +71,27 @@ class Layout:
 class FileSink:
     """Writes one stream of file frames. Not for concurrent use."""
 
-    def __init__(
-        self, layout: Layout, received: Received, owner: Owner | None = None, digests: FileDigests | None = None
-    ) -> None:
-        """`digests` takes note of every file that is complete."""
+    def __init__(self, layout: Layout, received: Received, digests: FileDigests | None = None) -> None:
+        """`digests` takes note of every file that is complete. Raises OSError when the clone has no directories."""
         self._digests = digests
         self._layout = layout
         self._received = received
-        self._owner = owner
-        self._safe_parents: set[bytes] = set()
-        self._file: BinaryIO | None = None
+        self._site = Folder(layout.document_root)
+        self._quarantine = Folder(layout.quarantine)
+        self._file = -1
         self._meta: dict[str, Any] = {}
-        self._path = b""
-        self._unseen = 0
+        self._room = 0
+        """Bytes the file that comes may still bring."""
 
     def feed(self, frame: Frame) -> None:
         """Take one frame. Frames that are not about files are ignored.
 
-        Raises TargetDiskFull, or OSError for anything else the disk refuses.
+        Raises TargetDiskFull, ImplausibleSite for what no connector of ours sends, or OSError for anything else the
+        disk refuses.
         """
         with target_errors("writing files"):
             if frame.type == "B":
-                assert self._file is not None, "bytes without a file"
-                self._file.write(frame.payload)
-                self._received.size += len(frame.payload)
-                if self._digests:
-                    self._digests.add(frame.payload)
+                self._bytes(frame.payload)
             elif frame.type == "F":
                 self._begin(frame.json())
             elif frame.type == "C":
@@ -100,37 +102,73 @@ class FileSink:
                 self._link(frame.json())
             elif frame.type == "W":
                 meta = frame.json()
-                self._received.warn(meta["reason"], base64.b64decode(meta["path_b64"]))
+                self._received.warn(str(meta["reason"])[:60], base64.b64decode(meta["path_b64"]))
+
+    def settle(self) -> None:
+        """After the last frame: links that lead outside now that everything is there are taken away again."""
+        with target_errors("looking at links"):
+            for folder in (self._site, self._quarantine):
+                while strays := list(folder.strays()):  # one that goes may lead another one elsewhere
+                    for names in strays:
+                        folder.remove(names)
+                        self._received.links = max(0, self._received.links - 1)
+                        self._received.warn("symlink_outside", b"/".join(names))
 
     def close(self) -> None:
-        """Close a file that was cut short; its bytes so far stay for the resume."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close a file that was cut short (its bytes so far stay for the resume), and all folders."""
+        self._shut()
+        self._site.close()
+        self._quarantine.close()
+
+    def cut(self) -> None:
+        """A response has ended: close a file that was cut short."""
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _begin(self, meta: dict[str, Any]) -> None:
-        self.close()
-        relative = self._relative(meta)
-        target = self._place(relative)
-        offset = int(meta.get("offset", 0))
-        if self._digests:
-            self._digests.begin(meta["root"], base64.b64decode(meta["path_b64"]), offset, target)
+        self._shut()
+        names = self._names(meta)
+        folder = self._folder(names)
+        size, offset = int(meta["size"]), int(meta.get("offset", 0))
+        if not 0 <= offset <= size:
+            raise ImplausibleSite("The site sends a file from behind its end.")
+        before = None
         if offset:
-            self._file = open(target, "r+b", buffering=0)
-            self._file.truncate(offset)
-            self._file.seek(offset)
+            before = self._file = folder.reopen(names, offset)
+        if self._digests:
+            path = base64.b64decode(meta["path_b64"])
+            self._digests.begin(meta["root"], path, offset, b"" if before is None else os.dup(before))
+        if before is not None:
+            os.ftruncate(self._file, offset)
+            os.lseek(self._file, offset, os.SEEK_SET)
         else:
-            self._file = _create(target)
-        self._meta, self._path = meta, target
+            self._file = folder.create(names)
+        self._meta, self._room = meta, size - offset
+
+    def _bytes(self, payload: bytes | memoryview) -> None:
+        if self._file < 0:
+            raise ImplausibleSite("The site sends bytes of no file.")
+        self._room -= len(payload)
+        if self._room < 0:
+            raise ImplausibleSite("The site sends more bytes of a file than it has announced.")
+        view = memoryview(payload)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self._received.size += len(payload)
+        if self._digests:
+            self._digests.add(payload)
 
     def _end(self, meta: dict[str, Any]) -> None:
-        assert self._file is not None, "end without a file"
-        descriptor = self._file.fileno()
-        os.fchmod(descriptor, stat.S_IMODE(int(self._meta.get("mode", 0o644))) & 0o777 | 0o600)
-        if self._owner:
-            os.fchown(descriptor, self._owner.uid, self._owner.gid)
-        os.utime(descriptor, (self._meta["mtime"], self._meta["mtime"]))
-        self.close()
+        if self._file < 0:
+            raise ImplausibleSite("The site ends a file that it has not begun.")
+        os.fchmod(self._file, stat.S_IMODE(int(self._meta.get("mode", 0o644))) & 0o777 | 0o600)
+        mtime = min(max(int(self._meta["mtime"]), 0), LATEST)
+        os.utime(self._file, (mtime, mtime))
+        self._shut()
         self._received.files += 1
         if self._digests:
             self._digests.end()
@@ -138,70 +176,38 @@ class FileSink:
             self._received.warn("changed_while_read", base64.b64decode(self._meta["path_b64"]))
 
     def _directory(self, meta: dict[str, Any]) -> None:
-        place = self._place(self._relative(meta) + b"/.")
-        os.chmod(os.path.dirname(place), stat.S_IMODE(int(meta.get("mode", 0o755))) & 0o777 | 0o700)
+        names = self._names(meta)
+        descriptor = self._folder(names, noted=False).directory(names)
+        os.fchmod(descriptor, stat.S_IMODE(int(meta.get("mode", 0o755))) & 0o777 | 0o700)
 
     def _link(self, meta: dict[str, Any]) -> None:
-        relative, goal = self._relative(meta), base64.b64decode(meta["target_b64"])
-        place = self._place(relative)
-        # Resolved through the links that are there: by its text alone `link/../..` looks harmless.
-        leads_to = os.path.realpath(os.path.join(os.path.dirname(place), goal))
-        if goal.startswith(b"/") or not _within(leads_to, os.path.realpath(self._layout.document_root)):
-            self._received.warn("symlink_outside", relative)
+        names, goal = self._names(meta), base64.b64decode(meta["target_b64"])
+        folder = self._folder(names)
+        where = os.path.join(folder.path, *names[:-1])
+        # Resolved through the links that are there: by its text alone `link/../..` looks harmless. What is there later
+        # may lead it elsewhere, which `settle` looks at.
+        leads_to = os.path.realpath(os.path.join(where, goal))
+        outside = not within(leads_to, os.path.realpath(self._layout.document_root))
+        if goal.startswith(b"/") or b"\0" in goal or not goal or not names or outside:
+            self._received.warn("symlink_outside", b"/".join(names))
             return
-        if os.path.lexists(place):
-            os.unlink(place)
-        os.symlink(goal, place)
-        self._safe_parents.clear()
+        folder.link(names, goal)
         self._received.links += 1
 
-    def _relative(self, meta: dict[str, Any]) -> bytes:
-        raw = base64.b64decode(meta["path_b64"])
-        path = posixpath.normpath(b"/" + raw).lstrip(b"/")
-        if b"\0" in path or raw.startswith(b"/") or b".." in raw.split(b"/"):
-            raise ValueError("the source sent a path outside of its root")
-        root = self._layout.roots[meta["root"]].strip(b"/")
-        return root + b"/" + path if root else path
+    def _names(self, meta: dict[str, Any]) -> list[bytes]:
+        """Where something goes below the document root. Raises BadPath."""
+        root = self._layout.roots[meta["root"]]
+        return [*relative(root.strip(b"/")), *relative(base64.b64decode(meta["path_b64"]))]
 
-    def _place(self, relative: bytes) -> bytes:
-        quarantined = self._layout.is_quarantined(relative)
-        base = self._layout.quarantine if quarantined else self._layout.document_root
-        target = os.path.join(base, relative)
-        self._make_parent(os.path.dirname(target), base)
-        if quarantined and not relative.endswith(b"/.") and len(self._received.quarantined) < MAX_LISTED:
-            name = relative.decode("utf-8", "backslashreplace")
+    def _folder(self, names: list[bytes], *, noted: bool = True) -> Folder:
+        path = b"/".join(names)
+        if not self._layout.is_quarantined(path):
+            return self._site
+        if noted and len(self._received.quarantined) < MAX_LISTED:
+            name = path.decode("utf-8", "backslashreplace")
             if name not in self._received.quarantined:
                 self._received.quarantined.append(name)
-        return target
-
-    def _make_parent(self, parent: bytes, base: bytes) -> None:
-        if parent in self._safe_parents:
-            return
-        missing = []
-        current = parent
-        while current != base and not os.path.lexists(current):
-            missing.append(current)
-            current = os.path.dirname(current)
-        if not _within(os.path.realpath(current), os.path.realpath(base)):
-            raise ValueError("the source sent a path that leads outside through a link")
-        for directory in reversed(missing):
-            os.mkdir(directory, 0o755)
-            if self._owner:
-                os.chown(directory, self._owner.uid, self._owner.gid)
-        self._safe_parents.add(parent)
-
-
-def _create(target: bytes) -> BinaryIO:
-    """A new file. What an earlier attempt left goes first: a link or a read-only file must not be written through."""
-    try:
-        return open(target, "xb", buffering=0)
-    except FileExistsError:
-        os.unlink(target)
-        return open(target, "xb", buffering=0)
-
-
-def _within(path: bytes, base: bytes) -> bool:
-    return path == base or path.startswith(base + b"/")
+        return self._quarantine
 
 
 def receive(frames: Iterable[Frame], sink: FileSink, *, on_frame: Callable[[], None]) -> dict[str, Any]:
@@ -218,5 +224,5 @@ def receive(frames: Iterable[Frame], sink: FileSink, *, on_frame: Callable[[], N
                 sink.feed(frame)
             on_frame()
     finally:
-        sink.close()
+        sink.cut()
     return end

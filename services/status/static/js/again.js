@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
 import { chosen, WayIn } from "./login.js";
 import { Field, Icon, Trouble } from "./parts.js";
+import { siteAddress } from "./site-address.js";
 
 /** What a job was asked to do, as its stream holds it; null until it was read. */
 function useAsked(id) {
@@ -28,11 +29,13 @@ export function Again({ job, word, byKey: keyFirst = false }) {
     const wish = chosen(values, byKey);
     const missing = Object.keys(wish).find((name) => !wish[name].trim());
     if (missing) return document.getElementById(id(missing)).focus();
+    const { address, wrong } = siteAddress(values.source_url);
+    if (wrong) return setProblem({ message: `${wrong}.` }), document.getElementById(id("source_url")).focus();
     setBusy(true);
     setProblem(null);
     const { ttl_minutes: ttl, options } = asked ?? {};
     try {
-      const made = await post("/clone", { ...wish, ...(ttl && { ttl_minutes: ttl }), ...(options && { options }), priority: job.priority, ...(job.name && { name: job.name }) });
+      const made = await post("/clone", { ...wish, source_url: address, ...(ttl && { ttl_minutes: ttl }), ...(options && { options }), priority: job.priority, ...(job.name && { name: job.name }) });
       location.hash = `#/jobs/${made.job_id}`;
     } catch (error) {
       setProblem(error);

@@ -1,5 +1,7 @@
 // What is pasted or dropped as a batch: JSON, JSON Lines, CSV with a header, or lines of address, user, password. Pure.
 
+import { siteAddress } from "./site-address.js";
+
 const MOST = 1000;
 const LISTS = ["exclude_tables", "exclude_paths", "allow_http"];
 const COLUMNS = ["source_url", "username", "password", "pairing_key", "name", "ttl", "ttl_minutes", "priority", ...LISTS];
@@ -64,7 +66,9 @@ function checked(value, at, what) {
 function address(value, at, what = "Line") {
   const text = typeof value === "string" ? value.trim() : "";
   if (!text) throw new Wrong(`${what} ${at} has no address.`);
-  return text.includes("://") ? text : `https://${text}`;
+  const { address: found, wrong } = siteAddress(text);
+  if (wrong) throw new Wrong(`${what} ${at}: ${wrong}.`);
+  return found;
 }
 
 function csv(text) {

@@ -1,12 +1,15 @@
 // One batch, live: what the whole is, and each of its jobs.
 
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
+import { useQuery } from "./address.js";
 import { changed, post } from "./api.js";
-import { isOver, moment, number, plural, span, stateOf } from "./format.js";
+import { isOver, moment, plural, span, stateOf, title } from "./format.js";
+import { Search, Sorting } from "./joblist.js";
 import { live } from "./live.js";
 import { announce, Bar, Confirm, Copy, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
 import { Chips, FILTERS, JobRow } from "./rows.js";
 import { countWords, settled, whole } from "./whole.js";
+import { Windowed } from "./windowed.js";
 
 /** More jobs are asked for and drawn less often: a thousand of them are 180 kB, and as many rows. */
 const MANY = 100;
@@ -16,7 +19,6 @@ const ASK_MANY_EVERY = 5000;
 const ASK_ENDED_EVERY = 10_000;
 const SHOW_EVERY = 250;
 const SHOW_MANY_EVERY = 1000;
-const SHOWN = 100;
 
 /** @param {any} before @param {any} batch @returns {string} what a screen reader should hear between two states; empty for nothing */
 export function news(before, batch) {
@@ -107,25 +109,42 @@ function Actions({ batch, onChange }) {
   </div>`;
 }
 
+const SORTS = [["", "As submitted"], ["name", "By name"], ["state", "By state"]];
+const STATES = ["failed", "cancelled", "running", "pending", "completed"];
+/** @type {Record<string, (a: any, b: any) => number>} */
+const ORDERS = {
+  name: (a, b) => title(a).localeCompare(title(b)),
+  state: (a, b) => STATES.indexOf(a.status) - STATES.indexOf(b.status),
+};
+
 /** Rows by the job they show; Preact leaves alone what it was given before. @type {WeakMap<object, any>} */
 const drawn = new WeakMap();
 
 function row(job) {
-  if (!drawn.has(job)) drawn.set(job, html`<${JobRow} key=${job.job_id} job=${job} />`);
+  if (!drawn.has(job)) drawn.set(job, html`<${JobRow} job=${job} />`);
   return drawn.get(job);
 }
 
+/** @param {any[]} jobs @param {URLSearchParams} look of the address */
+function chosenOf(jobs, look) {
+  const statuses = FILTERS.find(([name]) => name === look.get("show"))?.[2];
+  const words = (look.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const has = (job) => words.every((word) => `${job.name} ${job.source_url} ${job.job_id} ${job.message}`.toLowerCase().includes(word));
+  const wanted = jobs.filter((job) => (!statuses || statuses.includes(job.status)) && has(job));
+  const order = ORDERS[look.get("sort") ?? ""];
+  return order ? wanted.sort(order) : wanted;
+}
+
 function Jobs({ batch }) {
-  const [filter, setFilter] = useState("all");
-  const [every, setEvery] = useState(false);
-  const wanted = batch.jobs.filter(FILTERS.find(([name]) => name === filter)[2]);
-  const shown = every ? wanted : wanted.slice(0, SHOWN);
+  const [look, change] = useQuery();
+  const shown = chosenOf(batch.jobs, look);
   return html`<section aria-labelledby="members-title">
     <div class="head"><h2 id="members-title">Jobs</h2></div>
-    <div class="tools"><${Chips} filters=${FILTERS} all=${batch.jobs} chosen=${filter} onChoose=${setFilter} /></div>
-    ${shown.length ? html`<ul class="jobs">${shown.map(row)}</ul>`
-      : html`<div class="empty small"><h3>None of them</h3><p>No job of this batch is in this state.</p></div>`}
-    ${shown.length < wanted.length && html`<p class="center"><button type="button" class="quiet" onClick=${() => setEvery(true)}>Show all ${number(wanted.length)}</button></p>`}
+    <div class="tools"><${Chips} filters=${FILTERS} counts=${batch.counts} chosen=${look.get("show") ?? "all"} onChoose=${(name) => change({ show: name === "all" ? "" : name })} />
+      <${Sorting} label="Order of the jobs" sorts=${SORTS} value=${look.get("sort") ?? ""} onChange=${(sort) => change({ sort })} />
+      <${Search} label="Search jobs" value=${look.get("q") ?? ""} onChange=${(q) => change({ q }, false)} /></div>
+    ${shown.length ? html`<${Windowed} name="jobs members" label="Jobs of the batch" total=${shown.length} draw=${(at) => row(shown[at])} />`
+      : html`<div class="empty small"><h3>None of them</h3><p>No job of this batch is ${look.get("q") ? "like that" : "in this state"}.</p></div>`}
   </section>`;
 }
 

@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
 import { byLine, readBatch, Wrong } from "./batch-file.js";
 import { ago, plural, stateOf } from "./format.js";
-import { Bar, Field, Icon, LIFETIMES, PRIORITIES, State, Trouble, useNow } from "./parts.js";
+import { AFTER_LEAVING, Bar, Field, Icon, LIFETIMES, PRIORITIES, State, Trouble, useNow } from "./parts.js";
 import { Boat, Skeleton } from "./rows.js";
 import { countWords } from "./whole.js";
 
@@ -72,7 +72,7 @@ function BatchForm() {
     <form onSubmit=${submit} novalidate>
       <${Field} name="batch-sites" label="Sites" error=${wrong}
         hint=${seen?.rows ? `${plural(seen.rows.clones.length, "site")} found.` : html`One a line: <code>address, user, password, name</code>; all but the address may be left out. Or CSV with a header, JSON and JSON Lines as <code>siteferry batch create</code> takes them.`}>
-        <textarea ...${input("sites", { rows: 7, placeholder: EXAMPLE, spellcheck: false, autocomplete: "off", autocapitalize: "none", "aria-describedby": "batch-sites-help", "aria-invalid": wrong ? "true" : undefined, onBlur: () => setWrong(seen?.wrong ?? "") })}></textarea>
+        <textarea ...${input("sites", { rows: 7, placeholder: EXAMPLE, spellcheck: false, autocomplete: "off", autocapitalize: "none", "aria-describedby": "batch-sites-help", "aria-invalid": wrong ? "true" : undefined, onBlur: () => setTimeout(() => setWrong((known) => known || (seen?.wrong ?? "")), AFTER_LEAVING) })}></textarea>
       <//>
       <label class="button file"><input type="file" class="visually-hidden" accept=".csv,.tsv,.txt,.json,.jsonl,.ndjson" onChange=${choose} />Choose a file…</label>
       <div class="pair">

@@ -97,9 +97,13 @@ const STATES = {
   discarded: ["Discarded", "idle", "stop"],
 };
 
-/** @param {{status?: string, phase?: string | null, state?: string}} record */
+/** What has become of the clone of a completed job, where it is no longer there. */
+const CLONES_ENDED = { deleting: ["Clone being deleted", "warn", "spinner"], deleted: ["Clone deleted", "idle", "stop"] };
+
+/** @param {{status?: string, phase?: string | null, state?: string, clone_state?: string | null, result?: any}} record */
 export function stateOf(record) {
-  const [word, tone, icon] = STATES[record.phase ?? record.status ?? record.state ?? "pending"] ?? STATES.pending;
+  const clone = record.status === "completed" && CLONES_ENDED[record.clone_state ?? record.result?.state];
+  const [word, tone, icon] = clone || (STATES[record.phase ?? record.status ?? record.state ?? "pending"] ?? STATES.pending);
   return { word, tone, icon };
 }
 

@@ -77,7 +77,7 @@ function Step({ step, now }) {
     <span class="amount">${amount(step)}</span>
     <span class="took">${seconds || seconds === 0 ? (step.state === "pending" ? "" : span(seconds)) : ""}</span>
     ${step.state === "running" && step.unit && html`<${Bar} thin value=${share} label=${step.title} text=${amount(step) || "under way"} />`}
-    ${step.message && !(step.state === "done" && WAS_DOING.test(step.message)) && html`<p class="note">${step.message}</p>`}
+    ${step.message && !(["done", "failed"].includes(step.state) && WAS_DOING.test(step.message)) && html`<p class="note">${step.message}</p>`}
   </li>`;
 }
 
@@ -117,10 +117,16 @@ function Log({ job, log }) {
 /** What the API's hints are on this page. */
 const HINTS = { production_would_lose: "Look at the list. To go on all the same, restore the clone again and tick there that you accept it." };
 
+/** Why a job failed, what to do about it, and the buttons that do it. */
 function Failure({ job }) {
   if (job.status !== "failed" || !job.error) return null;
+  const { byKey } = next(job);
   return html`<section class="card failure" aria-labelledby="why"><h2 id="why">${job.error.message}</h2>
-    <p>${HINTS[job.error.code] ?? job.error.hint}</p><p class="hint">Error code <code>${job.error.code}</code></p><${Stopped} job=${job} /></section>`;
+    <p>${HINTS[job.error.code] ?? job.error.hint}</p>
+    ${byKey && html`<p><a href="/connector.zip" download>Download the connector</a>, install it in wp-admin (Plugins, Add New, Upload), and start again with the key it shows under Tools, Siteferry.</p>`}
+    <${Stopped} job=${job} />
+    <${Actions} job=${job} />
+    <p class="hint">Error code <code>${job.error.code}</code></p></section>`;
 }
 
 function Numbers({ result }) {
@@ -182,7 +188,7 @@ export function JobPage({ id }) {
       <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${isOver(job) ? "Steps" : "Progress"}</h2>
         ${!result && html`<${Progress} job=${job} />`}
         ${job.steps.length > 0 && html`<ol class="steps">${job.steps.map((step) => html`<${Step} key=${step.name} step=${step} now=${now} />`)}</ol>`}
-        <${Actions} job=${job} />
+        ${!(job.status === "failed" && job.error) && html`<${Actions} job=${job} />`}
       </section>
       <div class="stack">${result && job.type === "clone" && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
     </div>

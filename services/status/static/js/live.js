@@ -6,6 +6,12 @@ import { backoff, judge } from "./resume.js";
 const READY_WITHIN = 2500;
 const POLL_EVERY = 2000;
 const HEALTHY_AFTER = 30_000;
+/** After so many milliseconds of silence we ask whether anybody is there; without an answer in another one and a half times
+ * that, nobody is. So the page says within 20 s that it is not live any more. */
+const BEAT = 5000;
+const ANSWER_WITHIN = 1.5 * BEAT;
+/** A handshake that takes longer leads nowhere. */
+const OPEN_WITHIN = 10_000;
 const UNAVAILABLE_RETRY = 2000;
 const UNAUTHENTICATED = 4401;
 
@@ -28,9 +34,9 @@ class Live {
   #tries = 0;
   #count = 0;
   #beat = 0;
+  #askedAt = 0;
   #retry = 0;
   #lateTimer = 0;
-  #missed = 0;
   #begun = false;
   #out = false;
 
@@ -115,8 +121,9 @@ class Live {
     this.#socket = socket;
     // counted from the first of several tries, however soon each of them fails
     this.#lateTimer ||= setTimeout(() => ((this.#lateTimer = 0), this.#fallBack()), READY_WITHIN);
+    setTimeout(() => socket === this.#socket && !this.#ready && (socket.close(), this.#closed(socket, 1006)), OPEN_WITHIN);
     socket.onopen = () => this.#send({ type: "hello", v: 1 });
-    socket.onmessage = (message) => this.#frame(JSON.parse(message.data));
+    socket.onmessage = (message) => socket === this.#socket && this.#frame(JSON.parse(message.data));
     socket.onclose = (event) => this.#closed(socket, event.code);
   }
 
@@ -142,7 +149,6 @@ class Live {
 
   #frame(frame) {
     this.heardAt = Date.now();
-    this.#missed = 0;
     const sub = this.#subs.get(frame.id);
     if (frame.type === "ready") this.#welcome(frame);
     else if (frame.type === "upstream") this.#upstreamIs(frame.ok);
@@ -155,7 +161,7 @@ class Live {
     else if (sub && (frame.type === "snap" || frame.type === "ev")) this.#change(sub, frame);
   }
 
-  #welcome({ heartbeat }) {
+  #welcome() {
     clearTimeout(this.#lateTimer);
     this.#lateTimer = 0;
     this.#ready = this.#everReady = true;
@@ -165,12 +171,20 @@ class Live {
       this.#subscribe(sub);
     }
     const socket = this.#socket;
-    this.#missed = 0;
-    this.#beat = setInterval(() => {
-      if (this.#missed++ >= 2) socket.close();
-      this.#send({ type: "ping", k: Date.now() });
-    }, heartbeat * 1000);
+    clearInterval(this.#beat);
+    this.#beat = setInterval(() => this.#look(socket), BEAT / 2);
     setTimeout(() => socket === this.#socket && (this.#tries = 0), HEALTHY_AFTER);
+  }
+
+  /** Whether the other side still says something. A socket is given up at once: closing it waits for an answer, too. */
+  #look(socket) {
+    const now = Date.now();
+    if (this.#askedAt > this.heardAt) {
+      if (now - this.#askedAt > ANSWER_WITHIN) socket.close(), this.#closed(socket, 1006);
+    } else if (now - this.heardAt > BEAT) {
+      this.#askedAt = now;
+      this.#send({ type: "ping", k: now });
+    }
   }
 
   #upstreamIs(ok) {
@@ -193,26 +207,29 @@ class Live {
   /** WebSockets do not get through: jobs by server-sent events, everything else by polling. */
   #fallBack() {
     if (this.#ready || this.#out) return;
-    for (const sub of this.#subs.values()) if (sub.what.job && !sub.source) this.#openSource(sub);
+    for (const sub of this.#subs.values()) if (sub.what.job && !sub.source && !sub.over) this.#openSource(sub);
     this.#setFallen();
   }
 
   #setFallen() {
     const subs = [...this.#subs.values()];
-    if (!this.#ready) this.#set(subs.length && subs.every(flows) ? "events" : "polling");
+    if (!this.#ready) this.#set(subs.length && subs.every((sub) => sub.over || flows(sub)) ? "events" : "polling");
   }
 
   #openSource(sub) {
     const source = (sub.source = new EventSource(`/jobs/${encodeURIComponent(sub.what.job)}/events`));
+    const heard = () => (sub.heardAt = this.heardAt = Date.now());
     const take = ({ data }) => {
       if (source !== sub.source) return;
-      this.heardAt = Date.now();
+      heard();
       this.#change(sub, JSON.parse(data));
       this.#setFallen();
     };
     source.addEventListener("snap", take);
     source.addEventListener("ev", take);
-    source.onopen = () => this.#setFallen();
+    source.addEventListener("ping", heard);
+    source.addEventListener("end", () => source === sub.source && ((sub.over = true), this.#closeSource(sub), this.#setFallen()));
+    source.onopen = () => (heard(), this.#setFallen());
     source.onerror = () => {
       if (source !== sub.source) return;
       if (source.readyState === EventSource.CLOSED) sub.source = null; // refused; the next try of the socket tries this too
@@ -225,7 +242,14 @@ class Live {
     sub.source = null;
   }
 
+  /** A browser does not notice that events have stopped coming; another try may be answered. */
+  #renew() {
+    for (const sub of this.#subs.values()) if (sub.source && flows(sub) && Date.now() - sub.heardAt > BEAT + ANSWER_WITHIN) this.#closeSource(sub), this.#openSource(sub);
+    this.#setFallen();
+  }
+
   #poll() {
+    if (!this.#ready && (this.mode === "events" || this.mode === "polling")) this.#renew();
     if (this.#out || (this.#ready && this.#upstream)) return;
     if (document.visibilityState === "hidden") return;
     for (const sub of this.#subs.values()) if (!flows(sub)) sub.handlers.poll?.().then(() => (this.heardAt = Date.now()), () => {});

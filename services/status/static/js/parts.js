@@ -139,6 +139,10 @@ export function Confirm({ title, children, yes, danger = true, onYes, onNo }) {
 export const Trouble = ({ problem }) =>
   problem && html`<div class="trouble" role="alert"><strong>${problem.message}</strong>${problem.hint && html` <span>${problem.hint}</span>`}</div>`;
 
+/** Milliseconds after a field was left before what is wrong with it is said: nothing may move under a finger that is on its
+ * way to the button. */
+export const AFTER_LEAVING = 400;
+
 /** An input with its label, and what there is to say about it. */
 export function Field({ name, label, hint, error, children }) {
   return html`<div class=${`field ${error ? "wrong" : ""}`}>

@@ -6,6 +6,7 @@ import { isOver, number, site, size } from "./format.js";
 import { live } from "./live.js";
 import { announce, Bar, Countdown, Icon, Notes, State, Trouble } from "./parts.js";
 import { Losses, Plan } from "./plan.js";
+import { siteAddress } from "./site-address.js";
 import { WayBack } from "./snapshots.js";
 
 const KEEP = [
@@ -33,7 +34,7 @@ function useRun(id) {
 const wish = (clone, { preserve_users, target_url, ...values }) => ({
   ...values,
   clone_id: clone.clone_id,
-  target_url: /^[a-z]+:\/\//i.test(target_url.trim()) ? target_url.trim() : `https://${target_url.trim()}`,
+  target_url: siteAddress(target_url).address,
   options: { preserve_users },
 });
 
@@ -54,6 +55,8 @@ function Form({ clone }) {
   const send = async (more) => {
     const missing = ["target_url", "target_username", "target_password"].find((name) => !values[name].trim());
     if (missing) return document.getElementById(`restore-${missing}`).focus();
+    const { wrong } = siteAddress(values.target_url);
+    if (wrong) return setProblem({ message: `${wrong}.` }), document.getElementById("restore-target_url").focus();
     setBusy(true);
     setProblem(null);
     try {

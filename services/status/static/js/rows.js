@@ -1,7 +1,7 @@
 // Jobs in a list, wherever they are listed.
 
 import { html } from "../vendor/preact-htm.js";
-import { ago, isOver, places, stateOf, title } from "./format.js";
+import { ago, isOver, number, places, stateOf, title } from "./format.js";
 import { Bar, State } from "./parts.js";
 
 /** What is said below a job's name. @param {any} job @param {number} [now] without: not how old it is */
@@ -26,28 +26,31 @@ function Gauge({ job }) {
 export function JobRow({ job, now }) {
   const over = isOver(job);
   const words = about(job, now);
-  return html`<li class="job">
+  return html`<div class=${`job ${job.status}`}>
     <a class="title" href=${`#/jobs/${job.job_id}`}>${title(job)}</a>
     ${(words || now) && html`<span class="sub">${words}${job.batch_id && now && html`${words && " · "}<a class="member" href=${`#/batches/${job.batch_id}`}>part of a batch</a>`}</span>`}
     <${State} of=${job} />
-    ${job.status !== "completed" && html`<span class="said">${job.message}</span>`}
+    ${job.status !== "completed" && html`<span class="said" title=${said(job)}>${said(job)}</span>`}
     ${!over && html`<${Gauge} job=${job} />`}
-  </li>`;
+  </div>`;
 }
+
+/** What a row says below its name: the cause where it failed, else what it does. */
+const said = (job) => (job.status === "failed" && job.error?.message) || job.message;
 
 /** A list that is being read. */
 export const Skeleton = ({ what }) => html`<ul class="jobs" aria-busy="true" aria-label=${`Loading ${what}`}>${[1, 2, 3].map(() => html`<li class="job ghost"><span></span><span></span></li>`)}</ul>`;
 
-/** Buttons that choose what a list shows. @param {{filters: [string, string, (item: any) => boolean][], all: any[], chosen: string, onChoose: (name: string) => void}} props */
-export const Chips = ({ filters, all, chosen, onChoose }) => html`<div class="chips" role="group" aria-label="Filter by state">${filters.map(([name, text, test]) => html`
-  <button type="button" aria-pressed=${chosen === name} onClick=${() => onChoose(name)}>${text} <span>${all.filter(test).length.toLocaleString("en")}</span></button>`)}</div>`;
+/** Buttons that choose what a list shows. @param {{filters: [string, string, string[] | null][], counts: Record<string, number>, chosen: string, onChoose: (name: string) => void}} props */
+export const Chips = ({ filters, counts, chosen, onChoose }) => html`<div class="chips" role="group" aria-label="Filter by state">${filters.map(([name, text, statuses]) => html`
+  <button type="button" aria-pressed=${chosen === name} onClick=${() => onChoose(name)}>${text} <span>${number((statuses ?? Object.keys(counts)).reduce((sum, status) => sum + (counts[status] ?? 0), 0))}</span></button>`)}</div>`;
 
-/** @type {[string, string, (job: any) => boolean][]} */
+/** What a list can be narrowed to, and the statuses that means. @type {[string, string, string[] | null][]} */
 export const FILTERS = [
-  ["all", "All", () => true],
-  ["open", "In progress", (job) => !isOver(job)],
-  ["completed", "Completed", (job) => job.status === "completed"],
-  ["failed", "Failed", (job) => job.status === "failed" || job.status === "cancelled"],
+  ["all", "All", null],
+  ["open", "In progress", ["pending", "running"]],
+  ["completed", "Completed", ["completed"]],
+  ["failed", "Failed", ["failed", "cancelled"]],
 ];
 
 /** Nothing to show, and what to do about it. */

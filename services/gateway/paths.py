@@ -1,0 +1,71 @@
+"""What an address takes: its methods, its parameters, and where it is written with a slash too many."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Scope
+
+from services.gateway.problems import Problem
+
+
+def methods_of(app: ASGIApp, path: str) -> list[str]:
+    """Every method an address takes; empty when there is nothing at it."""
+    found: set[str] = set()
+    for route in _routes(app):
+        if isinstance(route, APIRoute) and route.matches(_asked(path))[0] is not Match.NONE:
+            found |= route.methods or set()
+    if "GET" in found:
+        found.add("HEAD")
+    return sorted({*found, "OPTIONS"}) if found else []
+
+
+def without_slash(app: ASGIApp, path: str, query: bytes) -> str | None:
+    """Where a request went that ends with slashes too many, relative to this server; None where nothing is there."""
+    bare = path.rstrip("/")
+    if bare == path or not bare or "//" in bare or not methods_of(app, bare):
+        return None
+    return bare + (f"?{query.decode('latin-1')}" if query else "")
+
+
+def check_query(scope: Scope) -> None:
+    """Refuse parameters an address does not know, as fields of a body it does not know are: they may be misspelt ones.
+
+    Raises a 422 problem.
+    """
+    route = _route(scope)
+    if route is None:
+        return
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    given = dict.fromkeys(
+        name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    )
+    unknown = [name for name in given if name not in known]
+    if not unknown:
+        return
+    takes = f"It takes {', '.join(sorted(known))}." if known else "It takes none."
+    raise Problem(
+        422,
+        "invalid_request",
+        f"The request is not valid: {len(unknown)} parameter{'s are' if len(unknown) > 1 else ' is'} not known here.",
+        hint=takes,
+        errors=[{"field": "query", "message": f"has a parameter this address does not know. {takes}"}],
+    )
+
+
+def _route(scope: Scope) -> APIRoute | None:
+    for route in _routes(scope["app"]):
+        if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL:
+            return route
+    return None
+
+
+def _routes(app: ASGIApp) -> list[BaseRoute]:
+    routes: list[BaseRoute] = app.router.routes  # type: ignore[attr-defined]
+    return routes
+
+
+def _asked(path: str) -> Scope:
+    return {"type": "http", "path": path, "method": "OPTIONS", "root_path": "", "headers": []}

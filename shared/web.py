@@ -1,0 +1,60 @@
+"""What every HTTP service of ours agrees on: names it answers to, request ids, pages of other origins, times."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+EXPOSED = (
+    "Location, ETag, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, Preference-Applied, Allow, Link, "
+    "Deprecation, Sunset"
+)
+"""Fields of an answer that a page of another origin may read beside those any may."""
+ASKED = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, Traceparent, X-Request-ID"
+"""Fields such a page may send."""
+PREFLIGHT_SECONDS = 600
+
+
+def names(listed: str) -> frozenset[str]:
+    """Comma-separated Host names as a set."""
+    return frozenset(name.strip().lower() for name in listed.split(",") if name.strip())
+
+
+def request_id(given: str | None) -> str:
+    """The id of a request: the caller's, where it is one that may be told again, else a new one."""
+    return given if given and REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser asks on behalf of a page what that may do (Fetch, CORS-preflight request)."""
+    return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
+
+
+def may_read(origin: str | None, allowed: frozenset[str]) -> dict[str, str]:
+    """The fields that let a page of an allowed origin read an answer; the answer always depends on the origin.
+
+    No cookies go with such a request: a page of another origin shows a key of its own.
+    """
+    if origin is None or origin.lower() not in allowed:
+        return {}
+    return {"access-control-allow-origin": origin, "access-control-expose-headers": EXPOSED}
+
+
+def may_ask(origin: str | None, allowed: frozenset[str], methods: Iterable[str]) -> dict[str, str]:
+    """The fields of the answer to a preflight request."""
+    if origin is None or origin.lower() not in allowed:
+        return {}
+    return {
+        "access-control-allow-origin": origin,
+        "access-control-allow-methods": ", ".join(sorted(methods)),
+        "access-control-allow-headers": ASKED,
+        "access-control-max-age": str(PREFLIGHT_SECONDS),
+    }
+
+
+def stamp(at: datetime) -> str:
+    """A time as every answer and event writes it: RFC 3339 in UTC, `2026-11-29T10:00:00.123456Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
