@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-import pymysql
+import pymysql.connections
 
 from siteferry.embedded.servers import Server, ServerError
 from siteferry.embedded.servers.base import find_binary, make_directory, secret_file, write_file
@@ -125,13 +126,18 @@ class ForeignDatabase(Server):
         return self.within(*self.program(program), f"--socket={INSIDE}/run/database.sock")
 
     def is_ready(self) -> bool:
-        try:
-            pymysql.connect(
-                unix_socket=str(self.socket), user=self.admin_user, password=self.admin_password, connect_timeout=2,
-                ssl_disabled=True,
-            ).close()  # fmt: skip
-        except (OSError, pymysql.err.MySQLError):
-            return False
+        # A socket of our own: PyMySQL leaves its open when nobody listens yet.
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(2)
+            try:
+                stream.connect(str(self.socket))
+                session = pymysql.connections.Connection(
+                    user=self.admin_user, password=self.admin_password, defer_connect=True, unix_socket=str(self.socket)
+                )
+                session.connect(stream)
+                session.close()
+            except (OSError, pymysql.err.MySQLError):
+                return False
         return True
 
 
