@@ -7,17 +7,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.engine.carriers.pool import CarrierSettings
-from shared.engine.carriers.watch import Deadlines
+from shared.engine.carriers.settings import CarrierLimits
 from shared.engine.worker import AllParts, Disk, EngineSettings, Limits, Parts
-from shared.settings import Settings
 from shared.standing import StandingParts
 
 LEAST_FREE = 64 << 20
 """Bytes on the clones' disk below which nothing is written to the end."""
 
 
-class ClonerSettings(Settings):
+class ClonerSettings(CarrierLimits):
     """What the cloner needs beyond the bus."""
 
     clones_dir: Path = Path("clones")
@@ -39,12 +37,6 @@ class ClonerSettings(Settings):
     """Between two searches for what jobs left behind; 0: only when asked."""
     sweep_grace_minutes: int = Field(30, ge=0)
     """What belongs to a job that had a message so lately is not touched by a sweep."""
-    carrier_memory_mb: int = Field(1024, ge=256)
-    """Memory of one process that reads what a site sent."""
-    stall_minutes: float = Field(15, gt=0)
-    """A job that has not advanced for so long is stopped and tried again."""
-    job_hours: float = Field(24, gt=0)
-    """A job that takes longer fails."""
     cloner_health_port: int = 0
     """Loopback port of /livez, /readyz and /metrics; 0: none."""
 
@@ -62,8 +54,3 @@ class ClonerSettings(Settings):
         """What of our own a clone needs."""
         kept: list[Parts] = [StandingParts(self.parts_file)] if self.parts_file else []
         return AllParts(*kept, Disk(lambda: shutil.disk_usage(self.clones_dir).free, LEAST_FREE))
-
-    def carriers(self) -> CarrierSettings:
-        """Limits of the processes that read what a site sent."""
-        deadlines = Deadlines(stall=self.stall_minutes * 60, job=self.job_hours * 3600)
-        return CarrierSettings(memory=self.carrier_memory_mb << 20, deadlines=deadlines)

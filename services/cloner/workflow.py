@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from services.cloner.carried import Found, Prepared, believed, source_key
+from services.cloner.carried import Prepared
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.run import Brief, CloneRun, Secrets, step
@@ -35,6 +35,7 @@ from shared.secrets.vault import KeyRing
 from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
 from shared.wordpress.connector.package import build_connector_zip
 from shared.wordpress.connector.protocol import parse_pairing_key
+from shared.wordpress.found import Found, believed, source_key
 
 log = get(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 from services.restorer.run import tidy
 from services.restorer.settings import RestorerSettings
@@ -12,6 +11,7 @@ from shared import log
 from shared.bus.connection import Bus, connect
 from shared.bus.connector_registry import Connectors
 from shared.contract import streams
+from shared.engine.carriers.pool import Carriers
 from shared.engine.records import patiently
 from shared.engine.worker import Worker
 from shared.health import serve_health
@@ -20,11 +20,15 @@ from shared.secrets.vault import KeyRing, Vault
 
 logger = log.get(__name__)
 
-SWITCH_INTERVAL = 0.0003
-"""Seconds a thread may keep the interpreter when another one wants it."""
+CARRIED = (
+    "services.restorer.run",
+    "services.restorer.rebase",
+    *(f"services.restorer.steps.{name}" for name in ("exchange", "plan", "preflight", "stage", "verify", "watch")),
+)
+"""What carriers have loaded."""
 
 
-async def run(settings: RestorerSettings) -> None:
+async def run(settings: RestorerSettings, carriers: Carriers) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     keys, parts = KeyRing.load(settings.vault_key_file), settings.parts()
     await asyncio.to_thread(tidy)
@@ -34,7 +38,15 @@ async def run(settings: RestorerSettings) -> None:
         lifetime = settings.connector_hours * 3600
         connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
         workflow = RestoreWorkflow(settings, keys, connectors)
-        worker = Worker(bus, vault, workflow, slots=settings.restorer_slots, settings=settings.engine(), parts=parts)
+        worker = Worker(
+            bus,
+            vault,
+            workflow,
+            slots=settings.restorer_slots,
+            settings=settings.engine(),
+            parts=parts,
+            carriers=carriers,
+        )
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.restorer_health_port, lambda: problems(bus, worker), stop, bus)
             group.create_task(eternal("health", health, stop), name="health")
@@ -55,6 +67,9 @@ def problems(bus: Bus, worker: Worker) -> list[str]:
 def main() -> None:
     """Entry point of `python -m services.restorer`."""
     settings = RestorerSettings()
-    sys.setswitchinterval(SWITCH_INTERVAL)  # as for the cloner: threads that move rows must not wait for one another
     log.configure("restorer", fmt=settings.log_format, level=settings.log_level)
-    asyncio.run(run(settings))
+    carriers = Carriers(CARRIED, settings.carriers())  # before any thread, and before the bus
+    try:
+        asyncio.run(run(settings, carriers))
+    finally:
+        carriers.close()

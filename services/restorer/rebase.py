@@ -7,40 +7,51 @@ under the restore's id, for the case that somebody rolls back.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from services.restorer.run import BASE, RestoreRun
 from services.restorer.work import Work
 from shared.bus import base_store
 from shared.bus.connection import Bus
+from shared.engine.carriers.handed import opened
+from shared.ids import is_job_id
 from shared.wordpress.base import Base, file_line, pack, table_line
 
 IN_MEMORY = 8 << 20
+AFTER = "base-after"
 
 
-async def remember(bus: Bus, before: Base, after: Base, restore_id: str, directory: Path) -> None:
-    """Store the base that holds from now on, and the one to go back to. Raises nats errors, OSError."""
-    await _store(bus, restore_id, before, directory)
-    await _store(bus, after.header.clone_id, after, directory)
+def pack_after(run: RestoreRun) -> bool:
+    """In the carrier: the base that holds from now on, as a file beside the one that held. False: there is none."""
+    if run.base is None or run.work is None:
+        return False
+    after = after_restore(run.base, run.work, run.state["planned_at"])
+    with packed(after, run.directory) as file, (run.directory / AFTER).open("wb") as out:
+        shutil.copyfileobj(file, out)
+    return True
+
+
+async def remember(bus: Bus, clone_id: str, restore_id: str, directory: Path) -> None:
+    """In the worker: store the base that holds from now on, and the one to go back to. Raises nats errors, OSError."""
+    for name, file in ((restore_id, BASE), (clone_id, AFTER)):
+        with await asyncio.to_thread(opened, directory / file) as found:
+            await base_store.save(bus, name, found, of=clone_id)
 
 
 async def go_back(bus: Bus, restore_id: str) -> None:
     """The base is again what it was before the restore. Raises nats errors, OSError."""
-    before = await base_store.load(bus, restore_id)
-    if before is None:
-        return
-    with tempfile.TemporaryDirectory(prefix="siteferry-restore-") as directory:
-        await _store(bus, before.header.clone_id, before, Path(directory))
+    with tempfile.TemporaryFile(prefix="siteferry-restore-") as before:
+        clone_id = await base_store.fetch(bus, restore_id, before)
+        if not clone_id or not is_job_id(clone_id):
+            return
+        before.seek(0)
+        await base_store.save(bus, clone_id, before, of=clone_id)
     await base_store.forget(bus, restore_id)
-
-
-async def _store(bus: Bus, name: str, base: Base, directory: Path) -> None:
-    # a large site's base takes seconds to write: the event loop has heartbeats to send meanwhile
-    with await asyncio.to_thread(packed, base, directory) as file:
-        await base_store.save(bus, name, file)
 
 
 def after_restore(base: Base, work: Work, at: str) -> Base:

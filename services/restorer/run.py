@@ -1,6 +1,7 @@
-"""What the steps of one restore share while they run in this process: the two visits, the facts, the plan.
+"""What the steps of one restore share in a carrier: the two visits, the facts, the plan.
 
-Everything durable is in the job's state; this is rebuilt from there, or computed again, by whoever has the job.
+Everything durable is in the job's state; this is rebuilt from there, or computed again, by whichever carrier
+has the job.
 """
 
 from __future__ import annotations
@@ -8,30 +9,35 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from services.restorer.domain.addresses import path_mappings, url_mappings
+from services.restorer.domain.addresses import path_mappings, same_site, url_mappings
 from services.restorer.domain.options import Kept, kept_options
 from services.restorer.domain.paths import bases
 from services.restorer.domain.people import user_map
 from services.restorer.domain.tables import Selection, select
 from services.restorer.errors import TargetUnreachable
-from services.restorer.settings import RestorerSettings
 from services.restorer.work import Work
-from shared.bus.connector_registry import Connectors
 from shared.contract.events import RestoreRequested
-from shared.contract.jobs import RestoreAction
-from shared.engine.worker import JobContext, StopToken
-from shared.secrets.vault import KeyRing
-from shared.wordpress.base import Base
+from shared.engine.carriers.surface import StepContext
+from shared.engine.token import StopToken
+from shared.log import get
+from shared.wordpress.base import BadBase, Base, read_base
 from shared.wordpress.connector.writer import SiteWriter
+from shared.wordpress.http import site_client
 from shared.wordpress.rewrite import Rewriter
 from shared.wordpress.visit import Visit
 
+log = get(__name__)
+
 PREFIX = "siteferry-restore-"
+BASE = "base"
+"""The clone's base as it is stored, below the restore's directory."""
 FORGOTTEN = 24 * 3600.0
 """Seconds after which what a killed restorer left in the temporary directory is nobody's."""
 
@@ -44,43 +50,72 @@ def tidy() -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-class RestoreRun:
-    """One restore in the hands of this worker. Its properties are made when first asked for."""
+@dataclass(frozen=True)
+class Brief:
+    """What the worker tells a carrier about the restore."""
 
-    def __init__(self, context: JobContext, settings: RestorerSettings, keys: KeyRing, connectors: Connectors) -> None:
+    directory: Path
+    """Where changed rows and files wait on their way, and where the worker has put the clone's base."""
+    allow_private_sources: bool
+    connector_hours: int
+    watch_seconds: float
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What the worker has opened for one call, by visit."""
+
+    logins: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    keys: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+
+class RestoreRun:
+    """One restore in a carrier. Its properties are made when first asked for."""
+
+    def __init__(self, context: StepContext, brief: Brief) -> None:
         self.context = context
-        self.settings = settings
-        hours = settings.connector_hours
-        command = self.command
+        self.settings = brief
+        self.directory = brief.directory
+        hours, command = brief.connector_hours, self.command
         # A clone is ours, wherever it lives; whether a production may be in a private network is the operator's choice.
-        near = settings.allow_private_sources or command.clone_id is not None
-        self.source = Visit(
-            context, connectors, keys, name="source", url=command.source_url, allow_private=near, hours=hours
-        )
+        near = brief.allow_private_sources or command.clone_id is not None
+        self.source = Visit(context, name="source", url=command.source_url, allow_private=near, hours=hours)
         self.target = Visit(
             context,
-            connectors,
-            keys,
             name="target",
             url=command.target_url,
-            allow_private=settings.allow_private_sources,
+            allow_private=brief.allow_private_sources,
             hours=hours,
             unreachable=TargetUnreachable,
         )
         self.work: Work | None = None
-        """The plan and what is staged of it; None until it was made in this process."""
-        self.base: Base | None = None
-        """What the site was when the clone was made; None: nobody knows, so every difference is the clone's."""
-        self.base_asked = False
+        """The plan and what is staged of it; None until it was made in this carrier."""
         self.owner = ""
         """Login of the administrator of the target."""
         self.clone_admin = ""
         """Login of the clone's own administrator."""
 
-    @property
-    def visits(self) -> list[Visit]:
-        """The sites this job goes to."""
-        return [self.target, self.source] if self.command.action is RestoreAction.RESTORE else [self.target]
+    def learn(self, secrets: Secrets) -> None:
+        """What the worker has opened for the next call."""
+        for visit in (self.source, self.target):
+            visit.learn(secrets.logins.get(visit.name, ("", "")), secrets.keys.get(visit.name, b""))
+        self.owner = secrets.logins.get("target", ("", ""))[0]
+        if self.command.clone_id is not None:
+            self.clone_admin = secrets.logins.get("source", ("", ""))[0]
+
+    @cached_property
+    def base(self) -> Base | None:
+        """What the site was when the clone was made; None: nobody knows, so every difference is the clone's."""
+        try:
+            with (self.directory / BASE).open("rb") as packed:
+                base = read_base(packed)
+        except FileNotFoundError:
+            return None
+        except BadBase as error:
+            log.warning("the base of a clone can not be read", job=self.context.job_id, error=str(error))
+            return None
+        # a clone may be restored to another site than the one it was made from: then its base says nothing
+        return base if same_site(base.header.source, self.target.site.home) else None
 
     @property
     def command(self) -> RestoreRequested:
@@ -155,21 +190,24 @@ class RestoreRun:
         paths = path_mappings(self.theirs, self.ours)
         return Rewriter(urls, paths, rewrite_bare_domains=self.command.clone_id is not None)
 
-    @cached_property
-    def directory(self) -> Path:
-        """Where changed rows and files wait on their way; gone with `close`."""
-        return Path(tempfile.mkdtemp(prefix=PREFIX))
-
     def forget_work(self) -> None:
         """Begin with the plan again: the target has lost what was staged, or the process is a new one."""
         self.work = None
         for name in ("theirs", "ours", "kept", "selection", "users", "rewriter"):
             self.__dict__.pop(name, None)
 
-    def close(self) -> None:
-        """Close connections, remove what waited here."""
-        self.source.close()
-        self.target.close()
-        if "directory" in self.__dict__:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            del self.directory
+
+def step(run: RestoreRun, function: Callable[..., Any], secrets: Secrets, *arguments: Any) -> Any:
+    """One call of the worker: what it has opened, then the step itself."""
+    run.learn(secrets)
+    return function(run, *arguments)
+
+
+def at(run: RestoreRun, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """A step of one of the two visits."""
+    return function(run.target if name == "target" else run.source, *arguments)
+
+
+def warm() -> None:
+    """Whatever is loaded late: once, before carriers are forked."""
+    site_client().close()

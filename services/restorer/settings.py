@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from shared.engine.carriers.settings import CarrierLimits
 from shared.engine.worker import EngineSettings, Limits, NoParts, Parts
-from shared.settings import Settings
 from shared.standing import StandingParts
 
 
-class RestorerSettings(Settings):
+class RestorerSettings(CarrierLimits):
     """What the restorer needs beyond the bus."""
 
     restorer_slots: int = Field(4, ge=1, le=64)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from nats.errors import Error as NatsError
+from pydantic import Field, TypeAdapter
 
 from services.restorer import rebase
-from services.restorer.domain.addresses import same_site
 from services.restorer.errors import RestoreRolledBack
-from services.restorer.run import RestoreRun
+from services.restorer.run import BASE, PREFIX, Brief, RestoreRun, Secrets, at, step
 from services.restorer.schedule import forget_discard, schedule_discard
 from services.restorer.settings import RestorerSettings
 from services.restorer.steps import exchange, plan, preflight, stage, verify, watch
@@ -23,14 +28,20 @@ from shared.contract.events import Discarded, RestoreRequested, RolledBack
 from shared.contract.jobs import Note, RestoreAction, RestorePlan, RestoreResult
 from shared.contract.snapshot_discard import discard_of
 from shared.contract.subjects import Kind
+from shared.engine.carriers.carrier import Recipe
+from shared.engine.carriers.pool import spare_account
 from shared.engine.worker import JobContext, StepSpec
 from shared.errors import JobError
 from shared.log import get
 from shared.secrets.vault import KeyRing
-from shared.wordpress.connector.target import SwapPhase
-from shared.wordpress.visit import Visit
+from shared.wordpress.entrance import KEYS, Entrance
 
 log = get(__name__)
+
+KEPT = frozenset({KEYS, "expires_at", "watched_since", "broken"})
+"""What of the job's memory its carrier neither sees nor changes."""
+SENTENCES = TypeAdapter(list[Annotated[str, Field(max_length=4000)]])
+TIMES = TypeAdapter(dict[Literal["rename_ms", "total_ms"], float])
 
 Step = Callable[[JobContext], Awaitable[None]]
 
@@ -44,7 +55,7 @@ class RestoreWorkflow:
         self._settings = settings
         self._keys = keys
         self._connectors = connectors
-        self._runs: dict[int, RestoreRun] = {}
+        self._hands: dict[int, _Hand] = {}
 
     def steps(self, command: RestoreRequested) -> Sequence[StepSpec]:
         """The steps of one action."""
@@ -54,13 +65,13 @@ class RestoreWorkflow:
         )
         leaving = StepSpec("remove_connector", "Remove the connector", 3, self._leave)
         if command.action is RestoreAction.ROLLBACK:
-            back = StepSpec("rollback", "Roll back", 20, self._blocking(_roll_back), max_tries=6)
+            back = StepSpec("rollback", "Roll back", 20, self._reading(exchange.roll_back_and_tell), max_tries=6)
             return (*entering, back, StepSpec("watch", "Look at the site", 6, self._look_again), leaving)
         if command.action is RestoreAction.DISCARD:
             return (*entering, StepSpec("discard", "Remove the snapshot", 10, self._discard), leaving)
         comparing = (
-            StepSpec("preflight", "Inspect both sites", 4, self._blocking(preflight.preflight)),
-            StepSpec("plan", "Compare the two sites", 24, self._blocking(plan.plan)),
+            StepSpec("preflight", "Inspect both sites", 4, self._reading(preflight.preflight)),
+            StepSpec("plan", "Compare the two sites", 24, self._reading(plan.plan)),
         )
         if command.dry_run:
             return (*entering, *comparing, leaving)
@@ -69,12 +80,12 @@ class RestoreWorkflow:
             *comparing,
             StepSpec("snapshot", "Look at the site as it is", 3, self._changing(watch.remember)),
             StepSpec(
-                "stage", "Stage rows", 22, self._changing(stage.stage_rows), undo=self._blocking(exchange.drop_stage)
+                "stage", "Stage rows", 22, self._changing(stage.stage_rows), undo=self._reading(exchange.drop_stage)
             ),
             StepSpec("files", "Stage files", 20, self._changing(stage.stage_files)),
             StepSpec("verify", "Verify what is staged", 8, self._changing(verify.verify)),
             StepSpec(
-                "swap", "Exchange", 4, self._changing(exchange.swap), undo=self._blocking(exchange.undo), max_tries=6
+                "swap", "Exchange", 4, self._changing(exchange.swap), undo=self._reading(exchange.undo), max_tries=6
             ),
             StepSpec("watch", "Watch the site", 6, self._watch),
             leaving,
@@ -82,7 +93,7 @@ class RestoreWorkflow:
 
     async def finish(self, context: JobContext) -> RestoreResult:
         """The result; schedules the end of the snapshot, or tells the snapshot's story how it ended."""
-        run, command, state = self._run(context), self._run(context).command, context.state
+        command, state = _command(context), context.state
         expires_at = None
         if "swap" in state and command.action is RestoreAction.RESTORE:
             if "expires_at" not in state:
@@ -92,23 +103,23 @@ class RestoreWorkflow:
             await schedule_discard(context, command, at=expires_at)
         elif command.action is not RestoreAction.RESTORE:
             await self._tell(context, command)
-        result = self._result(run, expires_at)
-        self._forget(context)
+        result = self._result(context, expires_at)
+        await self._forget(context)
         return result
 
     async def cleanup(self, context: JobContext) -> None:
         """After a failure or a cancel the undos have removed everything; only memory is left."""
-        self._forget(context)
+        await self._forget(context)
 
-    def _result(self, run: RestoreRun, expires_at: datetime | None) -> RestoreResult:
-        state, command = run.state, run.command
+    def _result(self, context: JobContext, expires_at: datetime | None) -> RestoreResult:
+        state, command = context.state, _command(context)
         swapped = state.get("swap", {})
         return RestoreResult(
             target_url=command.target_url,
             action=command.action,
             dry_run=command.dry_run,
             plan=RestorePlan.model_validate(state["plan"]) if "plan" in state else None,
-            snapshot_id=run.snapshot_id if expires_at or command.action is not RestoreAction.RESTORE else None,
+            snapshot_id=_snapshot(context) if expires_at or command.action is not RestoreAction.RESTORE else None,
             snapshot_expires_at=expires_at,
             snapshot_bytes=state.get("snapshot_bytes", 0),
             tables=swapped.get("tables", 0),
@@ -119,55 +130,62 @@ class RestoreWorkflow:
             leftovers=state.get("leftovers", 0),
             late_rows=swapped.get("late_rows", 0),
             write_unavailable_ms=swapped.get("rename_ms", 0.0),
-            notes=run.context.notes,
+            notes=context.notes,
             timings=state.get("timings", {}),
         )
 
     # --- getting in and out
 
     async def _sign_in(self, context: JobContext) -> None:
-        run, secret = self._run(context), await self._secret(context)
-        await _together([visit.sign_in(*_login(visit, secret)) for visit in run.visits])
+        await self._secret(context)
+        await _together([entrance.sign_in() for entrance in self._entrances(context)])
 
     async def _enter(self, context: JobContext) -> None:
-        run, secret = self._run(context), await self._secret(context)
-        entering = [visit.enter(*_login(visit, secret)) for visit in run.visits]
-        await _together([*entering, self._remember_base(context)])  # it is read while the sites install
+        await self._secret(context)
+        entering = [entrance.enter() for entrance in self._entrances(context)]
+        await _together([*entering, self._fetch_base(context)])  # it is read while the sites install
 
     async def _leave(self, context: JobContext) -> None:
-        run = self._run(context)
-        try:
-            secret = await self._secret(context)
-        except JobError:
-            secret = {}  # expired: the connectors can still remove themselves
-        for visit in (run.source, run.target):
-            await visit.leave(*_login(visit, secret))
+        with suppress(JobError):  # expired: the connectors can still remove themselves
+            await self._secret(context)
+        for name in ("source", "target"):
+            await self._entrance(context, name).leave()
 
-    async def _secret(self, context: JobContext) -> dict[str, str]:
-        secret = {name: str(value) for name, value in (await context.secret()).items()}
-        run = self._run(context)
-        run.owner = secret.get("target_username", "")
-        if run.command.clone_id is not None:
-            run.clone_admin = secret.get("source_username", "")
-        return secret
+    async def _secret(self, context: JobContext) -> None:
+        self._hand(context).secret = {name: str(value) for name, value in (await context.secret()).items()}
+
+    def _entrances(self, context: JobContext) -> list[Entrance]:
+        """The sites this job goes to."""
+        both = ("target", "source") if _command(context).action is RestoreAction.RESTORE else ("target",)
+        return [self._entrance(context, name) for name in both]
+
+    def _entrance(self, context: JobContext, name: str) -> Entrance:
+        url = _command(context).target_url if name == "target" else _command(context).source_url
+
+        async def confined(function: Callable[..., Any], *arguments: Any) -> Any:
+            return await self._confined(context, at, name, function, *arguments)
+
+        return Entrance(context, self._connectors, self._keys, confined, name=name, url=url)
 
     # --- steps that also speak to the bus
 
     async def _watch(self, context: JobContext) -> None:
-        run, state = self._run(context), context.state
+        state = context.state
         if state.get("nothing"):
             return
+        await self._prepared(context)
         since = state.setdefault("watched_since", time.time() - 2)
         if not state.get("broken"):
-            state["broken"] = await context.blocking(watch.watch, run)
+            state["broken"] = SENTENCES.validate_python(await self._confined(context, watch.watch))
             await context.checkpoint()  # whoever takes over rolls back too, and says why
         found = state["broken"]
         if not found:
-            await _together([context.blocking(_measure, run), self._rebase(run)])
+            await _together([self._confined(context, exchange.measure), self._rebase(context)])
             return
-        said = await context.blocking(watch.explained, run, since)
-        done = await context.blocking(exchange.roll_back, run)
-        said = said or await context.blocking(watch.explained, run, since)  # a dead site could not say it
+        said = SENTENCES.validate_python(await self._confined(context, watch.explained, since))
+        done = TIMES.validate_python(await self._confined(context, exchange.roll_back_and_tell))
+        # a dead site could not say it
+        said = said or SENTENCES.validate_python(await self._confined(context, watch.explained, since))
         reason = f"{found[0]}{' (' + said[-1][:300] + ')' if said else ''}"
         event = RolledBack(job_id=context.job_id, lane=context.lane, snapshot_id=context.job_id, reason=reason)
         await context.bus.publish(event, msg_id=f"{context.job_id}:{context.attempt}:rolled_back")
@@ -175,43 +193,38 @@ class RestoreWorkflow:
             f"The site got worse, so everything is as it was before: {reason}.",
             findings=found[:10],
             php_errors=said,
-            rename_ms=done.rename_ms,
-            total_ms=done.total_ms,
+            rename_ms=done["rename_ms"],
+            total_ms=done["total_ms"],
         )
 
     async def _look_again(self, context: JobContext) -> None:
         """Say how the site is after a roll-back; remove what is not needed any more."""
-        run = self._run(context)
-        seen = await context.blocking(watch.look, run)
-        failing = [f"{one.url}: HTTP {one.status}" for one in seen if one.status == 0 or one.status >= 500]
+        await self._prepared(context)
+        failing = SENTENCES.validate_python(await self._confined(context, watch.failing))
         if failing:
             context.note(Note(code="pages_failing", message="Pages that fail after the roll-back", samples=failing))
-        await context.blocking(run.writer.drop, snapshot=True)
+        await self._confined(context, exchange.forget_stage)
         try:
-            await rebase.go_back(context.bus, run.snapshot_id)
+            await rebase.go_back(context.bus, _snapshot(context))
         except (NatsError, TimeoutError, OSError) as error:
             log.warning("the base is not what it was", job=context.job_id, error=repr(error))
 
-    async def _rebase(self, run: RestoreRun) -> None:
+    async def _rebase(self, context: JobContext) -> None:
         """The next restore of this clone begins from here. Without it, it only asks more often."""
-        if run.base is None or run.work is None:
+        clone_id = _command(context).clone_id
+        if clone_id is None or await self._confined(context, rebase.pack_after) is not True:
             return
-        context = run.context
         try:
-            after = await context.blocking(rebase.after_restore, run.base, run.work, context.state["planned_at"])
-            await rebase.remember(context.bus, run.base, after, context.job_id, run.directory)
+            await rebase.remember(context.bus, clone_id, context.job_id, self._hand(context).directory)
         except (NatsError, TimeoutError, OSError) as error:
             log.warning("the clone's base stays as it was", job=context.job_id, error=repr(error))
 
     async def _discard(self, context: JobContext) -> None:
-        run = self._run(context)
-        found = await context.blocking(run.writer.state)
-        if found.state is SwapPhase.NONE:
+        await self._prepared(context)
+        if await self._confined(context, exchange.drop_snapshot) is not True:
             context.note(Note(code="snapshot_gone", message="The snapshot was not on the target any more"))
-        else:
-            await context.blocking(run.writer.drop, snapshot=True)
         with suppress(NatsError, TimeoutError):  # ends by itself
-            await base_store.forget(context.bus, run.snapshot_id)
+            await base_store.forget(context.bus, _snapshot(context))
 
     async def _tell(self, context: JobContext, command: RestoreRequested) -> None:
         """The outcome, on the story of the restore that made the snapshot."""
@@ -227,37 +240,54 @@ class RestoreWorkflow:
         if context.job_id != discard_of(snapshot):
             await forget_discard(context, snapshot)
 
-    # --- one restore in this process
+    # --- carriers
 
-    async def _remember_base(self, context: JobContext) -> None:
-        """What the site was when the clone was made, once: any step may have to plan again."""
-        run = self._run(context)
-        if run.base_asked or run.command.clone_id is None or run.command.action is not RestoreAction.RESTORE:
+    async def _prepared(self, context: JobContext) -> None:
+        """What a step finds when it begins: the logins, and the clone's base."""
+        await self._secret(context)
+        await self._fetch_base(context)
+
+    async def _fetch_base(self, context: JobContext) -> None:
+        """What the site was when the clone was made, once, unread: any step may have to plan again."""
+        command, hand = _command(context), self._hand(context)
+        if hand.base_asked or command.clone_id is None or command.action is not RestoreAction.RESTORE:
             return
-        run.base_asked = True
+        hand.base_asked = True
         try:
-            base = await base_store.load(context.bus, run.command.clone_id)
-        except (NatsError, TimeoutError) as error:
+            with tempfile.NamedTemporaryFile(dir=hand.directory.parent, prefix=PREFIX, delete=False) as file:
+                found = await base_store.fetch(context.bus, command.clone_id, file)
+            await asyncio.to_thread(_put, Path(file.name), hand.directory / BASE if found else None)
+        except (NatsError, TimeoutError, OSError) as error:
             log.warning("the base can not be read", job=context.job_id, error=repr(error))
-            return
-        # a clone may be restored to another site than the one it was made from: then its base says nothing
-        if base is not None and same_site(base.header.source, run.target.site.home):
-            run.base = base
 
-    def _run(self, context: JobContext) -> RestoreRun:
-        key = id(context)
-        if key not in self._runs:
-            self._runs[key] = RestoreRun(context, self._settings, self._keys, self._connectors)
-        return self._runs[key]
+    async def _confined(self, context: JobContext, function: Callable[..., Any], *arguments: Any) -> Any:
+        hand, settings = self._hand(context), self._settings
+        logins = {name: hand.login(name) for name in ("source", "target")}
+        keys = {name: self._entrance(context, name).key for name in ("source", "target")}
 
-    def _forget(self, context: JobContext) -> None:
-        run = self._runs.pop(id(context), None)
-        if run is not None:
-            run.close()
+        async def make() -> Recipe:
+            brief = Brief(
+                hand.directory, settings.allow_private_sources, settings.connector_hours, settings.watch_seconds
+            )
+            account = spare_account(context.job_id)
+            if account is not None:
+                os.chown(hand.directory, account.uid, account.gid)
+            return Recipe("restore", RestoreRun, (brief,), account=account, writable=(str(hand.directory),), kept=KEPT)
 
-    def _changing(self, step: Callable[[RestoreRun], None]) -> Step:
+        return await context.confined("restore", make, step, function, Secrets(logins, keys), *arguments)
+
+    def _hand(self, context: JobContext) -> _Hand:
+        return self._hands.setdefault(id(context), _Hand())
+
+    async def _forget(self, context: JobContext) -> None:
+        await context.release()
+        hand = self._hands.pop(id(context), None)
+        if hand is not None:
+            await asyncio.to_thread(shutil.rmtree, hand.directory, ignore_errors=True)
+
+    def _changing(self, function: Callable[[RestoreRun], Any]) -> Step:
         """A step that has nothing to do when the two sites are the same."""
-        work = self._blocking(step)
+        work = self._reading(function)
 
         async def run(context: JobContext) -> None:
             if context.state.get("nothing"):
@@ -267,34 +297,48 @@ class RestoreWorkflow:
 
         return run
 
-    def _blocking(self, step: Callable[[RestoreRun], None]) -> Step:
+    def _reading(self, function: Callable[[RestoreRun], Any]) -> Step:
         async def run(context: JobContext) -> None:
-            await self._secret(context)
-            await self._remember_base(context)
-            await context.blocking(step, self._run(context))
+            await self._prepared(context)
+            await self._confined(context, function)
 
         return run
 
 
-def _login(visit: Visit, secret: dict[str, str]) -> tuple[str, str]:
-    return secret.get(f"{visit.name}_username", ""), secret.get(f"{visit.name}_password", "")
+class _Hand:
+    """What the worker keeps of one restore while it has it."""
+
+    def __init__(self) -> None:
+        self.secret: dict[str, str] = {}
+        self.base_asked = False
+        self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+
+    def login(self, name: str) -> tuple[str, str]:
+        """User name and password for one of the sites; empty when they have expired."""
+        return self.secret.get(f"{name}_username", ""), self.secret.get(f"{name}_password", "")
 
 
-async def _together(sides: Sequence[Awaitable[None]]) -> None:
+def _put(file: Path, where: Path | None) -> None:
+    """Move a file of ours to where a carrier may read it, or away."""
+    if where is None:
+        file.unlink()
+    else:
+        file.chmod(0o644)
+        file.replace(where)
+
+
+def _command(context: JobContext) -> RestoreRequested:
+    assert isinstance(context.command, RestoreRequested)
+    return context.command
+
+
+def _snapshot(context: JobContext) -> str:
+    """Id of the restore whose snapshot this job makes, goes back to, or removes."""
+    return _command(context).snapshot_id or context.job_id
+
+
+async def _together(sides: Sequence[Awaitable[Any]]) -> None:
     """Both sites at once. Raises what the first one raises, when all have ended: none works on behind a failure."""
     for outcome in await asyncio.gather(*sides, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
-
-
-def _roll_back(run: RestoreRun) -> None:
-    exchange.roll_back(run)
-
-
-def _measure(run: RestoreRun) -> None:
-    """How much room the way back takes, as the target says; not worth failing for."""
-    try:
-        mine = [found for found in run.writer.snapshots() if found.restore == run.snapshot_id]
-    except JobError:
-        return
-    run.state["snapshot_bytes"] = sum(found.bytes for found in mine)

@@ -27,23 +27,33 @@ IN_MEMORY = 8 * 1024 * 1024
 TIMEOUT = 120.0
 
 
-async def save(bus: Bus, clone_id: str, packed: IO[bytes]) -> None:
-    """Store a clone's base in place of any other. Raises nats errors, TimeoutError."""
-    meta = ObjectMeta(name=clone_id, options=ObjectMetaOptions(max_chunk_size=CHUNK))
+async def save(bus: Bus, name: str, packed: IO[bytes], *, of: str = "") -> None:
+    """Store a base in place of any other of that name; `of`: the clone it is about. Raises nats errors,
+    TimeoutError."""
+    meta = ObjectMeta(name=name, description=of or name, options=ObjectMetaOptions(max_chunk_size=CHUNK))
     async with asyncio.timeout(TIMEOUT):
-        await (await _store(bus)).put(clone_id, packed, meta)  # type: ignore[arg-type]
+        await (await _store(bus)).put(name, packed, meta)  # type: ignore[arg-type]
+
+
+async def fetch(bus: Bus, name: str, into: IO[bytes]) -> str | None:
+    """Write a base into a file, unread. The clone it is about; None when there is none. Raises nats errors,
+    TimeoutError."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            found = await (await _store(bus)).get(name, into)  # type: ignore[arg-type]
+    except NotFoundError:
+        return None
+    return found.info.description or name
 
 
 async def load(bus: Bus, clone_id: str) -> Base | None:
     """A clone's base; None when there is none, or none that can be read. Raises nats errors, TimeoutError."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as packed:
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                await (await _store(bus)).get(clone_id, packed)  # type: ignore[arg-type]
-            packed.seek(0)
-            return await asyncio.to_thread(read_base, packed)
-        except NotFoundError:
+        if await fetch(bus, clone_id, packed) is None:
             return None
+        packed.seek(0)
+        try:
+            return await asyncio.to_thread(read_base, packed)
         except BadBase as error:
             log.warning("the base of a clone can not be read", clone=clone_id, error=str(error))
             return None

@@ -1,12 +1,11 @@
-"""One site in the hands of one job: found, signed in to, with our connector on it. A job may visit two sites.
+"""One site in a carrier of one job: found, signed in to, with our connector on it. A job may visit two sites.
 
-Everything durable is in the job's state under the visit's name, sealed where it is secret; a worker that takes the job
-over goes on from there.
+Everything durable is in the job's state under the visit's name; a carrier that takes the job over goes on from there.
+What needs the bus or the vault is `shared.wordpress.entrance`, in the worker.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -15,15 +14,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from shared.bus.connector_registry import Connectors
 from shared.contract.jobs import Note
-from shared.engine.worker import JobContext
+from shared.engine.carriers.surface import StepContext
 from shared.errors import JobError
 from shared.log import get
-from shared.secrets.vault import KeyRing
 from shared.wordpress.connector.client import ConnectorClient, endpoints
-from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
-from shared.wordpress.connector.package import build_connector_zip
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.errors import SourceUnreachable
 from shared.wordpress.http import site_client
@@ -36,13 +31,11 @@ T = TypeVar("T")
 
 
 class Visit:
-    """Use from one job only. Blocking work goes to threads through the job's context."""
+    """Use in one carrier only."""
 
     def __init__(
         self,
-        context: JobContext,
-        connectors: Connectors,
-        keys: KeyRing,
+        context: StepContext,
         *,
         name: str,
         url: str,
@@ -54,13 +47,13 @@ class Visit:
         what to raise when this site does not answer; `hours`: the connector's life."""
         self.context = context
         self.name = name
-        self._connectors = connectors
-        self._keys = keys
         self._url = url
         self._allow_private = allow_private
         self._hours = hours
         self._unreachable = unreachable
         self._session: AdminSession | None = None
+        self._login = ("", "")
+        self._key = b""
 
     @property
     def state(self) -> dict[str, Any]:
@@ -97,79 +90,43 @@ class Visit:
     @cached_property
     def client(self) -> ConnectorClient:
         """The connector's client; only after `enter`."""
-        key = base64.b64decode(self._keys.open(self.state["key"], purpose=self.context.job_id))
         addresses = endpoints(self.site.home, self.site.siteurl)
-        return _NamedClient(self.http, addresses, key, self._unreachable, self.name)
+        return _NamedClient(self.http, addresses, self._key, self._unreachable, self.name)
 
-    async def sign_in(self, username: str, password: str) -> None:
-        """Find the site and sign in. Raises the SignInError family."""
-        await self.context.blocking(self._signed_in, username, password)
-
-    async def enter(self, username: str, password: str) -> None:
-        """Have our connector on the site, installed by this job or by another that visits it too. Idempotent.
-
-        Raises the InstallError family, ConnectorGone, ConnectorRefused.
-        """
-        await self._join(username, password)
-        try:
-            await self.context.blocking(self._greet)
-        except (ConnectorGone, ConnectorRefused):
-            # Somebody took it off the site behind our back: install it once more.
-            await self._join(username, password, broken=True)
-            await self.context.blocking(self._greet)
-
-    async def leave(self, username: str, password: str) -> None:
-        """Take the connector off again, unless other jobs still use it. Idempotent; what stays is said in a note."""
-        if "site" not in self.state or "key" not in self.state:
-            return
-        if not await self._connectors.leave(self.site.home, self.context.job_id):
-            return
-        gone = await self.context.blocking(self._remove, username, password)
-        await self._connectors.forget(self.site.home, self.context.job_id, gone=gone)
+    def learn(self, login: tuple[str, str], key: bytes) -> None:
+        """What the worker has opened for the next call: user name and password, the connector's key."""
+        if key != self._key:
+            self.__dict__.pop("client", None)
+        self._login, self._key = login, key
 
     def close(self) -> None:
         """Close the connections."""
         if "http" in self.__dict__:
             self.http.close()
 
-    async def _join(self, username: str, password: str, *, broken: bool = False) -> None:
-        home = self.site.home
-
-        async def waiting() -> None:
-            self.context.report(message=f"Waiting for the connector another job is installing on {self.host}")
-            self.context.token.check()
-
-        seat = await self._connectors.join(
-            home, self.context.job_id, siteurl=self.site.siteurl, broken=broken, waiting=waiting
-        )
-        self.__dict__.pop("client", None)
-        text = base64.b64encode(seat.key).decode()
-        self.state["key"] = self._keys.seal(text, purpose=self.context.job_id)
-        await self.context.checkpoint()
-        if seat.must_install:
-            await self.context.blocking(self._install, username, password, seat.key, seat.expires_at)
-            await self._connectors.installed(home, self.context.job_id)
-
-    def _signed_in(self, username: str, password: str) -> AdminSession:
+    def sign_in(self) -> AdminSession:
+        """Find the site and sign in, once. Raises the SignInError family."""
         if self._session is None:
             self.context.report(message=f"Signing in to {self.host}")
-            self._session = self._named(lambda: sign_in(self.http, self.site, username, password))
+            self._session = self._named(lambda: sign_in(self.http, self.site, *self._login))
         return self._session
 
-    def _install(self, username: str, password: str, key: bytes, expires_at: int) -> None:
-        session = self._signed_in(username, password)
+    def install(self, archive: bytes) -> None:
+        """Upload and activate the connector. Raises the InstallError family."""
+        session = self.sign_in()
         self.context.report(message=f"Installing the connector on {self.host}")
-        archive = build_connector_zip(key, self.context.job_id, expires_at)
         self._named(lambda: install_connector(session, archive))
 
-    def _greet(self) -> None:
+    def greet(self) -> None:
+        """Have the connector answer. Raises ConnectorGone or ConnectorRefused."""
         self.context.report(message=f"Asking the connector on {self.host}")
         self.client.call("hello")
 
-    def _remove(self, username: str, password: str) -> bool:
+    def remove(self) -> bool:
+        """Take the connector off; whether it is gone. What stays is said in a note."""
         problem = self._remove_by_itself()
         if problem is not None:
-            problem = self._remove_as_administrator(username, password)
+            problem = self._remove_as_administrator()
         if problem is None:
             return True
         log.warning("connector stays on the site", job=self.context.job_id, site=self.name, error=problem)
@@ -189,9 +146,9 @@ class Visit:
             return error.message
         return None if answer.get("removed", True) else f"left behind: {', '.join(answer['left'][:5])}"
 
-    def _remove_as_administrator(self, username: str, password: str) -> str | None:
+    def _remove_as_administrator(self) -> str | None:
         try:
-            remove_connector(self._signed_in(username, password))
+            remove_connector(self.sign_in())
         except JobError as error:
             self.context.token.check()
             return error.message
@@ -202,6 +159,11 @@ class Visit:
             return work()
         except SourceUnreachable as error:
             raise _renamed(error, self._unreachable, self.name) from error
+
+
+def enter(visit: Visit) -> None:
+    """Find the site and sign in."""
+    visit.sign_in()
 
 
 class _NamedClient(ConnectorClient):

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.cloner.carried import Found, SaidConfig, source_key
+from services.cloner.carried import SaidConfig
 from shared.contract.events import CloneOptions
 from shared.engine.carriers.errors import CarrierFault, CarrierStalled, JobTooLong, fault, raised
 from shared.engine.carriers.memory import Shadow
 from shared.engine.carriers.messages import Bounded, Fault, Noted, read, written
 from shared.engine.carriers.watch import Clock, Deadlines
 from shared.errors import JobError
+from shared.wordpress.found import Found, source_key
 from shared.wordpress.paths import BadPath, relative
 
 ANYTHING = st.recursive(

@@ -6,13 +6,10 @@ A clone without one is as good as any; only a restore of it then knows less, and
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import stat
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from nats.errors import Error as NatsError
 
@@ -20,6 +17,7 @@ from services.cloner.drivers.port import Target
 from services.cloner.run import CloneRun
 from shared.bus import base_store
 from shared.contract.jobs import Note
+from shared.engine.carriers.handed import opened
 from shared.engine.context import JobContext
 from shared.engine.parts import nats_away
 from shared.log import get
@@ -32,8 +30,6 @@ ROWS, FILES = "rows", "files"
 ROWS_NOW = "rows-now"
 """Rows once what changed during the copy was brought over."""
 PACKED = "base"
-LARGEST = 4 << 30
-"""Bytes of a packed base."""
 
 
 def row_digests(run: CloneRun, position: Mapping[str, Any] | None, again: str | None) -> RowDigests:
@@ -85,14 +81,3 @@ async def keep(context: JobContext, target: Target, packing: Awaitable[Any]) -> 
         context.note(Note(code="base_missing", message=text))
     await context.checkpoint()  # before what it was made of is gone
     await asyncio.to_thread(shutil.rmtree, target.records, ignore_errors=True)
-
-
-def opened(path: Path) -> BinaryIO:
-    """A file a carrier wrote: no link, no pipe, not too large. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = os.fdopen(descriptor, "rb")
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-        file.close()
-        raise OSError(f"{path.name} is not what was written there")
-    return file

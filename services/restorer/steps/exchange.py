@@ -9,6 +9,7 @@ from services.restorer.run import RestoreRun
 from services.restorer.steps.stage import ensure_files, options_kept
 from services.restorer.work import Work
 from shared.contract.jobs import Note
+from shared.errors import JobError
 from shared.wordpress.connector.errors import StageLost
 from shared.wordpress.connector.target import LateRows, RolledBack, Swapped, SwapPhase, SwapPlan
 
@@ -59,6 +60,34 @@ def roll_back(run: RestoreRun) -> RolledBack:
     run.state["swap"] = {"rename_ms": done.rename_ms, "late_rows": done.late.rows, "tables": state.tables}
     run.state["files"] = state.files
     return done
+
+
+def roll_back_and_tell(run: RestoreRun) -> dict[str, float]:
+    """`roll_back`, and how long it took, in milliseconds."""
+    done = roll_back(run)
+    return {"rename_ms": done.rename_ms, "total_ms": done.total_ms}
+
+
+def drop_snapshot(run: RestoreRun) -> bool:
+    """Remove the snapshot from the target; False when it was not there any more."""
+    if run.writer.state().state is SwapPhase.NONE:
+        return False
+    run.writer.drop(snapshot=True)
+    return True
+
+
+def forget_stage(run: RestoreRun) -> None:
+    """Remove whatever of ours is left on the target."""
+    run.writer.drop(snapshot=True)
+
+
+def measure(run: RestoreRun) -> None:
+    """How much room the way back takes, as the target says; not worth failing for."""
+    try:
+        mine = [found for found in run.writer.snapshots() if found.restore == run.snapshot_id]
+    except JobError:
+        return
+    run.state["snapshot_bytes"] = sum(found.bytes for found in mine)
 
 
 def _plan(run: RestoreRun, work: Work) -> SwapPlan:

@@ -138,6 +138,7 @@ def _files(run: RestoreRun) -> tuple[FilesWork, list[FolderPlan]]:
     work, folders = FilesWork(), _Folders()
     for found in run.reader.digest_files(names, skip):
         run.token.check()
+        run.context.moved()
         if not isinstance(found, FileDigest) or found.md5 is None:
             continue
         if paths.wanted(found.base, found.path, options):

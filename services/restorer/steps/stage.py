@@ -125,6 +125,7 @@ def _stage_table(run: RestoreRun, table: TableWork) -> int:
 def _watched(run: RestoreRun, lines: object) -> Iterator[bytes]:
     for line in lines:  # type: ignore[attr-defined]
         run.token.check()
+        run.context.moved()
         yield line
 
 

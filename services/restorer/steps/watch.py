@@ -104,6 +104,11 @@ def watch(run: RestoreRun) -> list[str]:
         run.token.sleep(PAUSE)
 
 
+def failing(run: RestoreRun) -> list[str]:
+    """Pages that fail as the site is now, one sentence each."""
+    return [f"{one.url}: HTTP {one.status}" for one in look(run) if one.status == 0 or one.status >= 500]
+
+
 def explained(run: RestoreRun, since: float) -> list[str]:
     """What PHP itself says went wrong since then."""
     return list(health(run, since).php_errors)[-3:]

@@ -17,7 +17,7 @@ from pathlib import Path
 from shared.engine.carriers import landlock, seccomp
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
-OPEN_FILES = 512
+OPEN_FILES = 4096
 PROCESSES = 512
 """Threads and processes of a carrier's own account. An account that others use as well gets no such limit: the kernel
 counts by account."""
