@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,13 @@ def eat(_bench: Any) -> None:
     held: list[Any] = []
     while True:
         held.append([object() for _ in range(100_000)])
+
+
+def load_late(_bench: Any) -> str:
+    """What Python loads only when it is used: a module in C that asks for one in Python, and a module of a package."""
+    import xml.dom.minidom
+
+    return str(datetime.strptime("2026-11-29", "%Y-%m-%d").date()) + xml.dom.minidom.__name__
 
 
 def spin(_bench: Any) -> None:

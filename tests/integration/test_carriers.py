@@ -122,6 +122,11 @@ async def test_a_carrier_is_nobody_and_has_nothing() -> None:
         assert [path.name for path in mine.iterdir()] == ["file"]
 
 
+async def test_what_python_loads_late_is_found_wherever_python_is() -> None:
+    async with working() as (_, call, _pool):
+        assert await call(carried.load_late) == "2026-11-29xml.dom.minidom"
+
+
 async def test_a_carrier_runs_under_the_account_it_is_given() -> None:
     if not ROOT:
         pytest.skip("only root changes accounts")

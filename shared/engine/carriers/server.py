@@ -30,6 +30,8 @@ from shared.log import to_worker
 REQUEST = 256 * 1024
 """Bytes of one message on the control socket."""
 M_ARENA_MAX = -8
+CHANNEL, FIRST_FOLDER, FOLDERS = 200, 300, 100
+"""Descriptors a carrier has: its pipe and the shelf, and the folders Python is in."""
 ARENAS = 2
 """Heaps malloc may keep for threads: each reserves 64 MB of addresses."""
 COMMON = ("httpcore2", "httpx2", "h11", "idna", "certifi", "pymysql", "pydantic")
@@ -84,6 +86,7 @@ def warm(modules: list[str]) -> None:
     for name in [*COMMON, *(f"encodings.{found.name}" for found in pkgutil.iter_modules(encodings.__path__))]:
         _load(name, deep=name in COMMON)
     runtime()
+    _reach_by_descriptor()
     gc.collect()
     gc.freeze()  # what is there is shared with every carrier as long as nobody touches it
 
@@ -96,6 +99,33 @@ def _load(name: str, *, deep: bool) -> None:
     for found in pkgutil.iter_modules(getattr(loaded, "__path__", [])) if deep else ():
         if not any(word in found.name for word in UNWANTED):
             _load(f"{name}.{found.name}", deep=True)
+
+
+def _reach_by_descriptor() -> None:
+    """Have what is loaded later be found through descriptors of Python's folders.
+
+    The library itself loads late (`datetime.strptime` does). A carrier's account may not pass through the folders
+    above, which can be somebody's home; a folder that is open already needs no passing.
+    """
+    places: dict[str, str] = {}
+    for number, path in enumerate(dict.fromkeys(path for path in sys.path if os.path.isdir(path))):
+        opened = os.open(path, os.O_PATH | os.O_DIRECTORY)
+        os.dup2(opened, FIRST_FOLDER + number, inheritable=False)
+        os.close(opened)
+        places[path] = f"/proc/self/fd/{FIRST_FOLDER + number}"
+    sys.path[:] = [places.get(path, path) for path in sys.path]
+    nearest = sorted(places, key=len, reverse=True)
+    for module in list(sys.modules.values()):
+        paths = getattr(module, "__path__", None)
+        if isinstance(paths, list):
+            module.__path__ = [_through(path, nearest, places) for path in paths]
+    sys.path_importer_cache.clear()
+    importlib.invalidate_caches()
+
+
+def _through(path: str, nearest: list[str], places: dict[str, str]) -> str:
+    above = next((place for place in nearest if path.startswith(place + "/")), None)
+    return path if above is None else places[above] + path[len(above) :]
 
 
 class _Server:
@@ -176,13 +206,13 @@ def _carry(parent: int, limits: Confinement, channel: int, shelf: int) -> None:
 
 def _only(channel: int, shelf: int) -> tuple[int, int]:
     """Keep these two and the standard descriptors; close whatever else there is."""
-    high = 200
-    channel, shelf = os.dup2(channel, high, inheritable=False), os.dup2(shelf, high + 1, inheritable=False)
+    channel, shelf = os.dup2(channel, CHANNEL, inheritable=False), os.dup2(shelf, CHANNEL + 1, inheritable=False)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    os.closerange(3, high)
-    os.closerange(high + 2, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(3, CHANNEL)
+    os.closerange(CHANNEL + 2, FIRST_FOLDER)
+    os.closerange(FIRST_FOLDER + FOLDERS, os.sysconf("SC_OPEN_MAX"))
     return channel, shelf
 
 
