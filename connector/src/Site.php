@@ -211,6 +211,7 @@ final class Site {
 		return self::bases() + array(
 			'home'          => $below ? self::home_path($below) : self::clean(ABSPATH),
 			'document_root' => isset($_SERVER['DOCUMENT_ROOT']) ? self::clean((string) $_SERVER['DOCUMENT_ROOT']) : '',
+			'document_root_real' => isset($_SERVER['DOCUMENT_ROOT']) ? self::clean((string) realpath((string) $_SERVER['DOCUMENT_ROOT'])) : '',
 			'abspath_real'  => (string) realpath(ABSPATH),
 		);
 	}

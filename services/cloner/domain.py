@@ -98,7 +98,7 @@ def make_plan(
         roots=tuple(facts["roots"]),
         root_targets={root["id"]: root["target"].encode() for root in facts["roots"]},
         urls=_urls(facts["urls"], target_url, wordpress),
-        paths=_paths(facts["roots"], document_root),
+        paths=_paths(facts["roots"], facts["paths"], document_root),
         config=config,
         content=content.encode(),
         mu_plugins=mu_plugins.encode(),
@@ -160,12 +160,24 @@ def _inside(path: str) -> str:
     return b"/".join(relative(path.strip("/").encode())).decode()
 
 
-def _paths(roots: Sequence[Mapping[str, Any]], document_root: str) -> tuple[PathMapping, ...]:
+def _paths(roots: Sequence[Mapping[str, Any]], paths: Mapping[str, Any], document_root: str) -> tuple[PathMapping, ...]:
+    """Every root's directory, by its own name and by those that links give it."""
     found = {}
     for root in roots:
         source = root["path"].rstrip("/")
         if source:
             found[source] = posixpath.join(document_root, root["target"]).rstrip("/")
+    for link, real in (
+        (paths.get("document_root"), paths.get("document_root_real")),
+        (next((root["path"] for root in roots if root["id"] == "abspath"), ""), paths.get("abspath_real")),
+    ):
+        link, real = str(link or "").rstrip("/"), str(real or "").rstrip("/")
+        if link.count("/") < 2 or real.count("/") < 2 or link == real:
+            continue
+        for one, other in ((link, real), (real, link)):
+            for source, target in list(found.items()):
+                if source == one or source.startswith(one + "/"):
+                    found.setdefault(other + source[len(one) :], target)
     return tuple(PathMapping(source, target) for source, target in found.items())
 
 

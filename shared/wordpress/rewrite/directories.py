@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from .context import Found, starts_clean
 from .mapping import PathMapping
 from .report import Kind
+from .spelling import PERCENT, slash, spelled_text
+
+_QUOTED = re.compile(
+    rb"(?:[\"'(=]|,\s*|&(?:amp;)*(?:quot|apos|\#0*3[49]|\#[xX]0*2[27]);|u002[278]|u003[dD]|%b(?:2[278]|3[dD]))\Z"
+    % PERCENT
+)
+_END = rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-]|%b(?:2[dDeE]|20|5[fF]|7[eE]|[89a-fA-F]))" % PERCENT
 
 
 class PathAnchor:
@@ -44,3 +52,40 @@ class PathAnchor:
         separator = match[1]
         replacement = b"".join(separator + part.encode() for part in self._target)
         return None if data[start:end] == replacement else (start, end, replacement, Kind.PATH)
+
+
+class RootAnchor:
+    """Candidates of root-relative addresses, `src="/blog/wp-content/x.png"`, for a site that lies in a folder.
+
+    Only where an address can stand: behind a quote, a bracket, an equals sign, or at the very beginning of a text.
+    """
+
+    def __init__(self, source: str, target: str, limit: int) -> None:
+        self.needle = source.split("/")[-1].encode().lower()
+        self.pattern = re.compile(rb"(?:/|2f)%b(?![a-z0-9_~-]|\.[a-z0-9_-])" % re.escape(self.needle))
+        parts = [spelled_text(unquote(part), limit) for part in source.split("/")]
+        self._first = re.compile(rb"(%b)%b%b" % (slash(limit), slash(limit).join(parts), _END))
+        self._window = len(source) * 4 + 4 * limit
+        self._slash = re.compile(slash(limit))
+        self._new = target.split("/") if target else []
+        known = [slash(limit) + spelled_text(unquote(part), limit) for part in self._new]
+        self._done = re.compile(b"".join(known) + _END) if known and target.startswith(source) else None
+
+    def locate(self, data: bytes, at: int, lo: int, hi: int) -> Found | None:
+        """The address whose folder's last name stands at `at`; None where no address can begin."""
+        first = max(lo, at - self._window)
+        for match in self._first.finditer(data, first, min(hi, at + self._window + 64)):
+            if match.start() > at:
+                return None
+            if match.end() <= at or match.end() < at + len(self.needle):
+                continue
+            start, end = match.span()
+            if start > lo and not _QUOTED.search(data, max(lo, start - 24), start):
+                return None
+            if self._done is not None and self._done.match(data, start, hi):
+                return None
+            replacement = b"".join(match[1] + part.encode() for part in self._new)
+            if not self._new and not self._slash.match(data, end, hi):
+                replacement = match[1]
+            return start, end, replacement, Kind.ROOT_RELATIVE
+        return None

@@ -116,6 +116,26 @@ def _variants(mappings: Sequence[UrlMapping]) -> Iterator[Route]:
                 yield Route(ascii_host(source.other_host), source.port, source.path, target)
 
 
+_ROOT_NAMES = ("wp-content", "wp-includes", "wp-admin", "wp-json", "wp-login.php")
+
+
+def folders(mappings: Sequence[UrlMapping]) -> list[tuple[str, str]]:
+    """Which folders below the root of a host become which others, the longest first.
+
+    Where the source lies at the root and the target does not, only WordPress's own names tell what is meant.
+    """
+    found: dict[str, str] = {}
+    for mapping in mappings:
+        target = BaseUrl.parse(mapping.target)
+        for source in map(BaseUrl.parse, mapping.sources):
+            if source.path and source.path != target.path:
+                found.setdefault(source.path, target.path)
+            elif target.path and not source.path:
+                for name in _ROOT_NAMES:
+                    found.setdefault(name, f"{target.path}/{name}")
+    return sorted(found.items(), key=lambda pair: -len(pair[0]))
+
+
 def clean_paths(mappings: Sequence[PathMapping]) -> list[PathMapping]:
     """Path mappings without trailing slashes, longest source first; raises ValueError for a source that is no path.
 

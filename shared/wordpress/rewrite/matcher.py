@@ -14,9 +14,9 @@ from dataclasses import replace
 from operator import itemgetter
 
 from .context import Found
-from .directories import PathAnchor
+from .directories import PathAnchor, RootAnchor
 from .hosts import HostAnchor
-from .mapping import PathMapping, Route, UrlMapping, clean_paths, routes
+from .mapping import PathMapping, Route, UrlMapping, clean_paths, folders, routes
 from .names import host_forms, upper_letters
 from .signs import Hints, holds_escaped_head, holds_head
 from .spelling import WINDOW
@@ -46,7 +46,7 @@ class HintAnchor:
         return None
 
 
-Searched = HostAnchor | PathAnchor | WrapperAnchor
+Searched = HostAnchor | PathAnchor | RootAnchor | WrapperAnchor
 Anchor = Searched | HintAnchor
 Candidate = tuple[int, Anchor]
 
@@ -71,6 +71,7 @@ class Matcher:
         for mapping in directories:
             longer = [other for other in directories if other.source.startswith(mapping.source + "/")]
             self.anchors.append(PathAnchor(mapping, longer, limit))
+        self.anchors += [RootAnchor(source, target, limit) for source, target in folders(urls)]
         if by_host:
             self.anchors.append(WrapperAnchor())
         self._hints, self._hint = Hints(f"www.{host}" for host in by_host), HintAnchor()

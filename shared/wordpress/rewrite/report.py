@@ -21,6 +21,7 @@ class Kind(StrEnum):
     ENTITY = "entity"
     BARE = "bare"
     PATH = "path"
+    ROOT_RELATIVE = "root_relative"
     SERIALIZED = "serialized"
     BASE64 = "base64"
 
