@@ -18,11 +18,14 @@ from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
 from shared.wordpress.paths import relative
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
-from shared.wordpress.transfer.ddl import Dialect
+from shared.wordpress.transfer.ddl import Dialect, UnknownDefinition
 from shared.wordpress.transfer.fitting import LISTS, base_type
 
 TEXT = frozenset({"text", "json"})
 """Classes of column types whose values pass the rewriter; numbers, dates, bits, blobs and geometry never do."""
+
+CORE = frozenset("options posts postmeta comments commentmeta terms term_taxonomy term_relationships users".split())
+"""Tables without which there is no site."""
 
 CONSTANTS = frozenset(
     {
@@ -200,15 +203,27 @@ def _select(facts: Mapping[str, Any], dialect: Dialect, options: CloneOptions) -
             chosen.excluded.append(name)
         elif table.get("create_error") or table["kind"] == "sequence":
             chosen.unreadable.append(f"{name}: {table.get('create_error') or table['kind']}")
-        elif table["kind"] == "view":
-            chosen.views.append((name, dialect.view(_create(table))))
         else:
-            chosen.tables.append(_table(table, dialect.table(_create(table)), prefix, options))
+            try:
+                _take(table, dialect, prefix, options, chosen)
+            except UnknownDefinition as error:
+                if name.removeprefix(prefix) in CORE:
+                    raise
+                chosen.unreadable.append(f"{name}: {error.message}")
     return chosen
 
 
-def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOptions) -> Table:
-    name = table["name"]
+def _take(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: CloneOptions, chosen: _Selection) -> None:
+    if table["kind"] == "view":
+        chosen.views.append((table["name"], dialect.view(_create(table))))
+    else:
+        chosen.tables.append(_table(table, dialect, prefix, options))
+
+
+def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: CloneOptions) -> Table:
+    name, model = table["name"], dialect.model(_create(table))
+    if model.name != name:
+        raise UnknownDefinition(f"The definition of {name} makes a table of another name.")
     columns = tuple(
         Column(
             name=column["name"],
@@ -218,13 +233,14 @@ def _table(table: Mapping[str, Any], create: str, prefix: str, options: CloneOpt
             type=column.get("type") or "",
         )
         for column in table["columns"]
-        if not column["generated"]
+        if (not column["generated"] or column["name"] in model.plain) and model.column(column["name"])
     )
     rules = row_rules(name, prefix, options)
     return Table(
         name=name,
-        engine=table["engine"] or "",
-        create=create,
+        engine=model.engine,
+        create=dialect.written(model),
+        simpler=tuple(dialect.written(simpler) for simpler in model.simpler()),
         columns=columns,
         key=tuple(table["key"]),
         where=tuple(rule.params() for rule in rules),
@@ -262,13 +278,18 @@ def _notes(
             rules = [rule]
         held_back += [f"{table.name}: {rule.reason}" for rule in rules]
     add("rows_excluded", "Rows that stay on the source", held_back)
-    add("tables_unreadable", "Tables and views the source's server can not describe, not copied", chosen.unreadable)
+    text = "Tables and views that can not be made here as the source describes them, not copied"
+    add("tables_unreadable", text, chosen.unreadable)
     foreign = (f"{table['name']}: {table['reason']}" for table in facts.get("foreign_tables", ()))
     add("tables_foreign", "Tables of other installations in the same database, not copied", foreign)
     for kind in ("triggers", "routines", "events"):
         add(f"{kind}_not_copied", f"Database {kind} are not copied", facts.get(kind, ()))
-    replaced = (f"{old} -> {new}" for old, new in sorted(dialect.replaced.items()))
-    add("definitions_adapted", "Collations and engines the clone's server does not have", replaced)
+    adapted = [f"{old} -> {new}" for old, new in sorted(dialect.replaced.items())] + dialect.left_out
+    add(
+        "definitions_adapted",
+        "Parts of definitions that the clone's server has not, or that are not made here",
+        adapted,
+    )
     return notes
 
 

@@ -69,7 +69,10 @@ class ProductionWouldLose(Permanent):
     """Production has data that this restore would take away."""
 
     code = "production_would_lose"
-    hint = "Look at the list; to go on all the same, send the request again with accept_loss=true."
+    hint = (
+        "Look at the list. Tables that only record what happens (logs, statistics, schedules) stay production's with "
+        "options.preserve_tables; to go on all the same, send the request again with accept_loss=true."
+    )
 
 
 class StagedDiffers(Permanent):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from services.restorer.domain.addresses import path_mappings, same_site, url_mappings
+from services.restorer.domain.identity import Encoded
 from services.restorer.domain.options import Kept, kept_options
 from services.restorer.domain.paths import bases
 from services.restorer.domain.people import user_map
@@ -190,10 +191,20 @@ class RestoreRun:
         paths = path_mappings(self.theirs, self.ours)
         return Rewriter(urls, paths, rewrite_bare_domains=self.command.clone_id is not None)
 
+    @cached_property
+    def encoded(self) -> Encoded:
+        """The addresses of both sites, in forms that are not rewritten."""
+        return Encoded(facts["urls"][name] for facts in (self.theirs, self.ours) for name in ("home", "siteurl"))
+
+    @cached_property
+    def encoded_clone(self) -> Encoded:
+        """Those of the source alone."""
+        return Encoded(self.theirs["urls"][name] for name in ("home", "siteurl"))
+
     def forget_work(self) -> None:
         """Begin with the plan again: the target has lost what was staged, or the process is a new one."""
         self.work = None
-        for name in ("theirs", "ours", "kept", "selection", "users", "rewriter"):
+        for name in ("theirs", "ours", "kept", "selection", "users", "rewriter", "encoded", "encoded_clone"):
             self.__dict__.pop(name, None)
 
 

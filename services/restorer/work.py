@@ -53,6 +53,10 @@ class TableWork:
     """The staged table's number."""
     leftovers: int = 0
     """Places in what is written that still name the clone's address."""
+    shorter: list[str] = field(default_factory=list)
+    """Values of production that would be cut, as sentences."""
+    identity: list[str] = field(default_factory=list)
+    """Options that hold an address in a form nobody rewrites, and so stay production's."""
     copied: int = 0
     """Rows of production the staged table began with."""
 

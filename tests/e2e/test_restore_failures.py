@@ -69,11 +69,17 @@ def test_a_network_is_no_target(pair: Pair, farm: SourceFarm) -> None:
     network.destroy()
 
 
-def test_tied_tables_are_refused(pair: Pair) -> None:
+def test_tied_tables_are_refused_when_they_change(pair: Pair) -> None:
     pair.site.sql("CREATE TRIGGER reef_watch AFTER INSERT ON {p}posts FOR EACH ROW SET @seen = 1")
+    title = pair.on_clone("SELECT post_title FROM {p}posts WHERE ID=1")[0][0]
     try:
-        error = pair.failed()
+        assert pair.restore(dry_run=True)["result"]["plan"]["drift"] == [], "unchanged tables stay by themselves"
+        pair.on_clone("UPDATE {p}posts SET post_title='Tied' WHERE ID=1")
+        warned = pair.restore(dry_run=True)["result"]["plan"]["drift"]
+        assert [line for line in warned if "foreign keys or triggers" in line]
+        error = pair.failed(accept_loss=True)
     finally:
+        pair.on_clone("UPDATE {p}posts SET post_title=%s WHERE ID=1", title)
         pair.site.sql("DROP TRIGGER reef_watch")
     assert error["code"] == "unsupported_tables"
     assert error["details"]["tables"] == [f"{pair.site.prefix}posts"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import base64
+import hashlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,13 @@ import pytest
 from services.restorer.domain import diff
 from services.restorer.domain.addresses import same_site, url_mappings
 from services.restorer.domain.diff import REMOVE, SAME, WRITE, Act, Verdict
-from services.restorer.domain.losses import kind_of, loss
+from services.restorer.domain.identity import Encoded
+from services.restorer.domain.losses import kind_of, loss, own_trace
 from services.restorer.domain.options import active_plugins, kept_options, serialized
 from services.restorer.domain.paths import folder, wanted
 from services.restorer.domain.people import user_map, with_author
-from services.restorer.domain.tables import RUNTIME
-from services.restorer.errors import NotEnoughRoom
+from services.restorer.domain.tables import RUNTIME, refuse_tied, select
+from services.restorer.errors import NotEnoughRoom, UnsupportedTables
 from services.restorer.rebase import after_restore, packed
 from services.restorer.steps.stage import check_room
 from services.restorer.steps.watch import Look, worse
@@ -129,10 +132,103 @@ def test_what_rows_of_a_table_are(table: str, what: str | None) -> None:
     assert kind_of(table) == what
 
 
-@pytest.mark.parametrize("name", ["actionscheduler_actions", "woocommerce_sessions", "wflogs", "email_log"])
+@pytest.mark.parametrize(
+    "name",
+    "actionscheduler_actions woocommerce_sessions wflogs email_log cavalcade_jobs cavalcade_logs wsal_occurrences "
+    "simple_history simple_history_contexts stream stream_meta aryo_activity_log itsec_lockouts itsec_temp sessions "
+    "aiowps_audit_log login_attempts user_login_history statistics_visitor koko_analytics_post_stats queue_jobs "
+    "mailpoet_scheduled_tasks mail_queue post_views rank_math_404_logs visits blc_links wc_rate_limits".split(),
+)
 def test_what_happens_while_a_site_runs_is_productions(name: str) -> None:
     assert RUNTIME.match(name)
-    assert not RUNTIME.match("bookings")
+
+
+@pytest.mark.parametrize(
+    "name", "bookings auditorium blog_posts catalog bp_activity streams frm_items wc_orders wc_orders_meta jobs".split()
+)
+def test_what_people_write_is_compared(name: str) -> None:
+    assert not RUNTIME.match(name)
+
+
+def test_addresses_in_forms_that_are_not_rewritten_are_found() -> None:
+    encoded = Encoded(["http://clone-1.localhost:8080"])
+    url = b"http://clone-1.localhost:8080"
+    for value in (
+        b"b64:" + base64.b64encode(url),
+        base64.b64encode(b'{"at":"' + url + b'/"}'),
+        base64.b64encode(b"x " + url + b" y"),
+        hashlib.md5(url + b"/").hexdigest().encode(),
+        b'a:1:{s:3:"url";s:40:"' + hashlib.sha1(b"clone-1.localhost:8080").hexdigest().encode() + b'";}',
+        url.hex().encode(),
+    ):
+        assert encoded.found_in(value), value
+    for value in (b"", url, base64.b64encode(b"https://shop.example.com"), hashlib.md5(b"x").hexdigest().encode()):
+        assert not encoded.found_in(value), value
+
+
+def test_what_our_own_signing_in_left_is_told_apart() -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    users = [(1, "admin"), (7, "edda")]
+
+    def ours(line: str, hours: float = 0) -> bool:
+        columns = ("id", "user_id", "action", "made")
+        return own_trace(
+            columns, line.encode(), users, "Admin", cloned=[at], entered=at + timedelta(days=9), hours=hours
+        )
+
+    assert ours("5\t1\tlogged in\t2026-03-01 12:00:09")
+    assert ours("5\tadmin\tlogged in\t1772366409"), "seconds since 1970"
+    assert ours("5\t1\tlogged in\t2026-03-01 14:00:09", 2), "local time"
+    assert ours("5\t1\tlogged in\t2026-03-10 11:59:00"), "the restore's"
+    assert not ours("5\t7\tlogged in\t2026-03-01 12:00:09"), "somebody else"
+    assert not ours("5\t1\twrote\t2026-03-05 12:00:09"), "between the two"
+    assert not ours("5\t1\twrote\t-"), "undated"
+
+
+def facts(*tables: dict[str, object], **more: object) -> dict[str, object]:
+    return {"prefix": "wp_", "tables": list(tables), **more}
+
+
+def a_table(name: str, *columns: tuple[str, str, str | None], **more: object) -> dict[str, object]:
+    described = [
+        {"name": column, "type_class": kind, "charset": charset, "type": kind, "generated": False, "collation": None}
+        for column, kind, charset in columns
+    ]
+    kept = {"kind": "table", "key": [columns[0][0]], "rows": 3, "data_bytes": 9, "create": "", "create_b64": None}
+    return {"name": name, "columns": described, **kept, **more}
+
+
+def test_json_of_mysql_is_mariadbs() -> None:
+    here = facts(a_table("wp_plans", ("id", "int", None), ("doc", "text", "utf8mb4")))
+    there = facts(a_table("wp_plans", ("id", "int", None), ("doc", "json", None)))
+    chosen = select(here, there, RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), [])
+    assert [pair.live for pair in chosen.pairs] == ["wp_plans"]
+    assert (chosen.drift, chosen.apart) == ([], [])
+
+
+def test_tables_that_stay_behind_are_told_and_generated_columns_are_not() -> None:
+    made = a_table("wp_made", ("id", "int", None), ("up", "text", "utf8mb4"))
+    made["columns"][1]["generated"] = True  # type: ignore[index]
+    other = a_table("wp_other", ("id", "int", None), ("v", "text", "latin1"))
+    here = facts(made, a_table("wp_other", ("id", "int", None), ("v", "text", "utf8mb4")))
+    chosen = select(here, facts(made, other), RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), [])
+    assert chosen.apart == ["wp_other: about 3 rows on the clone"]
+    assert [line for line in chosen.drift if "wp_made" in line] == []
+
+
+def test_tied_tables_are_refused_only_when_they_change() -> None:
+    tied = facts(a_table("wp_a", ("id", "int", None)), foreign_keys=["wp_a"])
+    chosen = select(tied, tied, RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), [])
+    refuse_tied(chosen, ["wp_b"])
+    with pytest.raises(UnsupportedTables, match="wp_a"):
+        refuse_tied(chosen, ["wp_a", "wp_b"])
+
+
+def test_accounts_under_another_name_are_accounts() -> None:
+    custom = {"constants": {"CUSTOM_USER_TABLE": "people", "CUSTOM_USER_META_TABLE": "people_meta"}}
+    site = facts(a_table("people", ("ID", "int", None)), a_table("people_meta", ("umeta_id", "int", None)), **custom)
+    chosen = select(site, site, RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), [])
+    assert set(chosen.kept) == {"people", "people_meta"}
 
 
 def test_options_that_stay() -> None:

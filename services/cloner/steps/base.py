@@ -27,6 +27,8 @@ from shared.wordpress.transfer.digests import FileDigests, RowDigests
 log = get(__name__)
 
 ROWS, FILES = "rows", "files"
+ROWS_PROVED = "rows-proved"
+"""Rows with what the clone's server made of some of them."""
 ROWS_NOW = "rows-now"
 """Rows once what changed during the copy was brought over."""
 PACKED = "base"
@@ -55,7 +57,7 @@ def pack_up(run: CloneRun) -> bool:
         if state.get("base_rows") is None or state.get("base_files") is None:
             raise OSError("not all digests were kept")
         header = BaseHeader(run.job_id, run.site.home, run.plan.config.prefix, state["copied_from"])
-        rows = ROWS_NOW if state.get("base_caught_up") else ROWS
+        rows = ROWS_NOW if state.get("base_caught_up") else remembered(run)
         with open(run.target.records / PACKED, "wb") as packed:
             pack(header, [run.target.records / rows, run.target.records / FILES], packed)
     except OSError as error:
@@ -81,3 +83,8 @@ async def keep(context: JobContext, target: Target, packing: Awaitable[Any]) -> 
         context.note(Note(code="base_missing", message=text))
     await context.checkpoint()  # before what it was made of is gone
     await asyncio.to_thread(shutil.rmtree, target.records, ignore_errors=True)
+
+
+def remembered(run: CloneRun) -> str:
+    """The file with what is known of the rows that were copied."""
+    return ROWS_PROVED if run.state.get("base_proved") else ROWS

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import asdict
 from typing import Any
 
+from services.cloner.drivers.port import SiteConfig
 from services.cloner.run import CloneRun
 from shared.wordpress.transfer.database import CURSOR_TABLE
 from shared.wordpress.transfer.ddl import parametrised
@@ -27,7 +28,7 @@ def prepare(run: CloneRun) -> dict[str, Any]:
         connection = run.target.connect()
         try:
             _drop_cursor(connection)
-            username = _free_username(connection, config.prefix)
+            username = _free_username(connection, users_table(config))
         finally:
             connection.close()
     return {"config": asdict(config), "username": username}
@@ -43,12 +44,17 @@ def _drop_cursor(connection: Any) -> None:
         cursor.execute(f"DROP TABLE IF EXISTS {CURSOR_TABLE}")
 
 
-def _free_username(connection: Any, prefix: str) -> str:
+def users_table(config: SiteConfig) -> str:
+    """The table of accounts: a site may have given it another name."""
+    return str(config.constants.get("CUSTOM_USER_TABLE") or f"{config.prefix}users")
+
+
+def _free_username(connection: Any, table: str) -> str:
     """A login name that no user of the source has."""
     with connection.cursor() as cursor:
         for number in range(1, 1000):
             name = USERNAME if number == 1 else f"{USERNAME}{number}"
-            cursor.execute(f"SELECT 1 FROM {parametrised(prefix + 'users')} WHERE user_login=%s", (name,))
+            cursor.execute(f"SELECT 1 FROM {parametrised(table)} WHERE user_login=%s", (name,))
             if cursor.fetchone() is None:
                 return name
     return f"{USERNAME}-{secrets.token_hex(4)}"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 from services.cloner.domain import file_rules
 from services.cloner.run import CloneRun
-from services.cloner.steps.base import ROWS, ROWS_NOW, file_digests, row_digests
+from services.cloner.steps.base import ROWS, ROWS_NOW, ROWS_PROVED, file_digests, remembered, row_digests
 from shared.contract.jobs import Note
 from shared.log import get
 from shared.wordpress.connector.protocol import Frame
@@ -26,9 +26,10 @@ from shared.wordpress.transfer.changes import CatchUp
 from shared.wordpress.transfer.database import Loader, Table, restart_point
 from shared.wordpress.transfer.ddl import transactional
 from shared.wordpress.transfer.digests import RowDigests
-from shared.wordpress.transfer.errors import NothingNew, TargetRefused
+from shared.wordpress.transfer.errors import DuplicateFound, NothingNew, TargetRefused
 from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
 from shared.wordpress.transfer.fitting import Fitting, Kept
+from shared.wordpress.transfer.proof import Proof
 
 log = get(__name__)
 
@@ -117,22 +118,22 @@ def pull_database(run: CloneRun, progress: Any) -> None:
             progress(loader.rows)
 
     try:
-        position = loader.open()
-        rewriting.go_on(position["facts"] if position else {})
-        tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
-        rewriting.digests = row_digests(run, position, tables[0].name if tables and not cursor else None)
-        if position is None:
-            for table in plan.tables:
-                run.token.check()
-                loader.create(table)
-            loader.commit_position(None)
-        for table in tables if position else ():
-            if not transactional(table.engine):
-                loader.create(table)  # what it holds was not rolled back with the position
-        _stream_tables(run, loader, rewriting, tables, cursor, on_rows)
+        tables, cursor = _begin(run, loader, rewriting)
+        try:
+            _stream_tables(run, loader, rewriting, tables, cursor, on_rows)
+        except DuplicateFound:
+            loader.careful = True  # once more from the last commit, so that the server names the value
+            tables, cursor = _begin(run, loader, rewriting)
+            _stream_tables(run, loader, rewriting, tables, cursor, on_rows)
+        assert rewriting.digests is not None
+        _prove(run, loader, rewriting, on_rows)
         if rewriting.answers > 1 and rewriting.digests.position() is not None:
             _catch_up(run, loader, rewriting, on_rows)
         _make_views(run, loader)
+        if loader.simplified:
+            text = "Tables made without some keys, checks or defaults, which the clone's server refuses"
+            told = [f"{name}: {why}" for name, why in sorted(loader.simplified.items())]
+            run.context.note(Note(code="definitions_simplified", message=text, count=len(told), samples=told[:20]))
         if loader.gone:
             text = "Tables that vanished from the source while it was copied"
             run.context.note(Note(code="tables_gone", message=text, count=len(loader.gone), samples=loader.gone[:20]))
@@ -143,6 +144,24 @@ def pull_database(run: CloneRun, progress: Any) -> None:
     finally:
         rewriting.close()
         loader.close()
+
+
+def _begin(run: CloneRun, loader: Loader, rewriting: RowRewriting) -> tuple[Sequence[Table], dict[str, Any] | None]:
+    """Make the tables, or take up what an earlier attempt had committed: what is still to load, and from where."""
+    plan, position = run.plan, loader.open()
+    rewriting.close()
+    rewriting.go_on(position["facts"] if position else {})
+    tables, cursor = restart_point([table for table in plan.tables if table.with_rows], position)
+    rewriting.digests = row_digests(run, position, tables[0].name if tables and not cursor else None)
+    if position is None:
+        for table in plan.tables:
+            run.token.check()
+            loader.create(table)
+        loader.commit_position(None)
+    for table in tables if position else ():
+        if not transactional(table.engine):
+            loader.create(table)  # what it holds was not rolled back with the position
+    return tables, cursor
 
 
 def _stream_tables(
@@ -159,11 +178,26 @@ def _stream_tables(
         advance.check(cursor, loader.rows)
 
 
+def _prove(run: CloneRun, loader: Loader, rewriting: RowRewriting, check: Any) -> None:
+    """What was sent is what is stored, or it is told what is not."""
+    records = run.target.records
+    known = records / ROWS if rewriting.digests and rewriting.digests.position() is not None else None
+    proof = Proof(run.connector, loader, rewriting.rewrite, prefix=run.plan.config.prefix, check=check)
+    with closing(run.target.connect()) as connection:
+        found = proof.run(connection, known, records / ROWS_PROVED)
+    run.state["base_proved"] = not found.same and known is not None
+    if not found.same:
+        samples = [*found.changed.samples(), *(f"{name}: {how}" for name, how in sorted(found.unnamed.items()))]
+        text = "Values that the clone's server does not store as the source does"
+        count = found.changed.count + len(found.unnamed)
+        run.context.note(Note(code="values_changed", message=text, count=count, samples=samples[:20]))
+
+
 def _catch_up(run: CloneRun, loader: Loader, rewriting: RowRewriting, check: Any) -> None:
     """One answer is one snapshot of the source; rows that changed between several are brought over once more."""
     records = run.target.records
     again = CatchUp(run.connector, loader, rewriting.rewrite, prefix=run.plan.config.prefix, check=check)
-    found = again.run(records / ROWS, records / ROWS_NOW)
+    found = again.run(records / remembered(run), records / ROWS_NOW)
     loader.commit_position(None, done=True)
     run.state["base_caught_up"] = True
     if found.changed or found.gone:

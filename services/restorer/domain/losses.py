@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from services.restorer.domain.diff import Why
@@ -22,6 +22,12 @@ DERIVED = re.compile(
 )
 """Tables that are made from others, or that nobody misses."""
 TITLE = 80
+ACCOUNT = re.compile(r"user|login|author|account|actor|who", re.IGNORECASE)
+"""Columns that say who did something."""
+DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+BEFORE = timedelta(minutes=15)
+VISIT = timedelta(hours=1)
+"""How long a job of ours may be on a site, at most, for a row to be taken for its trace."""
 
 
 def kind_of(short: str) -> What | None:
@@ -69,6 +75,47 @@ def loss(
         why=why,
         modified_at=modified,
     )
+
+
+def own_trace(
+    columns: Sequence[str],
+    line: bytes,
+    users: Sequence[Sequence[object]],
+    login: str,
+    *,
+    cloned: Sequence[datetime],
+    entered: datetime,
+    hours: float,
+) -> bool:
+    """Whether a row records that we signed in: it names the account, and was made while a job of ours was there.
+
+    `users`: ids and logins of the site. `cloned`: when copying began. `entered`: when this restore was planned.
+    `hours`: of the site's time zone; plugins write local time as well.
+    """
+    names = {login.lower(), *(str(number) for number, name in users if str(name).lower() == login.lower())}
+    cells = dict(zip(columns, line.split(b"\t"), strict=False))
+    who = {_text(cells, name).lower() for name in columns if ACCOUNT.search(name)} | {
+        _text(cells, name).lower() for name in columns if _text(cells, name).lower() == login.lower()
+    }
+    if not login or not who & names:
+        return False
+    spans = [(at - BEFORE, at + VISIT) for at in cloned] + [(entered - VISIT, entered + VISIT)]
+    zones = {timedelta(0), timedelta(hours=hours)}
+    return any(start <= at - zone <= end for at in _moments(cells, columns) for zone in zones for start, end in spans)
+
+
+def _moments(cells: Mapping[str, bytes], columns: Sequence[str]) -> list[datetime]:
+    found = []
+    for name in columns:
+        text = _text(cells, name)
+        try:
+            if len(text) == 10 and text.isdigit():
+                found.append(datetime.fromtimestamp(int(text), UTC))
+            elif DATED.match(text):
+                found.append(datetime.strptime(text[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC))
+        except ValueError:
+            continue
+    return found
 
 
 def modified_at(cells: Mapping[str, bytes]) -> datetime | None:

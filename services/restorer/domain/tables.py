@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.restorer.domain.options import ACTIVE, Kept
@@ -13,7 +13,7 @@ from services.restorer.errors import SchemaDrift, UnsupportedTables
 from shared.contract.events import RestoreOptions
 from shared.wordpress.connector.skips import row_rules_for, rows_stay_behind
 from shared.wordpress.connector.target import TableRead
-from shared.wordpress.transfer.ddl import Dialect
+from shared.wordpress.transfer.ddl import Dialect, UnknownDefinition
 
 Facts = Mapping[str, Any]
 
@@ -22,7 +22,17 @@ CORE = frozenset(
 )
 USERS = frozenset({"users", "usermeta"})
 RUNTIME = re.compile(
-    r"^(actionscheduler_\w+|\w*_sessions?|\w*_logs?|wf\w+|redirection_404|statistics_\w+|slim_stats\w*)$"
+    # schedules and queues, wherever they are kept
+    r"^(actionscheduler_\w+|cavalcade_\w+|(queue|failed)_jobs|\w*_queues?|\w*_?scheduled_tasks?\w*|mailpoet_sending_\w+|"
+    # sessions, and who tried to sign in
+    r"(\w*_)?sessions?|\w*login_(attempts?|history|log|lockdown|activity)|\w*_?lockouts?|"
+    r"limit_login\w*|loginizer\w*|(itsec|aiowps|cerber|defender|sucuri|wf)_?\w*|"
+    # logs and audits
+    r"(\w*_)?logs?|\w*_log_\w*|(\w*_)?audit(_\w*)?|\w*activity_logs?\w*|simple_history\w*|wsal_\w+|stream(_meta)?|"
+    r"redirection_404|\w*_404_?\w*|blc_\w+|"
+    # counts of visits
+    r"\w*_?statistics_\w+|slim_stats\w*|koko_analytics\w*|burst_\w+|independent_analytics\w*|matomo_\w+|"
+    r"post_views\w*|popularposts\w*|(\w*_)?(visits?|visitors?|hits|pageviews)|wc_rate_limits)$"
 )
 """What happens on a site while it runs: schedules, sessions, logs. The clone's are of no use to production."""
 
@@ -66,12 +76,16 @@ class Selection:
     pairs: list[Pair]
     kept: dict[str, str]
     drift: list[str]
+    tied: frozenset[str] = frozenset()
+    """Tables of production with foreign keys or triggers: they stay where nothing changes, and are never exchanged."""
+    apart: list[str] = field(default_factory=list)
+    """Tables that stay because the two sites have built them differently, as sentences."""
 
 
 def select(source: Facts, target: Facts, options: RestoreOptions, kept: Kept, ours: Sequence[int]) -> Selection:
     """Pair the tables. `ours`: ids of the clone's own administrator there, who never reaches production.
 
-    Raises SchemaDrift, UnsupportedTables.
+    Raises SchemaDrift.
     """
     chosen = Selection([], {}, [])
     theirs = {table["name"]: table for table in target["tables"]}
@@ -80,23 +94,34 @@ def select(source: Facts, target: Facts, options: RestoreOptions, kept: Kept, ou
         live = _name(short, target)
         why = _stays(short, table, options)
         if why is None:
-            pair = _pair(short, live, table, theirs.get(live), (source, target), kept, ours, chosen.drift)
+            try:
+                pair = _pair(short, live, table, theirs.get(live), (source, target), kept, ours, chosen.drift)
+            except UnknownDefinition as error:
+                chosen.drift.append(f"{live}: it can not be made in production. {error.message}")
+                continue
             if pair is not None:
                 chosen.pairs.append(pair)
                 continue
             why = "built differently on the two sites"
+            chosen.apart.append(f"{live}: {_rows_there(table)} on the clone")
         if live in theirs:
             chosen.kept[live] = why
     named = {pair.live for pair in chosen.pairs}
     for name in theirs:
         if name not in named:
             chosen.kept.setdefault(name, "only production has it")
-    _refuse_tied(target, named)
+    chosen.tied = frozenset({*target.get("foreign_keys", ()), *target.get("triggers_on", ())} & named)
     return chosen
 
 
 def _short(name: str, facts: Facts) -> str:
+    """A table's name without prefix; that of WordPress where the site has given accounts tables of other names."""
     prefix: str = facts["prefix"]
+    constants = facts.get("constants") or {}
+    if name == constants.get("CUSTOM_USER_TABLE"):
+        return "users"
+    if name == constants.get("CUSTOM_USER_META_TABLE"):
+        return "usermeta"
     return name[len(prefix) :] if name.startswith(prefix) else name
 
 
@@ -150,8 +175,8 @@ def _pair(
 
 def _columns(table: Facts) -> tuple[dict[str, Any], ...]:
     """What describes each column on its way; generated ones are made by the server."""
-    wanted = ("name", "type_class", "charset")
-    return tuple({name: column[name] for name in wanted} for column in table["columns"] if not column["generated"])
+    wanted = ("name", "type_class", "charset", "type")
+    return tuple({name: column.get(name) for name in wanted} for column in table["columns"] if not column["generated"])
 
 
 def _agree(
@@ -160,8 +185,9 @@ def _agree(
     """The columns both sides have, and the key. None: the rows can not be compared."""
     there = {column["name"]: column for column in _columns(theirs)}
     both = tuple(column for column in _columns(table) if column["name"] in there)
-    only_here = [column["name"] for column in table["columns"] if column["name"] not in there]
-    only_there = [name for name in there if name not in {column["name"] for column in both}]
+    made = {column["name"] for side in (table, theirs) for column in side["columns"] if column["generated"]}
+    only_here = [column["name"] for column in _columns(table) if column["name"] not in {*there, *made}]
+    only_there = [name for name in there if name not in {column["name"] for column in both} | made]
     if only_here:
         drift.append(f"{live}: only the clone has the columns {', '.join(only_here)}; they stay behind.")
     if only_there:
@@ -179,6 +205,8 @@ def _agree(
 
 def _holds(column: dict[str, Any]) -> tuple[str, str | None]:
     """What two columns must have in common: rows travel as the bytes that are stored, never recoded."""
+    if column["type_class"] == "json":
+        return "text", "utf8mb4"  # of MySQL; MariaDB's is text that is looked at
     charset = column["charset"]
     return column["type_class"], "utf8mb4" if charset in {"utf8", "utf8mb3"} else charset
 
@@ -199,8 +227,14 @@ def _create(table: Facts, target: Facts) -> str:
     return Dialect(KNOWN_COLLATIONS | seen, ENGINES).table(text)
 
 
-def _refuse_tied(target: Facts, names: set[str]) -> None:
-    tied = sorted({*target.get("foreign_keys", ()), *target.get("triggers_on", ())} & names)
+def refuse_tied(chosen: Selection, changed: Sequence[str]) -> None:
+    """Raises UnsupportedTables when a table that changes is tied to others."""
+    tied = sorted(chosen.tied & set(changed))
     if tied:
         text = f"Foreign keys or triggers tie tables that would be exchanged: {', '.join(tied[:10])}."
         raise UnsupportedTables(text, tables=tied[:50])
+
+
+def _rows_there(table: Facts) -> str:
+    rows = int(table["rows"] or 0)
+    return f"about {rows:,} rows" if rows else "its rows"

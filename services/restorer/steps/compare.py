@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from services.restorer.domain import diff
-from services.restorer.domain.diff import Act, Verdict, Why
-from services.restorer.domain.losses import kind_of, loss, modified_at
+from services.restorer.domain.diff import SAME, Act, Verdict, Why
+from services.restorer.domain.losses import kind_of, loss, modified_at, own_trace
 from services.restorer.domain.options import ACTIVE, active_plugins, serialized
 from services.restorer.domain.tables import Pair
 from services.restorer.run import RestoreRun
@@ -18,7 +18,12 @@ from shared.contract.jobs import Loss, TablePlan
 from shared.wordpress.connector.package import PLUGIN_FILE
 from shared.wordpress.connector.writer import split_digest
 from shared.wordpress.rewrite import escape
+from shared.wordpress.transfer.fitting import column_limit
 
+MOST = 5_000
+"""Changed rows of one table that are looked at for values that get shorter."""
+CUT = 16
+"""Bytes of the shortest value that counts as cut: a shorter one is more likely a word that was changed."""
 SAME_REASON = "the same on both sides"
 
 
@@ -40,6 +45,12 @@ class TableComparison:
         self._cloned_at = base.created if base else None
         self._plan = TablePlan(table=pair.live, action="keep", reason=SAME_REASON)
         self._work = TableWork(pair, self._plan, Spool(run.directory))
+        self._limited = [
+            place
+            for place, column in enumerate(pair.source.columns)
+            if column["type_class"] == "text" and column_limit(column.get("type") or "", column["charset"])
+        ]
+        self._changed: dict[bytes, dict[int, bytes]] = {}
         self._lost: dict[bytes, tuple[Why, datetime | None]] = {}
 
     def production(self, block: bytes) -> None:
@@ -81,6 +92,7 @@ class TableComparison:
                 self._fetched(self._mover.rows(self._run.reader.fetch_rows(self.pair.source, keys)))
             self._left()
             self._name_losses()
+            self._name_shorter()
         elif any(self._counted.values()):
             self._replace()
         if self.pair.short == "options":
@@ -97,6 +109,9 @@ class TableComparison:
         for row in rows:
             target = self._here.pop(row.key, None)
             verdict = self._verdict(target, row.digest, row.key)
+            if verdict.act is Act.WRITE and self.pair.short == "options" and self._run.encoded.found_in(row.line):
+                self._work.identity.append(row.key.decode("utf-8", "backslashreplace"))
+                verdict = SAME
             self._number(row.key)
             if verdict.act is Act.NOTHING:
                 self._plan.same += 1
@@ -110,6 +125,7 @@ class TableComparison:
                 self._plan.add += 1
                 continue
             self._plan.change += 1
+            self._remember_limited(row)
             if verdict.lost:
                 self._plan.production_newer += 1
                 self._lost[row.key] = (verdict.lost, self._cloned_at)
@@ -140,6 +156,23 @@ class TableComparison:
         base = self._base.get(key) if self._base is not None else None
         return decide(target, clone, base, base_known=self._base is not None)
 
+    def _remember_limited(self, row: Row) -> None:
+        if self._limited and len(self._changed) < MOST:
+            cells = row.line.split(b"\t")
+            self._changed[row.key] = {place: cells[place] for place in self._limited}
+
+    def _name_shorter(self) -> None:
+        """Values of production that begin with what the clone has and go on: the clone's was cut."""
+        found: Counter[str] = Counter()
+        for keys in batched(self._changed, KEYS) if self.pair.target else ():
+            for line in self._run.writer.fetch_rows(self.pair.target, keys):  # type: ignore[arg-type]
+                cells = line.split(b"\t")
+                for place, new in self._changed.get(self._mover.key(line), {}).items():
+                    if len(new) >= CUT and cells[place] != new and cells[place].startswith(new):
+                        found[self.pair.columns[place]] += 1
+        for name, count in sorted(found.items()):
+            self._work.shorter.append(f"{name}: {count} {'value gets' if count == 1 else 'values get'} shorter.")
+
     def _name_losses(self) -> None:
         """Look at production's rows that would go, and tell those that somebody would miss."""
         what, table = kind_of(self.pair.short), self.pair.target
@@ -149,11 +182,33 @@ class TableComparison:
             self._run.token.check()
             for line in self._run.writer.fetch_rows(table, keys):
                 key = self._mover.key(line)
+                if what == "entry" and self._own_trace(line):
+                    self._keep(key)
+                    continue
                 why, since = self._lost.get(key, ("production_only", None))
                 found = loss(what, self.pair.live, key, self.pair.columns, line, why, since=since)
                 if found is not None:
                     self._losses.append(found)
                     self._plan.production_newer += self._base is None and why == "production_newer"
+
+    def _own_trace(self, line: bytes) -> bool:
+        """Whether a row of production is what our own signing in left there."""
+        run = self._run
+        since = [self._cloned_at] if self._cloned_at else []
+        entered = datetime.fromisoformat(run.state["planned_at"])
+        offset = float(run.ours.get("gmt_offset") or 0)
+        return own_trace(
+            self.pair.columns, line, run.ours["users"], run.owner, cloned=since, entered=entered, hours=offset
+        )
+
+    def _keep(self, key: bytes) -> None:
+        """A row that only production has stays."""
+        if key in self._work.deletes:
+            self._work.deletes.remove(key)
+            self._work.rebased.pop(key, None)
+            self._plan.remove -= 1
+            self._plan.production_only -= 1
+            self._plan.same += 1
 
     def _replace(self) -> None:
         """Rows nothing tells apart: all or none."""

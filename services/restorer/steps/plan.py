@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from services.restorer.domain import paths
 from services.restorer.domain.diff import Act
-from services.restorer.domain.tables import Pair
+from services.restorer.domain.tables import Pair, refuse_tied
 from services.restorer.errors import ProductionWouldLose
 from services.restorer.run import RestoreRun
 from services.restorer.steps.compare import TableComparison
 from services.restorer.work import FilesWork, TableWork, Work
-from shared.contract.jobs import FolderPlan, Loss, RestorePlan, TablePlan
+from shared.contract.jobs import FolderPlan, Loss, Note, RestorePlan, TablePlan
 from shared.wordpress.connector.target import BASES, FileDigest
 
 GROUP_ROWS = 200_000
@@ -26,6 +26,7 @@ def plan(run: RestoreRun) -> None:
     work = ensure_planned(run)
     run.state["plan"] = work.plan.model_dump(mode="json")
     run.state["nothing"] = work.empty
+    _tell(run, work)
     changed = sum(table.plan.add + table.plan.change + table.plan.remove for table in work.tables)
     files = len(work.files.puts) + len(work.files.removes)
     run.context.report(message=f"{changed:,} rows and {files:,} files to change")
@@ -55,12 +56,37 @@ def _compute(run: RestoreRun) -> Work:
         folders=folders,
         losses=counts,
         loss_samples=losses[:MAX_SAMPLES],
-        drift=[*run.state.get("drift", []), *run.selection.drift],
+        drift=[*run.state.get("drift", []), *run.selection.drift, *_warnings(run, tables)],
         base=run.base is not None,
     )
+    if not run.command.dry_run:
+        refuse_tied(run.selection, [table.pair.live for table in tables if table.changes])
     if losses and not run.command.accept_loss and not run.command.dry_run:
         raise _refusal(result)
     return Work(tables, files, result)
+
+
+def _warnings(run: RestoreRun, tables: Sequence[TableWork]) -> list[str]:
+    """What a person should know before the exchange."""
+    tied = [table.pair.live for table in tables if table.changes and table.pair.live in run.selection.tied]
+    told = [f"{name}: foreign keys or triggers tie it, so a restore that changes it is refused." for name in tied]
+    return told + [f"{table.pair.live}: {what}" for table in tables for what in table.shorter]
+
+
+def _tell(run: RestoreRun, work: Work) -> None:
+    """Notes of the result, of a dry run as well."""
+    apart = run.selection.apart
+    if apart:
+        text = "Tables built differently on the two sites: production's stay, the clone's rows stay behind"
+        run.context.note(Note(code="tables_stay_behind", message=text, count=len(apart), samples=apart[:20]))
+    shorter = [f"{table.pair.live}: {what}" for table in work.tables for what in table.shorter]
+    if shorter:
+        text = "Values of production that become shorter: the clone's are cut at the limit of their column"
+        run.context.note(Note(code="values_shorter", message=text, count=len(shorter), samples=shorter[:20]))
+    kept = sorted({name for table in work.tables for name in table.identity})
+    if kept:
+        text = "Options in which a plugin remembers the site's address: production's stay"
+        run.context.note(Note(code="identity_kept", message=text, count=len(kept), samples=kept[:20]))
 
 
 def _refusal(result: RestorePlan) -> ProductionWouldLose:

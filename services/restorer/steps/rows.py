@@ -89,6 +89,7 @@ class Mover:
         if moved is not chunk or rewriter.may_match(moved):
             self.leftovers += sum(rewriter.count_leftovers_tsv(moved, self._rules, table).values())
         for line in moved.split(b"\n")[:-1]:
+            self.leftovers += self._run.encoded_clone.found_in(line)
             yield Row(self.key(line), line, digest(line))
 
     def _renamed(self) -> dict[bytes, bytes]:

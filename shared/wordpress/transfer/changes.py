@@ -69,7 +69,7 @@ class CatchUp:
         raise.
         """
         with remembered.open("rb") as lines, now.open("wb") as out:
-            for name, held in _by_table(lines):
+            for name, held in by_table(lines):
                 table = self._loader.tables.get(name)
                 if table is None or not table.key:
                     out.writelines(held)
@@ -84,13 +84,13 @@ class CatchUp:
         known = {_key(line): line for line in islice(lines, MAX_ROWS)}
         more = next(lines, None)
         changed: dict[bytes, bytes] = {}
-        if more is not None or not self._compare(_read(table, key, columns), known, changed, out):
+        if more is not None or not self._compare(table_read(table, key, columns), known, changed, out):
             self._found.left.append(table.name)
             out.writelines(chain(known.values(), changed.values(), filter(None, [more]), lines))
             return
         self._loader.remove(table, key, [*changed, *known])
         digest = digester([names.index(name) for name in key], [names.index(name) for name in columns])
-        for rows in _chunks(rows_by_key(self._client, _read(table, key, names), changed, BUDGET)):
+        for rows in _chunks(rows_by_key(self._client, table_read(table, key, names), changed, BUDGET)):
             self._check()
             loaded = self._rewrite(table, rows)
             out.write(digest(rows, loaded))
@@ -118,7 +118,7 @@ class CatchUp:
         return seen  # without a row, it may be gone itself
 
 
-def _by_table(lines: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
+def by_table(lines: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Name and lines of each table, the one that names it first."""
     name = ""
 
@@ -136,7 +136,7 @@ def _key(line: bytes) -> bytes:
     return line[:-1].split(b"\t", 2)[2]
 
 
-def _read(table: Table, key: Sequence[str], columns: Sequence[str]) -> TableRead:
+def table_read(table: Table, key: Sequence[str], columns: Sequence[str]) -> TableRead:
     kinds = {column.name: column.type_class for column in table.columns}
     wanted = tuple({"name": name, "type_class": kinds[name]} for name in columns)
     return TableRead(table.name, wanted, tuple(key), table.where)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from zlib import crc32
 
 import pymysql
 from pymysql.connections import Connection
@@ -20,7 +21,7 @@ from pymysql.connections import Connection
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.rewrite import unescape
 from shared.wordpress.transfer.ddl import parametrised, quote, transactional
-from shared.wordpress.transfer.errors import TargetDatabaseDown, target_errors
+from shared.wordpress.transfer.errors import TargetDatabaseDown, TargetRefused, target_errors
 from shared.wordpress.transfer.fitting import Limit, column_limit
 from shared.wordpress.transfer.load import PIPE_NAME, WARNINGS, PipeLoad, column_of
 
@@ -37,6 +38,7 @@ SESSION = (
     "SET SESSION time_zone='+00:00'",  # TIMESTAMP values travel in UTC
     "SET SESSION foreign_key_checks=0",
     "SET SESSION unique_checks=0",
+    "SET SESSION check_constraint_checks=0",  # rows may be older than a check
     "SET SESSION innodb_lock_wait_timeout=20",
 )
 
@@ -72,6 +74,8 @@ class Table:
     where: tuple[dict[str, Any], ...] = ()
     with_rows: bool = True
     """False: only the structure is made."""
+    simpler: tuple[str, ...] = ()
+    """Definitions with the same columns and less around them, for a server that refuses `create`."""
 
     def load_statement(self) -> str:
         """LOAD DATA for this table. BIT columns arrive as numbers, columns of types we do not know as text; both go
@@ -119,9 +123,15 @@ class Loader:
         self._load: PipeLoad | None = None
         self._uncommitted = 0
         self._partial: list[bytes] = []
+        self.careful = False
+        """Whether the server looks at unique keys while it loads: slower, but it says what is there twice."""
         self.rows = 0
+        self.simplified: dict[str, str] = {}
+        """Tables that were made the simpler way -> why."""
         self.warned: Counter[str] = Counter()
         """Warnings of the server while it took rows, by `table.column`."""
+        self.sums: dict[str, list[int]] = {}
+        """Rows and checksum of what was sent so far, for each table."""
         self.gone: list[str] = []
         """Tables that had vanished from the source when their turn came."""
 
@@ -134,6 +144,8 @@ class Loader:
             self._connection = self._connect()
             for statement in SESSION:
                 self._execute(statement)
+            if self.careful:
+                self._execute("SET SESSION unique_checks=1")
             self._execute(
                 f"CREATE TABLE IF NOT EXISTS {CURSOR_TABLE} (id INT PRIMARY KEY, position LONGTEXT) ENGINE=InnoDB"
             )
@@ -142,13 +154,26 @@ class Loader:
                 row = cursor.fetchone()
         position: dict[str, Any] | None = json.loads(row[0]) if row else None
         self.rows = int(position["rows"]) if position else 0
+        self.sums = position.get("sums", {}) if position else {}
         return position
 
     def create(self, table: Table) -> None:
-        """Make a table, empty, whatever was there before."""
+        """Make a table, empty, whatever was there before; the simpler way where the server refuses it as it is."""
         with target_errors(f"making table {table.name}"):
             self._execute(f"DROP TABLE IF EXISTS {quote(table.name)}")
-            self._execute(table.create)
+        refusal: TargetRefused | None = None
+        for number, create in enumerate((table.create, *table.simpler)):
+            try:
+                with target_errors(f"making table {table.name}"):
+                    self._execute(create)
+            except TargetRefused as error:
+                refusal = refusal or error
+                continue
+            if number and refusal is not None:
+                self.simplified[table.name] = refusal.message
+            return
+        if refusal is not None:
+            raise refusal
 
     def receive(self, frames: Iterable[Frame], *, on_rows: Callable[[], None]) -> dict[str, Any]:
         """Load one response; returns its end statement. `on_rows` reports progress and raises to stop.
@@ -164,7 +189,8 @@ class Loader:
                     on_rows()
                 elif frame.type == "T":
                     self._finish_load()
-                    self._begin_table(self.tables[frame.json()["table"]])
+                    told = frame.json()
+                    self._begin_table(self.tables[told["table"]], resumed=bool(told.get("resumed")))
                 elif frame.type == "K":
                     self._cursor(frame.json())
                 elif frame.type == "W":
@@ -221,8 +247,10 @@ class Loader:
                 self._connection.close()
             self._connection = None
 
-    def _begin_table(self, table: Table) -> None:
+    def _begin_table(self, table: Table, *, resumed: bool) -> None:
         self._table = table
+        if not resumed:
+            self.sums[table.name] = [0, 0]
 
     def _rows(self, frame: Frame) -> None:
         self._partial.append(bytes(frame.payload))
@@ -235,6 +263,8 @@ class Loader:
         if self._load is None:
             self._load = self._begin_load(self._table)
         self._load.write(rewritten, count)
+        sums = self.sums.setdefault(self._table.name, [0, 0])
+        sums[0], sums[1] = sums[0] + count, sums[1] + rows_sum(rewritten)
         self.rows += count
         self._uncommitted += len(rows)
 
@@ -258,7 +288,9 @@ class Loader:
 
     def commit_position(self, cursor: dict[str, Any] | None, *, done: bool = False) -> None:
         """Commit the rows so far together with the cursor behind them."""
-        position = json.dumps({"cursor": cursor, "rows": self.rows, "done": done, "facts": self._facts()})
+        position = json.dumps(
+            {"cursor": cursor, "rows": self.rows, "done": done, "facts": self._facts(), "sums": self.sums}
+        )
         with target_errors("saving the position"), self._live().cursor() as statement:
             statement.execute(f"REPLACE INTO {CURSOR_TABLE} VALUES (1, %s)", (position,))
             self._live().commit()
@@ -278,6 +310,16 @@ class Loader:
     def _execute(self, statement: str) -> None:
         with self._live().cursor() as cursor:
             cursor.execute(statement)
+
+
+def rows_sum(rows: bytes) -> int:
+    """The checksum of whole rows as they travel: the sum of the CRC32 of each, as its values with tabs between them.
+    NULL counts as the letter N."""
+    lines = rows.split(b"\n")
+    lines.pop()
+    if b"\\" not in rows:
+        return sum(map(crc32, lines))
+    return sum([crc32(unescape(line)) for line in lines])
 
 
 def restart_point(

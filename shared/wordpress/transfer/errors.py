@@ -4,6 +4,7 @@ Permanent
 +-- TargetDiskFull
 +-- TargetRefused     the target's database does not accept this data
     +-- RowsRefused   it left rows out that were sent
+    +-- DuplicateFound  it found a key twice when it committed
     +-- LocalFileAsked  it asked for a file of ours
 Temporary
 +-- TargetDatabaseDown
@@ -25,6 +26,9 @@ DISK_FULL_CODES = frozenset({3, 28, 1021, 1114, 1030})
 """MariaDB: error writing file, no space left on device, disk full, table is full, got error 28 from engine."""
 LOST_CODES = frozenset({1053, 1927, 2002, 2003, 2006, 2013, 1205, 1213, 1040, 1203})
 """Server gone, connection lost or refused, lock wait, deadlock, too many connections: may work when tried again."""
+
+BULK_REFUSED = 1180
+"""InnoDB loads an empty table without looking at its keys (`unique_checks=0`), and says this when it commits."""
 
 
 class TargetDiskFull(Permanent):
@@ -48,6 +52,12 @@ class RowsRefused(TargetRefused):
         "The server's message names the value. Change it on the source, or exclude that table with "
         "options.exclude_tables, and run the job again."
     )
+
+
+class DuplicateFound(TargetRefused):
+    """The clone's database found a key twice, and did not say which."""
+
+    hint = RowsRefused.hint
 
 
 class LocalFileAsked(TargetRefused):
@@ -98,4 +108,5 @@ def _database_error(error: pymysql.MySQLError, what: str) -> Permanent | Tempora
         return TargetDiskFull(f"The disk of the clone server is full ({what}: {text}).")
     if code in LOST_CODES or (code == 0 and isinstance(error, pymysql.OperationalError | pymysql.InterfaceError)):
         return TargetDatabaseDown(f"The clone's database server went away ({what}: {text or type(error).__name__}).")
-    return TargetRefused(f"The clone's database refused {what}: {text}", database_code=code)
+    kind = DuplicateFound if code == BULK_REFUSED else TargetRefused
+    return kind(f"The clone's database refused {what}: {text}", database_code=code)

@@ -36,6 +36,9 @@ init_file = {init_file}
 skip_networking
 skip_name_resolve
 skip_log_bin
+skip_symbolic_links
+event_scheduler = DISABLED
+secure_file_priv = {tmp}
 character_set_server = utf8mb4
 collation_server = utf8mb4_unicode_520_ci
 local_infile = ON

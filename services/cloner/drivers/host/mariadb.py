@@ -18,6 +18,16 @@ from shared.wordpress.transfer.load import CLIENT_FLAG
 
 PREFIX = "sf_"
 MAX_PACKET = 256 * 1024 * 1024
+RIGHTS = (
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, LOCK TABLES, CREATE TEMPORARY TABLES, "
+    "CREATE VIEW, SHOW VIEW, TRIGGER, CREATE ROUTINE, ALTER ROUTINE, EXECUTE"
+)
+"""Of a clone in its own database. No EVENT: nothing runs by itself; nothing global: no files, no other databases."""
+CONNECTIONS = 30
+"""Of one clone at a time, ours while it is made included: no clone takes all the server has."""
+SITE_SECONDS = 120
+"""A statement of a site's PHP may take."""
+LIMITS = f"MAX_USER_CONNECTIONS {CONNECTIONS} MAX_STATEMENT_TIME {SITE_SECONDS}"
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 600
 
@@ -36,8 +46,10 @@ class CloneDatabases:
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quote(name)} CHARACTER SET utf8mb4")
             cursor.execute(f"CREATE USER IF NOT EXISTS {quote(name)}@localhost IDENTIFIED BY %s", (password,))
             cursor.execute(f"ALTER USER {quote(name)}@localhost IDENTIFIED BY %s", (password,))
+            cursor.execute(f"ALTER USER {quote(name)}@localhost WITH {LIMITS}")
             # In a GRANT the underscore of a database name is a wildcard.
-            cursor.execute(f"GRANT ALL ON {quote(name.replace('_', chr(92) + '_'))}.* TO {quote(name)}@localhost")
+            own = f"{quote(name.replace('_', chr(92) + '_'))}.*"
+            cursor.execute(f"GRANT {RIGHTS} ON {own} TO {quote(name)}@localhost")
 
     def drop(self, name: str) -> None:
         """Remove database and user. Connections of the user are ended first, so that nothing can hold the drop up."""
@@ -61,6 +73,11 @@ class CloneDatabases:
         with target_errors("asking the clone's database server"), self._admin() as cursor:
             cursor.execute("SHOW COLLATION")
             collations = {row[0].lower() for row in cursor.fetchall()}
+            with contextlib.suppress(pymysql.MySQLError):  # before MariaDB 10.10 there are no others
+                cursor.execute(
+                    "SELECT full_collation_name FROM information_schema.collation_character_set_applicability"
+                )
+                collations |= {row[0].lower() for row in cursor.fetchall()}
             cursor.execute("SHOW ENGINES")
             engines = {row[0].lower() for row in cursor.fetchall() if row[1] in {"YES", "DEFAULT"}}
         return Dialect(collations, engines)
@@ -74,7 +91,7 @@ class CloneDatabases:
             password=password,
             database=name,
             charset="utf8mb4",  # for our own statements; PyMySQL has no codec named binary
-            init_command="SET NAMES binary",
+            init_command="SET NAMES binary, max_statement_time=0",
             use_unicode=False,
             client_flag=CLIENT_FLAG,  # rows come through our own pipe; PyMySQL itself never opens a file
             local_infile=False,

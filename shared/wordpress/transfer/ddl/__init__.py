@@ -1,0 +1,9 @@
+"""Table and view definitions: read into a model of our own, and written from it. What is not known is never run."""
+
+from __future__ import annotations
+
+from .dialect import Dialect, parametrised, quote, transactional
+from .model import TableModel
+from .tokens import UnknownDefinition
+
+__all__ = ["Dialect", "TableModel", "UnknownDefinition", "parametrised", "quote", "transactional"]

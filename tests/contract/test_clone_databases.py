@@ -1,0 +1,207 @@
+"""What a clone's database user may do, and what the server takes of definitions of other servers; a real MariaDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from services.cloner.drivers.host.mariadb import CONNECTIONS, CloneDatabases
+from shared.wordpress.transfer.database import Column, Loader, Table
+from shared.wordpress.transfer.errors import DuplicateFound, LocalFileAsked, RowsRefused, TargetRefused
+from shared.wordpress.transfer.load import PIPE_NAME, PipeLoad
+from siteferry.embedded.servers import MariaDB, running
+from tests.integration.house import place
+from tests.unit.test_transfer_ddl_model import MYSQL
+
+NAME, PASSWORD = "sf_one", "secret-of-one"
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[CloneDatabases]:
+    with place() as directory, running(MariaDB(directory / "mariadb")) as mariadb:
+        made = CloneDatabases(mariadb.socket, mariadb.admin_user, mariadb.admin_password_file)
+        made.ensure(NAME, PASSWORD)
+        made.ensure("sf_two", "of-two")
+        yield made
+
+
+@pytest.fixture
+def cursor(databases: CloneDatabases) -> Iterator[Any]:
+    with closing(databases.connect(NAME, PASSWORD)) as connection, connection.cursor() as cursor:
+        yield cursor
+        cursor.execute("SET foreign_key_checks=0")
+        cursor.execute("SHOW TABLES")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP TABLE `{name.decode()}`")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE EVENT e ON SCHEDULE EVERY 1 SECOND DO SELECT 1",
+        "SET GLOBAL event_scheduler=ON",
+        "SELECT LOAD_FILE('/etc/hostname') INTO OUTFILE '/tmp/siteferry-out'",
+        "LOAD DATA INFILE '/etc/hostname' INTO TABLE t",
+        "CREATE DATABASE sfx",
+        "CREATE USER x",
+        "SET GLOBAL max_connections=1",
+        "SHOW GRANTS FOR sf_two@localhost",
+        "GRANT ALL ON *.* TO sf_one@localhost",
+        "ALTER USER sf_one@localhost WITH MAX_USER_CONNECTIONS 0",
+        "INSTALL SONAME 'ha_connect'",
+        "CREATE TABLE sf_two.x (a INT)",
+        "SELECT * FROM mysql.global_priv",
+        "FLUSH TABLES",
+        "SET GLOBAL local_infile=OFF",
+        "CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')",
+        "CREATE FUNCTION sys_exec RETURNS INT SONAME 'udf.so'",
+        "SHUTDOWN",
+        "CHANGE MASTER TO MASTER_HOST='x'",
+    ],
+)
+def test_what_a_clone_may_not(cursor: Any, statement: str) -> None:
+    cursor.execute("CREATE TABLE IF NOT EXISTS t (a TEXT)")
+    with pytest.raises(pymysql.MySQLError):
+        cursor.execute(statement)
+
+
+def test_files_of_other_directories_are_not_made(cursor: Any, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    for engine in ("InnoDB", "MyISAM", "Aria"):
+        cursor.execute(f"CREATE TABLE d_{engine} (a INT) ENGINE={engine} DATA DIRECTORY='{tmp_path}'")
+        cursor.execute(f"INSERT INTO d_{engine} VALUES (1)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_load_file_reads_nothing(cursor: Any) -> None:
+    cursor.execute("SELECT LOAD_FILE('/etc/hostname')")
+    assert cursor.fetchone() == (None,)
+
+
+def test_one_clone_does_not_take_all_connections(databases: CloneDatabases) -> None:
+    with ExitStack() as held:
+        for _ in range(CONNECTIONS):
+            held.enter_context(closing(databases.connect(NAME, PASSWORD)))
+        with pytest.raises(pymysql.MySQLError, match="max_user_connections"):
+            databases.connect(NAME, PASSWORD)
+        other = held.enter_context(closing(databases.connect("sf_two", "of-two")))
+        other.cursor().execute("SELECT 1")
+
+
+def test_statements_of_a_site_end(databases: CloneDatabases) -> None:
+    with closing(
+        pymysql.connect(unix_socket=str(databases.socket), user=NAME, password=PASSWORD, database=NAME)
+    ) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT @@max_statement_time")
+        assert 0 < float(cursor.fetchone()[0]) <= 600
+
+
+def test_a_file_that_the_server_asks_for_is_not_sent(databases: CloneDatabases, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of the cloner\n")
+    with closing(databases.connect(NAME, PASSWORD)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE stolen (a TEXT)")
+        with pytest.raises((pymysql.MySQLError, RuntimeError)):
+            cursor.execute(f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE stolen")
+    with closing(databases.connect(NAME, PASSWORD)) as connection:
+        load = PipeLoad(connection, "stolen", f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE stolen")
+        with pytest.raises(LocalFileAsked):
+            load.finish()
+    with closing(databases.connect(NAME, PASSWORD)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM stolen")
+        assert cursor.fetchone() == (0,)
+        load = PipeLoad(connection, "stolen", f"LOAD DATA LOCAL INFILE '{PIPE_NAME}' INTO TABLE stolen")
+        load.write(b"sent\n", 1)
+        load.finish()
+        cursor.execute("SELECT a FROM stolen")
+        assert cursor.fetchone() == (b"sent",)
+        cursor.execute("DROP TABLE stolen")
+
+
+def a_loader(databases: CloneDatabases, *tables: Table) -> Loader:
+    loader = Loader(lambda: databases.connect(NAME, PASSWORD), tables, lambda _table, rows: rows)
+    loader.open()
+    return loader
+
+
+def test_definitions_of_mysql_are_made(databases: CloneDatabases, cursor: Any) -> None:
+    cursor.execute("CREATE TABLE other (id INT PRIMARY KEY)")
+    dialect = databases.dialect()
+    model = dialect.model(MYSQL)
+    table = Table("shop", "InnoDB", dialect.written(model), (), ("id",))
+    with closing(a_loader(databases, table)) as loader:
+        loader.create(table)
+        assert loader.simplified == {}
+    cursor.execute("SHOW CREATE TABLE shop")
+    built = cursor.fetchone()[1].decode()
+    assert "`hidden` int(11) INVISIBLE DEFAULT 0" in built
+    assert "COLLATE=utf8mb4_unicode_520_nopad_ci" in built
+    again = dialect.written(dialect.model(built))
+    cursor.execute("DROP TABLE shop")
+    cursor.execute(again)
+    cursor.execute("SHOW CREATE TABLE shop")
+    assert cursor.fetchone()[1].decode() == built
+
+
+@pytest.mark.parametrize(
+    ("collation", "values"),
+    [
+        ("utf8mb4_0900_ai_ci", ("red", "red ")),
+        ("utf8mb4_0900_as_cs", ("Abc", "abc", "Äbc", "abc ")),
+        ("utf8mb4_ja_0900_as_cs", ("Abc", "abc", "Äbc")),
+        ("utf8mb4_sv_0900_ai_ci", ("a", "å")),
+        ("utf8mb4_uca1400_as_cs", ("Abc", "abc", "Äbc")),
+    ],
+)
+def test_rows_that_a_collation_tells_apart_stay_apart(
+    databases: CloneDatabases, cursor: Any, collation: str, values: tuple[str, ...]
+) -> None:
+    dialect = databases.dialect()
+    create = (
+        f"CREATE TABLE `words` (`id` int NOT NULL, `w` varchar(20) COLLATE {collation} DEFAULT NULL,"
+        f" PRIMARY KEY (`id`), UNIQUE KEY `w` (`w`)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE={collation}"
+    )
+    columns = (Column("id", "int", False), Column("w", "text", False))
+    table = Table("words", "InnoDB", dialect.table(create), columns, ("id",))
+    rows = "".join(f"{n}\t{value}\n" for n, value in enumerate(values)).encode()
+    with closing(a_loader(databases, table)) as loader:
+        loader.create(table)
+        loader.load(table, rows)
+        loader.commit_position(None)
+    cursor.execute("SELECT COUNT(*) FROM words")
+    assert cursor.fetchone() == (len(values),)
+
+
+def test_a_value_that_is_there_twice_is_named(databases: CloneDatabases, cursor: Any) -> None:
+    columns = (Column("id", "int", False), Column("w", "text", False))
+    create = "CREATE TABLE words (id INT PRIMARY KEY, w VARCHAR(20), UNIQUE KEY w (w)) ENGINE=InnoDB"
+    table = Table("words", "InnoDB", create, columns, ("id",))
+    with closing(a_loader(databases, table)) as loader:
+        loader.create(table)
+        with pytest.raises(DuplicateFound):  # the server does not say which
+            loader.load(table, b"1\tred\n2\tblue\n3\tred\n")
+        loader.close()
+        loader.careful = True
+        loader.open()
+        with pytest.raises(RowsRefused, match="'red'") as caught:
+            loader.load(table, b"1\tred\n2\tblue\n3\tred\n")
+    assert "exclude_tables" in caught.value.hint
+
+
+def test_what_the_server_refuses_is_made_simpler_or_told(databases: CloneDatabases, cursor: Any) -> None:
+    simpler = ("CREATE TABLE odd (id INT PRIMARY KEY)",)
+    table = Table(
+        "odd", "InnoDB", "CREATE TABLE odd (id INT PRIMARY KEY, KEY k (nothing))", (), ("id",), simpler=simpler
+    )
+    bad = Table("bad", "InnoDB", "CREATE TABLE bad (id STRANGE)", (), ())
+    with closing(a_loader(databases, table, bad)) as loader:
+        loader.create(table)
+        assert "nothing" in loader.simplified["odd"]
+        with pytest.raises(TargetRefused, match="table bad"):
+            loader.create(bad)
