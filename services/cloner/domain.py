@@ -18,7 +18,7 @@ from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
 from shared.wordpress.paths import relative
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
-from shared.wordpress.transfer.ddl import Dialect, UnknownDefinition
+from shared.wordpress.transfer.ddl import Dialect, TableModel, UnknownDefinition
 from shared.wordpress.transfer.fitting import LISTS, base_type
 
 TEXT = frozenset({"text", "json"})
@@ -245,7 +245,15 @@ def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: Clo
         key=tuple(table["key"]),
         where=tuple(rule.params() for rule in rules),
         with_rows=rows_stay_behind(name, prefix) is None,
+        unique=_unique(model, {column.name for column in columns if column.rewrite})
+        if name != f"{prefix}options"
+        else (),
     )
+
+
+def _unique(model: TableModel, rewritten: set[str]) -> tuple[tuple[tuple[str, int | None], ...], ...]:
+    keys = [tuple((part.column, part.length) for part in key.parts) for key in model.keys if key.unique]
+    return tuple(parts for parts in keys if any(name in rewritten for name, _ in parts))
 
 
 def _is_rewritten(table: str, column: Mapping[str, Any]) -> bool:

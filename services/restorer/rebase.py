@@ -94,6 +94,8 @@ def packed(base: Base, directory: Path) -> BinaryIO:
 def _lines(base: Base) -> Iterator[bytes]:
     for short, table in base.tables.items():
         yield table_line(base.header.prefix + short, table.key, table.columns)
+        for ours, theirs in table.moved.items():
+            yield b"K\t" + theirs + b"\t" + ours + b"\n"
         for key, digest in table.rows.items():
             digests = (digest + table.loaded.get(key, b"")).hex().encode()
             yield b"R\t" + digests + b"\t" + (key if table.key else b"") + b"\n"

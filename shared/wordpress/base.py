@@ -2,7 +2,8 @@
 
 A gzipped text. First a line of JSON, the `BaseHeader`. Then for each table `T <JSON: name, key, columns>`, followed by
 `R <MD5 of the row> <its key, cells as text>` for each of its rows, with the MD5 of the row the clone got right behind
-the first where that is another one (since version 2); a table named again goes on. Last `F <base> <path in
+the first where that is another one (since version 2); a table named again goes on. `K <cells of its key> <cells of its
+key on the clone>` precedes a row whose key was rewritten. Last `F <base> <path in
 base64> <size> <MD5>` for each file below WordPress's own directories. Fields are separated by tabs.
 
 A row's MD5 is that of its line as the connector sends it, without the newline: cells in the order of `columns`. Rows of
@@ -57,6 +58,8 @@ class BaseTable:
     """Key -> MD5, 16 bytes. For a table without key: MD5 -> MD5."""
     loaded: dict[bytes, bytes] = field(default_factory=dict)
     """Key -> MD5 of the row as the clone got it, for those that were rewritten on their way."""
+    moved: dict[bytes, bytes] = field(default_factory=dict)
+    """Key on the clone -> key, for rows whose key holds an address."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ class Base:
         table = self._table(short, key, columns)
         return {} if table is None else table.loaded
 
+    def moved(self, short: str, key: Sequence[str], columns: Sequence[str]) -> Mapping[bytes, bytes]:
+        """Keys of the clone -> keys of the source, where they differ; none when the table is built otherwise."""
+        table = self._table(short, key, columns)
+        return {} if table is None else table.moved
+
     def _table(self, short: str, key: Sequence[str], columns: Sequence[str]) -> BaseTable | None:
         table = self.tables.get(short)
         if table is None or table.key != tuple(key) or table.columns != tuple(columns):
@@ -96,6 +104,13 @@ def row_identity(short: str, key: Sequence[str], columns: Sequence[str]) -> tupl
     if short == "options" and "option_name" in columns:
         return ("option_name",), tuple(name for name in columns if name != "option_id")
     return tuple(key), tuple(columns)
+
+
+def halves(cells: bytes) -> tuple[bytes, bytes]:
+    """The two keys of a `K` line, without what precedes them."""
+    found = cells.split(b"\t")
+    middle = len(found) // 2
+    return b"\t".join(found[:middle]), b"\t".join(found[middle:])
 
 
 def table_line(name: str, key: Sequence[str], columns: Sequence[str]) -> bytes:
@@ -146,6 +161,9 @@ def _read(text: gzip.GzipFile) -> Base:
             table.rows[key if table.key else md5] = md5
             if loaded and table.key:
                 table.loaded[key] = loaded
+        elif kind == b"K" and table is not None:
+            theirs, ours = halves(rest)
+            table.moved[ours] = theirs
         elif kind == b"T":
             facts = json.loads(rest)
             short = facts["name"].removeprefix(header.prefix)

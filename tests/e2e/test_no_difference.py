@@ -67,3 +67,23 @@ def test_types_only_mariadb_has(siteferry: Product, make_site: MakeSite) -> None
             for row in Tables.of(site).rows(name)
         ]
         assert sorted(production, key=repr) == sorted(made.tables.rows(name), key=repr)
+
+
+def test_keys_that_hold_one_address_in_both_schemes_stay_apart(siteferry: Product, make_site: MakeSite) -> None:
+    site = make_site("address-keys", content="bare")
+    names = tables.address_keys(site)
+    made = copy(siteferry, site)
+    note = made.notes()["left_twice"]
+    assert {sample.partition(":")[0] for sample in note["samples"]} == {f"{name}.url" for name in names}
+    assert note["count"] == 3
+    for name in names:
+        assert len(made.tables.rows(name)) == len(Tables.of(site).rows(name))
+    assert back(made) == []
+    pair = Pair(siteferry, site, made.job)
+    pair.on_clone("UPDATE `{p}byurl` SET hits=7 WHERE url LIKE '%%secure' OR url LIKE '%%plain'")
+    pair.on_clone("UPDATE `{p}pages` SET n=n+10")
+    before = {row[0] for row in Tables.of(site).rows(names[0])}
+    pair.restore(accept_loss=True)
+    assert {row[0] for row in Tables.of(site).rows(names[0])} == before, "keys of production stay its own"
+    assert site.sql("SELECT COUNT(*) FROM {p}byurl WHERE hits=7") == [(2,)]
+    assert site.sql("SELECT SUM(n) FROM {p}pages") == [(36,)]

@@ -62,3 +62,14 @@ def test_only_the_value_that_does_not_fit_stays() -> None:
 )
 def test_the_column_a_warning_names(warning: str, column: str | None) -> None:
     assert column_of(warning) == column
+
+
+def test_what_would_be_there_twice_stays() -> None:
+    fitting = Fitting("t", ["id", "url"], [None, None], ["id"], [(("url", 9),)])
+    long, twice = Kept(), Kept()
+    rows = b"1\thttps://a\n2\thttp://a\n3\tx\n4\t\\N\n5\thttp://A \n"
+    loaded = b"1\thttp://c1\n2\thttp://c1\n3\tx\n4\t\\N\n5\thttp://C1 \n"
+    expected = b"1\thttp://c1\n2\thttp://a\n3\tx\n4\t\\N\n5\thttp://A \n"
+    assert fitting.fit(rows, loaded, long, twice) == expected
+    assert twice.samples() == ["t.url: 2 rows (2, 5)"]
+    assert fitting.fit(rows, loaded, long, Kept()) == expected, "the same row again is no second one"

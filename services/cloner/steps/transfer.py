@@ -140,7 +140,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
         progress(loader.rows)
         run.state["rewritten"], run.state["base_rows"] = rewriting.counts(), rewriting.digests.position()
         _note_left_alone(run, run.rewriter.report)
-        _note_too_long(run, rewriting.too_long)
+        _note_kept(run, rewriting)
     finally:
         rewriting.close()
         loader.close()
@@ -159,7 +159,7 @@ def _begin(run: CloneRun, loader: Loader, rewriting: RowRewriting) -> tuple[Sequ
             loader.create(table)
         loader.commit_position(None)
     for table in tables if position else ():
-        if not transactional(table.engine):
+        if not transactional(table.engine) or (table.unique and table is tables[0]):
             loader.create(table)  # what it holds was not rolled back with the position
     return tables, cursor
 
@@ -255,13 +255,16 @@ class RowRewriting:
         """What attempts before this one had rewritten up to the position we began at."""
         self.too_long = Kept()
         """Values that stayed the source's because their columns can not hold the clone's."""
+        self.twice = Kept()
+        """Values that stayed the source's because another row has the clone's in a key that allows it once."""
         self._fittings: dict[str, Fitting] = {}
 
     def go_on(self, facts: dict[str, Any]) -> None:
         """Take up what an earlier attempt had committed."""
         self.earlier = facts
         self.answers = facts.get("answers", 0)
-        self.too_long = Kept(facts.get("too_long"))
+        self.too_long, self.twice = Kept(facts.get("too_long")), Kept(facts.get("twice"))
+        self._fittings = {}
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Occurrences by kind of spelling, changed values by `table.column`."""
@@ -275,7 +278,8 @@ class RowRewriting:
     def facts(self) -> dict[str, Any]:
         """What is stored beside a committed row."""
         base = self.digests.position() if self.digests else None
-        return {**self.counts(), "answers": self.answers, "base": base, "too_long": self.too_long.facts()}
+        kept = {"too_long": self.too_long.facts(), "twice": self.twice.facts()}
+        return {**self.counts(), "answers": self.answers, "base": base, **kept}
 
     def close(self) -> None:
         """Let go of what is remembered."""
@@ -295,20 +299,29 @@ class RowRewriting:
         if rules is None:
             rules = [ColumnRule(column.name, Mode.REWRITE if column.rewrite else Mode.KEEP) for column in table.columns]
             self._rules[table.name] = rules
+        if table.name not in self._fittings:
             names, limits = [c.name for c in table.columns], [c.limit if c.rewrite else None for c in table.columns]
-            self._fittings[table.name] = Fitting(table.name, names, limits, table.key)
+            self._fittings[table.name] = Fitting(table.name, names, limits, table.key, table.unique)
         loaded = self._rewriter.rewrite_tsv(rows, rules, table=table.name)
-        return self._fittings[table.name].fit(rows, loaded, self.too_long)
+        return self._fittings[table.name].fit(rows, loaded, self.too_long, self.twice)
 
 
 def _added(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
     return {name: left.get(name, 0) + right.get(name, 0) for name in sorted({*left, *right})}
 
 
-def _note_too_long(run: CloneRun, kept: Kept) -> None:
-    if kept.count:
-        text = "Values left as they are: their columns can not hold the clone's address"
-        run.context.note(Note(code="left_too_long", message=text, count=kept.count, samples=kept.samples()[:20]))
+def _note_kept(run: CloneRun, rewriting: RowRewriting) -> None:
+    """Values that are the source's still, for reasons of their columns."""
+    for code, kept, text in (
+        (
+            "left_too_long",
+            rewriting.too_long,
+            "Values left as they are: their columns can not hold the clone's address",
+        ),
+        ("left_twice", rewriting.twice, "Values left as they are: with the clone's address a key would be there twice"),
+    ):
+        if kept.count:
+            run.context.note(Note(code=code, message=text, count=kept.count, samples=kept.samples()[:20]))
 
 
 def _note_left_alone(run: CloneRun, report: RewriteReport) -> None:

@@ -42,6 +42,7 @@ class TableComparison:
         base = run.base
         self._base = base.rows(pair.short, pair.key, pair.columns) if base else None
         self._loaded = base.loaded(pair.short, pair.key, pair.columns) if base else {}
+        self._mover.keys = base.moved(pair.short, pair.key, pair.columns) if base else {}
         self._cloned_at = base.created if base else None
         self._plan = TablePlan(table=pair.live, action="keep", reason=SAME_REASON)
         self._work = TableWork(pair, self._plan, Spool(run.directory))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -46,6 +46,8 @@ class Mover:
         self._author = pair.columns.index(author[0]) if author and author[0] in pair.columns else -1
         self._owned = bool(author and author[1])
         self._names = self._renamed()
+        self.keys: Mapping[bytes, bytes] = {}
+        """Keys of the clone -> keys of production, for rows whose key holds an address."""
         self.leftovers = 0
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
@@ -68,7 +70,7 @@ class Mover:
 
     def own_key(self, key: bytes) -> bytes:
         """The key production has for a key of the clone."""
-        return self._names.get(key, key)
+        return self.keys.get(key) or self._names.get(key, key)
 
     def _own(self, line: bytes) -> bytes:
         """Names of users and prefixes as production has them."""
@@ -88,9 +90,22 @@ class Mover:
         moved = rewriter.rewrite_tsv(chunk, self._rules, table=table)
         if moved is not chunk or rewriter.may_match(moved):
             self.leftovers += sum(rewriter.count_leftovers_tsv(moved, self._rules, table).values())
-        for line in moved.split(b"\n")[:-1]:
+        after = moved.split(b"\n")[:-1]
+        if self.keys:
+            after = [self._keyed(old, new) for old, new in zip(lines, after, strict=True)]
+        for line in after:
             self.leftovers += self._run.encoded_clone.found_in(line)
             yield Row(self.key(line), line, digest(line))
+
+    def _keyed(self, old: bytes, new: bytes) -> bytes:
+        """The row with the key production has for it: of two addresses that are one on the clone, it has both."""
+        theirs = self.keys.get(self.key(old))
+        if theirs is None:
+            return new
+        cells = new.split(b"\t")
+        for place, cell in zip(self._places, theirs.split(b"\t"), strict=True):
+            cells[place] = cell
+        return b"\t".join(cells)
 
     def _renamed(self) -> dict[bytes, bytes]:
         """WordPress writes the prefix into a few names."""

@@ -14,7 +14,7 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.wordpress.base import row_identity
+from shared.wordpress.base import halves, row_identity
 from shared.wordpress.connector.client import ConnectorClient
 from shared.wordpress.connector.errors import ConnectorFault, ConnectorRefused
 from shared.wordpress.connector.reading import row_blocks, rows_by_key
@@ -75,10 +75,12 @@ class CatchUp:
                     out.writelines(held)
                 else:
                     out.write(next(held))
-                    self._table(table, (line for line in held if line.startswith(b"R\t")), out)
+                    moved: dict[bytes, bytes] = {}
+                    self._table(table, _rows(held, moved, out), moved, out)
         return self._found
 
-    def _table(self, table: Table, lines: Iterator[bytes], out: BinaryIO) -> None:
+    def _table(self, table: Table, lines: Iterator[bytes], moved: dict[bytes, bytes], out: BinaryIO) -> None:
+        """`moved` fills with keys that the clone has otherwise, while lines are read."""
         names = [column.name for column in table.columns]
         key, columns = row_identity(table.name.removeprefix(self._prefix), table.key, names)
         known = {_key(line): line for line in islice(lines, MAX_ROWS)}
@@ -88,7 +90,7 @@ class CatchUp:
             self._found.left.append(table.name)
             out.writelines(chain(known.values(), changed.values(), filter(None, [more]), lines))
             return
-        self._loader.remove(table, key, [*changed, *known])
+        self._loader.remove(table, key, [moved.get(one, one) for one in (*changed, *known)])
         digest = digester([names.index(name) for name in key], [names.index(name) for name in columns])
         for rows in _chunks(rows_by_key(self._client, table_read(table, key, names), changed, BUDGET)):
             self._check()
@@ -129,6 +131,17 @@ def by_table(lines: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
         return name
 
     yield from groupby(lines, named)
+
+
+def _rows(lines: Iterable[bytes], moved: dict[bytes, bytes], out: BinaryIO) -> Iterator[bytes]:
+    """Lines of rows; keys that were rewritten go to `moved` and, as they are, to `out`."""
+    for line in lines:
+        if line.startswith(b"R\t"):
+            yield line
+        elif line.startswith(b"K\t"):
+            theirs, ours = halves(line[2:-1])
+            moved[theirs] = ours
+            out.write(line)
 
 
 def _key(line: bytes) -> bytes:

@@ -74,6 +74,8 @@ class Table:
     where: tuple[dict[str, Any], ...] = ()
     with_rows: bool = True
     """False: only the structure is made."""
+    unique: tuple[tuple[tuple[str, int | None], ...], ...] = ()
+    """Unique keys with values that may be rewritten: two addresses that become one would be there twice."""
     simpler: tuple[str, ...] = ()
     """Definitions with the same columns and less around them, for a server that refuses `create`."""
 
@@ -327,7 +329,8 @@ def restart_point(
 ) -> tuple[Sequence[Table], dict[str, Any] | None]:
     """The tables still to load and the cursor to begin with, given the position an earlier attempt committed.
 
-    A table whose engine can not roll back is loaded again from its start.
+    A table whose engine can not roll back is loaded again from its start; so is one whose rewritten keys must not meet,
+    for which of them came before is not remembered.
     """
     if position is None:
         return tables, None
@@ -339,6 +342,6 @@ def restart_point(
     if cursor and cursor.get("table_done"):
         return tables[index + 1 :], None
     remaining = tables[index:]
-    if remaining and not transactional(remaining[0].engine):
+    if remaining and (remaining[0].unique or not transactional(remaining[0].engine)):
         return remaining, None
     return remaining, cursor

@@ -147,9 +147,12 @@ def _by_first_cell(before: list[bytes], after: list[bytes]) -> bytes:
     found = []
     for line, new in zip(before, after, strict=True):
         digest = md5(line, usedforsecurity=False).hexdigest()
+        name = line.partition(b"\t")[0]
         if new != line:
             digest += md5(new, usedforsecurity=False).hexdigest()
-        found.append(b"R\t%b\t%b\n" % (digest.encode(), line.partition(b"\t")[0]))
+            if (moved := new.partition(b"\t")[0]) != name:
+                found.append(b"K\t%b\t%b\n" % (name, moved))
+        found.append(b"R\t%b\t%b\n" % (digest.encode(), name))
     return b"".join(found)
 
 
@@ -164,6 +167,8 @@ def _by_cells(before: list[bytes], after: list[bytes], key: list[int], columns: 
             changed = new.split(b"\t")
             told = new if columns is None else b"\t".join([changed[i] for i in columns])
             digest += hashlib.md5(told, usedforsecurity=False).hexdigest()
+            if (name := [cells[i] for i in key]) != (moved := [changed[i] for i in key]):
+                found.append(b"K\t%b\n" % b"\t".join([*name, *moved]))
         found.append(b"R\t%b\t%b\n" % (digest.encode(), b"\t".join([cells[i] for i in key])))
     return b"".join(found)
 
@@ -171,10 +176,13 @@ def _by_cells(before: list[bytes], after: list[bytes], key: list[int], columns: 
 def _where_it_is(row: bytes, loaded: bytes, key: list[int], columns: list[int]) -> bytes:
     """One large row, without a copy of its cells."""
     cells = _cells(row)
-    digest = _digest_of(row, cells, columns)
+    digest, moved = _digest_of(row, cells, columns), b""
     if loaded is not row:
-        digest += _digest_of(loaded, _cells(loaded), columns)
-    return b"R\t%b\t%b\n" % (digest.encode(), b"\t".join([row[slice(*cells[i])] for i in key]))
+        others = _cells(loaded)
+        digest += _digest_of(loaded, others, columns)
+        names = [[data[slice(*at[i])] for i in key] for data, at in ((row, cells), (loaded, others))]
+        moved = b"K\t%b\n" % b"\t".join([*names[0], *names[1]]) if names[0] != names[1] else b""
+    return moved + b"R\t%b\t%b\n" % (digest.encode(), b"\t".join([row[slice(*cells[i])] for i in key]))
 
 
 def _cells(row: bytes) -> list[tuple[int, int]]:

@@ -6,12 +6,15 @@ A server that is not strict cuts what is too long without a word, and the cut va
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from shared.wordpress.rewrite import unescape
 
+SEEN = 2_000_000
+"""Rewritten values of one unique key that are remembered (some 200 MB); the server finds what comes twice beyond."""
 SAMPLES = 5
 """Rows named for each column."""
 
@@ -84,6 +87,17 @@ def column_limit(column_type: str, charset: str | None) -> Limit | None:
     return None
 
 
+Unique = Sequence[tuple[str, int | None]]
+"""Columns of a unique key, and how many characters of each it looks at."""
+
+
+def plain(cell: bytes, length: int | None = None) -> str:
+    """A value as the most lenient collation would compare it: no case, accents, and spaces at its end."""
+    text = unescape(cell).decode("utf-8", "surrogateescape")[:length]
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(one for one in decomposed if not unicodedata.combining(one)).rstrip()
+
+
 class Kept:
     """What stayed unrewritten, by `table.column`: how many rows, and the keys of some."""
 
@@ -119,33 +133,59 @@ class Kept:
 class Fitting:
     """Looks at the rewritten rows of one table."""
 
-    def __init__(self, table: str, columns: Sequence[str], limits: Sequence[Limit | None], key: Sequence[str]) -> None:
+    def __init__(
+        self,
+        table: str,
+        columns: Sequence[str],
+        limits: Sequence[Limit | None],
+        key: Sequence[str],
+        unique: Sequence[Unique] = (),
+    ) -> None:
+        """`unique`: keys that hold values which may be rewritten."""
         self._table = table
+        self._names = list(columns)
+        self._unique = [[(columns.index(name), length) for name, length in parts] for parts in unique]
+        self._seen: list[dict[int, int]] = [{} for _ in unique]
+        """For each unique key: hash of what was rewritten -> hash of the row's own key."""
         self._limited = [(i, columns[i], limit) for i, limit in enumerate(limits) if limit is not None]
         self._key = [columns.index(name) for name in key if name in columns]
 
-    def fit(self, rows: bytes, loaded: bytes, kept: Kept) -> bytes:
-        """The rewritten rows, with the source's value wherever the new one does not fit."""
-        if loaded is rows or not self._limited:
+    def fit(self, rows: bytes, loaded: bytes, long: Kept, twice: Kept | None = None) -> bytes:
+        """The rewritten rows, with the source's value wherever the new one does not fit, or is there already."""
+        if loaded is rows or not (self._limited or self._unique):
             return loaded
         before, after = rows.split(b"\n"), loaded.split(b"\n")
         changed = False
         for number, (old, new) in enumerate(zip(before, after, strict=True)):
-            if old != new and (fitting := self._row(old, new, kept)) is not new:
+            if old != new and (fitting := self._row(old, new, long, twice)) is not new:
                 after[number], changed = fitting, True
         return b"\n".join(after) if changed else loaded
 
-    def _row(self, old: bytes, new: bytes, kept: Kept) -> bytes:
+    def _row(self, old: bytes, new: bytes, long: Kept, twice: Kept | None) -> bytes:
         was, now = old.split(b"\t"), new.split(b"\t")
-        long = [
-            (place, name)
-            for place, name, limit in self._limited
-            if now[place] != was[place] and not limit.holds(unescape(now[place]))
-        ]
-        for place, name in long:
-            now[place] = was[place]
-            kept.add(f"{self._table}.{name}", self._name(was))
-        return b"\t".join(now) if long else new
+        stays = False
+        for place, name, limit in self._limited:
+            if now[place] != was[place] and not limit.holds(unescape(now[place])):
+                now[place], stays = was[place], True
+                long.add(f"{self._table}.{name}", self._name(was))
+        for parts, seen in zip(self._unique, self._seen, strict=True) if twice is not None else ():
+            if all(now[place] == was[place] for place, _ in parts) or self._is_first(parts, seen, was, now):
+                continue
+            stays = True
+            for place, _ in parts:
+                if now[place] != was[place]:
+                    now[place] = was[place]
+                    twice.add(f"{self._table}.{self._names[place]}", self._name(was))  # type: ignore[union-attr]
+        return b"\t".join(now) if stays else new
+
+    def _is_first(
+        self, parts: list[tuple[int, int | None]], seen: dict[int, int], was: list[bytes], now: list[bytes]
+    ) -> bool:
+        """Whether no other row came with this value of a unique key."""
+        if any(now[place] == b"\\N" for place, _ in parts) or len(seen) >= SEEN:
+            return True
+        own = hash(tuple(was[place] for place in self._key or [place for place, _ in parts]))
+        return seen.setdefault(hash(tuple(plain(now[place], length) for place, length in parts)), own) == own
 
     def _name(self, cells: Sequence[bytes]) -> str:
         """The row's key for a person."""

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pymysql.connections import Connection
 from pymysql.cursors import SSCursor
 
-from shared.wordpress.base import row_identity
+from shared.wordpress.base import halves, row_identity
 from shared.wordpress.connector.client import ConnectorClient
 from shared.wordpress.connector.errors import ConnectorFault, ConnectorRefused
 from shared.wordpress.connector.reading import rows_by_key
@@ -129,13 +129,16 @@ class Proof:
         for number, line in enumerate(known):
             if line.startswith(b"R\t"):
                 sent.setdefault(line.split(b"\t", 2)[1][-32:], []).append(number)
+        pairs = [halves(line[2:-1]) for line in known if line.startswith(b"K\t")]
+        moved = {ours: theirs for theirs, ours in pairs}
         odd: dict[bytes, bytes] = {}
         for row in self._rows(connection, table):
             cells = row.split(b"\t")
             if same := sent.get(_digest(cells, told)):
                 same.pop()
             elif len(odd) < MOST:
-                odd[b"\t".join([cells[i] for i in places])] = row
+                name = b"\t".join([cells[i] for i in places])
+                odd[moved.get(name, name)] = row
         missed = {known[n][:-1].split(b"\t", 2)[2]: n for numbers in sent.values() for n in numbers}
         self._name(table, {name: odd[name] for name in missed if name in odd}, missed, known, told)
         out.writelines(known)

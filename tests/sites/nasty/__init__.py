@@ -12,6 +12,7 @@ from tests.sites.nasty.files import (
 )
 from tests.sites.nasty.plugins import drop_ins, host_bound, noisy
 from tests.sites.nasty.tables import (
+    address_keys,
     big_values,
     foreign_tables,
     full_columns,
@@ -25,6 +26,7 @@ from tests.sites.nasty.tables import (
 from tests.sites.nasty.values import hard_values
 
 __all__ = [
+    "address_keys",
     "big_file",
     "big_values",
     "clutter",

@@ -256,3 +256,20 @@ def other_types(site: Site) -> list[str]:
         " FROM seq_1_to_300",
     )
     return [f"{site.prefix}{name}" for name in ("other", "uuids", "addresses")]
+
+
+def address_keys(site: Site) -> list[str]:
+    """Keys that hold the site's address, some in both schemes: on a clone they become one. Returns the tables."""
+    home, bare = site.home, site.home.partition("://")[2]
+    both = f"('https://{bare}/both'), ('{home}/both'), ('{home}/plain'), ('https://{bare}/secure'), ('elsewhere')"
+    pairs = f"(1, 'https://{bare}/x'), (2, '{home}/x'), (3, '{home}/y'), (4, NULL), (5, NULL), (6, '{home}/X/')"
+    site.script(
+        "CREATE TABLE `{p}byurl` (url VARCHAR(180) PRIMARY KEY, hits INT DEFAULT 0) DEFAULT CHARSET=utf8mb4",
+        f"INSERT INTO `{{p}}byurl` (url) VALUES {both}",
+        "CREATE TABLE `{p}redirects` (id INT PRIMARY KEY, url VARCHAR(180) NULL, UNIQUE KEY url (url(100)))"
+        " DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci",
+        f"INSERT INTO `{{p}}redirects` VALUES {pairs}",
+        "CREATE TABLE `{p}pages` (lang CHAR(2), url VARCHAR(180), n INT, PRIMARY KEY (lang, url)) ENGINE=MyISAM",
+        f"INSERT INTO `{{p}}pages` VALUES ('de', 'https://{bare}/', 1), ('de', '{home}/', 2), ('en', '{home}/', 3)",
+    )
+    return [f"{site.prefix}{name}" for name in ("byurl", "redirects", "pages")]
