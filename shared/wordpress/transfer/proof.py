@@ -48,7 +48,8 @@ def stored(column: Column) -> str:
 def stored_sum(table: Table) -> str:
     """A SELECT of the number of rows a table has, and their checksum."""
     cells = ", ".join(f"IFNULL(CAST({stored(column)} AS BINARY), 'N')" for column in table.columns)
-    return f"SELECT COUNT(*), COALESCE(SUM(CRC32(CONCAT_WS('\\t', {cells}))), 0) FROM {quote(table.name)}"
+    total = f"COALESCE(SUM(CRC32(CONCAT_WS('\\t', {cells}))), 0)"
+    return f"SELECT COUNT(*), CAST({total} AS UNSIGNED) FROM {quote(table.name)}"
 
 
 @dataclass
