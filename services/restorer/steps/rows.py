@@ -89,13 +89,16 @@ class Mover:
         rewriter, table = self._run.rewriter, self._pair.live
         moved = rewriter.rewrite_tsv(chunk, self._rules, table=table)
         if moved is not chunk or rewriter.may_match(moved):
-            self.leftovers += sum(rewriter.count_leftovers_tsv(moved, self._rules, table).values())
+            self.leftovers += self.left(moved)
         after = moved.split(b"\n")[:-1]
         if self.keys:
             after = [self._keyed(old, new) for old, new in zip(lines, after, strict=True)]
         for line in after:
-            self.leftovers += self._run.encoded_clone.found_in(line)
             yield Row(self.key(line), line, digest(line))
+
+    def left(self, lines: bytes) -> int:
+        """Places in whole rows that still name the clone's address."""
+        return sum(self._run.rewriter.count_leftovers_tsv(lines, self._rules, self._pair.live).values())
 
     def _keyed(self, old: bytes, new: bytes) -> bytes:
         """The row with the key production has for it: of two addresses that are one on the clone, it has both."""
