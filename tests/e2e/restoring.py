@@ -122,7 +122,7 @@ def files_of(site: Site) -> dict[bytes, str]:
         folders[:] = [name for name in folders if not name.startswith(b"siteferry-") and name != b"upgrade"]
         for name in names:
             path = os.path.join(folder, name)
-            if not os.path.islink(path) and not name.endswith(b".log"):
+            if os.path.isfile(path) and not os.path.islink(path) and not name.endswith(b".log"):
                 with open(path, "rb") as file:
                     found[os.path.relpath(path, root)] = hashlib.sha256(file.read()).hexdigest()
     return found

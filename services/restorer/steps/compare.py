@@ -112,7 +112,6 @@ class TableComparison:
             verdict = self._verdict(target, row.digest, row.key)
             if verdict.act is Act.WRITE and self.pair.short == "options" and self._run.encoded.found_in(row.line):
                 self._work.identity.append(row.key.decode("utf-8", "backslashreplace"))
-                self._mover.leftovers -= self._mover.left(row.line + b"\n")  # it does not travel
                 verdict = SAME
             self._number(row.key)
             if verdict.act is Act.NOTHING:
@@ -121,7 +120,7 @@ class TableComparison:
                     self._rebase(row.key, target)
                 continue
             self._rebase(row.key, row.digest)
-            self._mover.leftovers += self._encoded(row)
+            self._mover.look(row.line)
             self._work.spool.add(row.line)
             self._work.written[row.key] = row.digest
             if target is None:
@@ -135,10 +134,6 @@ class TableComparison:
             elif self._base is None and self.pair.short == "posts":
                 cells = dict(zip(self.pair.columns, row.line.split(b"\t"), strict=False))
                 self._lost[row.key] = ("production_newer", modified_at(cells))
-
-    def _encoded(self, row: Row) -> bool:
-        """Whether a row that travels names the clone in a form that only we look for."""
-        return self._run.encoded_clone.found_in(row.line) and not self._mover.left(row.line + b"\n")
 
     def _left(self) -> None:
         """Rows that only production has."""
@@ -229,7 +224,7 @@ class TableComparison:
             self._plan.same = before.total()
             return
         for row in rows:
-            self._mover.leftovers += self._encoded(row)
+            self._mover.look(row.line)
             self._work.spool.add(row.line)
         plan, gone = self._plan, (before - after).total()
         plan.action, plan.reason = "replace", "its rows have no key"

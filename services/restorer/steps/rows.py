@@ -88,17 +88,18 @@ class Mover:
         chunk = b"\n".join(lines) + b"\n"
         rewriter, table = self._run.rewriter, self._pair.live
         moved = rewriter.rewrite_tsv(chunk, self._rules, table=table)
-        if moved is not chunk or rewriter.may_match(moved):
-            self.leftovers += self.left(moved)
         after = moved.split(b"\n")[:-1]
         if self.keys:
             after = [self._keyed(old, new) for old, new in zip(lines, after, strict=True)]
         for line in after:
             yield Row(self.key(line), line, digest(line))
 
-    def left(self, lines: bytes) -> int:
-        """Places in whole rows that still name the clone's address."""
-        return sum(self._run.rewriter.count_leftovers_tsv(lines, self._rules, self._pair.live).values())
+    def look(self, line: bytes) -> None:
+        """Count the places in a row that travels which still name the clone's address, encoded ones too."""
+        rewriter, encoded = self._run.rewriter, self._run.encoded_clone.found_in(line)
+        if encoded or rewriter.may_match(line):
+            places = sum(rewriter.count_leftovers_tsv(line + b"\n", self._rules, self._pair.live).values())
+            self.leftovers += max(places, int(encoded))
 
     def _keyed(self, old: bytes, new: bytes) -> bytes:
         """The row with the key production has for it: of two addresses that are one on the clone, it has both."""
