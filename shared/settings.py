@@ -20,7 +20,10 @@ class Settings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     """Comma-separated servers, without credentials."""
     nats_token_file: Path | None = None
-    """File with the token of the NATS connection; a file, so that no process list or log shows it."""
+    """File with what the NATS connection proves itself with: `user:password`, or a token. A file, so that no process
+    list or log shows it."""
+    nats_install: bool = True
+    """Whether services make streams and buckets themselves; off where their NATS users may not."""
     replicas: int = Field(1, ge=1, le=5)
     """Replicas of streams and buckets: 1 on one machine, 3 in a cluster."""
     ack_wait: float = Field(30.0, ge=1)
@@ -39,6 +42,11 @@ class Settings(BaseSettings):
     """Whether sources on private or loopback addresses may be cloned. Turn off where strangers may submit jobs."""
 
     @property
-    def nats_token(self) -> str | None:
-        """The token itself, read when asked."""
-        return None if self.nats_token_file is None else self.nats_token_file.read_text().strip()
+    def nats_login(self) -> dict[str, str]:
+        """How to sign in to NATS, as nats-py's options; read when asked."""
+        if self.nats_token_file is None:
+            return {}
+        user, colon, password = self.nats_token_file.read_text().strip().partition(":")
+        if not colon:
+            return {"token": user}
+        return {"user": user, "password": password, "inbox_prefix": f"_INBOX.{user}"}

@@ -156,7 +156,7 @@ async def connect(settings: Settings, *, service: str, **options: Any) -> AsyncI
     }
     nc = await nats.connect(
         servers=[server.strip() for server in settings.nats_url.split(",")],
-        token=settings.nats_token,
+        **settings.nats_login,
         name=f"siteferry-{service}",
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.5,

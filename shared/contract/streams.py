@@ -48,6 +48,9 @@ MAX_DELIVER = -1
 """No cap at the server: a message over it would never come again, and nobody would know. Workers count (`poison`)."""
 MAX_AGE = 90 * 86_400
 """Seconds the log is kept."""
+PASSING_AGE = 3600
+"""Seconds the log keeps how far a step was: nine tenths of what a job says, and worth nothing once it is over. What
+stays are the milestones: each attempt, each step's begin and end, each wait, the end."""
 DUPLICATE_WINDOW = 24 * 3600
 """Seconds in which the same Nats-Msg-Id is stored once."""
 
@@ -93,6 +96,11 @@ DELIVERER = "deliverer"
 DELIVERER_ACK_WAIT = 60.0
 """Seconds; longer than a message may wait for its turn and be sent."""
 DELIVERER_PENDING = 5000
+
+PROBE = "PROBE"
+"""Stream: one message, written again and again to see whether anything can be written. Made last: where it is,
+everything is."""
+PROBE_SUBJECT = "probe.write"
 
 # No limit_marker_ttl anywhere: an entry that expired by its own message TTL is then simply absent (nats-py 2.16 trips
 # over expiry markers in get and create).
@@ -238,6 +246,25 @@ def bases_config(*, replicas: int) -> StreamConfig:
     )
 
 
+def probe_config(*, replicas: int) -> StreamConfig:
+    """The stream whose only message shows that storing works."""
+    return StreamConfig(
+        name=PROBE,
+        subjects=["probe.>"],
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        num_replicas=replicas,
+        max_msgs_per_subject=1,
+    )
+
+
+def expected() -> dict[str, list[str]]:
+    """Every stream (those below buckets too) and its durables."""
+    logs = {STREAMS[kind]: [str(c.durable_name) for c in consumer_configs(kind, replicas=1)] for kind in KINDS}
+    buckets: dict[str, list[str]] = {f"KV_{name}": [] for name in BUCKETS}
+    return {**logs, OUTGOING: [DELIVERER], f"OBJ_{BASES}": [], **buckets, PROBE: []}
+
+
 async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
     """Create or update every stream, consumer and bucket. Idempotent; any service may call it at start.
 
@@ -253,13 +280,19 @@ async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = 
     await _upsert_stream(js, bases_config(replicas=replicas))
     for bucket in BUCKETS.values():
         await _ensure_bucket(js, bucket, replicas)
+    await _upsert_stream(js, probe_config(replicas=replicas))
 
 
-async def install_when_ready(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
-    """`install`, however long JetStream needs to be there."""
+async def install_when_ready(
+    js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT, allowed: bool = True
+) -> None:
+    """`install`, however long JetStream needs to be there. Not `allowed`: wait until somebody else has done it."""
     while True:
         try:
-            await install(js, replicas=replicas, ack_wait=ack_wait)
+            if allowed:
+                await install(js, replicas=replicas, ack_wait=ack_wait)
+            else:
+                await js.stream_info(PROBE)
         except (NatsError, APIError, TimeoutError) as error:
             log.warning("JetStream is not ready, trying again", error=repr(error))
             await asyncio.sleep(1)

@@ -12,7 +12,7 @@ from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common, api_of
 from siteferry.cli.watch import TERMINAL
 from siteferry.cli.watch import watch as follow
-from siteferry.embedded.instance import running_instance
+from siteferry.embedded.instance import nats_environment, running_instance
 from siteferry.embedded.up import default_state_dir
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -172,7 +172,7 @@ def nats_commands(stream: str, job_id: str, common: Common) -> list[str]:
         raise CliError(f"{job_id} is not a job id.", code=Exit.USAGE)
     subject = f"{job_id.partition('-')[0]}.*.*.{job_id}"
     instance = running_instance(common.state or default_state_dir())
-    server = f"NATS_URL={instance.nats_url} NATS_USER=\"$(cat '{instance.nats_token_file}')\" " if instance else ""
+    server = f"{nats_environment(instance)} " if instance else ""
     return [
         "",
         "The same with the nats command line:",

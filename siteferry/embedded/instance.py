@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from shared.contract.rights import OPERATOR
 from siteferry.embedded.servers.base import write_file
 from siteferry.embedded.servers.process import kill_group
 
@@ -20,14 +21,16 @@ RUN = "run.json"
 
 @dataclass
 class Instance:
-    """run.json. Paths and addresses, no secrets; the token of NATS stays in `nats_token_file` (0600)."""
+    """run.json. Paths and addresses, no secrets: logins of NATS stay in their files (0600)."""
 
     pid: int
     edge_url: str
     nats_url: str
     nats_token_file: str
-    nats_monitor_url: str
+    nats_operator_file: str
     mariadb_socket: str
+    nats_max_store: int = 0
+    """Bytes."""
     pids: dict[str, int] = field(default_factory=dict)
     """Process (and process group) of each child by name."""
     services: dict[str, str] = field(default_factory=dict)
@@ -117,3 +120,9 @@ def group_is_ours(group: int, state: Path) -> bool:
             if directory.is_relative_to(state) or os.fsencode(f"{state}/") in words:
                 return True
     return False
+
+
+def nats_environment(instance: Instance) -> str:
+    """What the `nats` command needs to look at this machine's instance, as the user who may only read."""
+    login = f"NATS_USER={OPERATOR} NATS_PASSWORD=\"$(cut -d: -f2 '{instance.nats_operator_file}')\""
+    return f"NATS_URL={instance.nats_url} {login}"

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nats.errors import Error as NatsError
+
+from shared.bus.connection import connect
+from shared.bus.upkeep import Upkeep
+from shared.contract.rights import KEEPER, OPERATOR
 from shared.secrets.vault import KeyRing
+from shared.settings import Settings
 from shared.standing import FILE, Standing, serialised
 from siteferry.embedded.cells.options import CellOptions
 from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
@@ -87,9 +93,12 @@ async def _run(state: Path, options: Options) -> None:
 
         supervisor.on_change = changed
         async with stop_by_signals(supervisor):
+            keeping = asyncio.create_task(house.look_after_nats(log))
             try:
                 await supervisor.run(lambda: log.say(house.banner()))
             finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
                 for file in (RUN, FILE):
                     (state / file).unlink(missing_ok=True)
         log.say("stopped; `siteferry up` continues where this ended")
@@ -111,15 +120,17 @@ class House:
         self.ports = {"gateway": free_port(), "status": free_port()}
         self.health_ports = {name: _health_port(name) for name in WORKERS}
         self.clones = make_directory(state / "clones", mode=0o711)
-        self.nats = Nats(state / "nats")
+        self.nats = Nats(state / "nats", max_store=_store_size())
         self.mariadb = MariaDB(state / "mariadb", buffer_pool=options.buffer_pool)
         self.cells = self._cells(CellOptions())
         self.caddy = Caddy(state / "caddy", self._edge, port=self.port, host=options.host, own_account=True)
         self.nats.prepare()  # chooses its port, which the services' settings name
         KeyRing.load(state / "vault.key")  # made once, before four services look for it
-        folder, settings = make_directory(state / "services"), self.settings()
+        folder = make_directory(state / "services")
         self.services = [
-            Service(name, folder, settings, port=self.ports.get(name), health_port=self.health_ports.get(name))
+            Service(
+                name, folder, self.settings(name), port=self.ports.get(name), health_port=self.health_ports.get(name)
+            )
             for name in SERVICES
             if installed(name)
         ]
@@ -128,11 +139,12 @@ class House:
         """What starts together; each stage needs the ones before it."""
         return [[self.nats, self.mariadb, self.cells], [*self.services], [self.caddy]]
 
-    def settings(self) -> dict[str, str]:
-        """Settings of the services, by field name. Secrets travel as paths of 0600 files."""
+    def settings(self, service: str) -> dict[str, str]:
+        """Settings of one service, by field name. Secrets travel as paths of 0600 files."""
         return {
             "nats_url": self.nats.url,
-            "nats_token_file": str(self.nats.token_file),
+            "nats_token_file": str(self.nats.login_file(service)),
+            "nats_install": "false",
             "vault_key_file": str(self.state / "vault.key"),
             "state_dir": str(self.state),
             "parts_file": str(self.state / FILE),
@@ -185,7 +197,8 @@ class House:
             edge_url=self.url,
             nats_url=self.nats.url,
             nats_token_file=str(self.nats.token_file),
-            nats_monitor_url=self.nats.monitor_url,
+            nats_operator_file=str(self.nats.login_file(OPERATOR)),
+            nats_max_store=self.nats.max_store,
             mariadb_socket=str(self.mariadb.socket),
             pids=pids,
             services={
@@ -197,6 +210,17 @@ class House:
         """Tell the services how everything stands."""
         write_file(self.state / FILE, serialised(standings))
 
+    async def look_after_nats(self, log: MergedLog) -> None:
+        """Make streams and buckets, and make them again when one is gone: no service may."""
+        settings = Settings(nats_url=self.nats.url, nats_token_file=self.nats.token_file)
+        ack_wait = float(self.settings(KEEPER).get("ack_wait", settings.ack_wait))
+        while True:
+            try:
+                async with connect(settings, service=KEEPER) as bus:
+                    await Upkeep(bus, ack_wait=ack_wait, limit=self.nats.max_store, say=log.say).run()
+            except (NatsError, OSError, TimeoutError):  # not there yet
+                await asyncio.sleep(0.2)
+
     def banner(self) -> str:
         """What people want to know once everything runs."""
         return f"Siteferry is ready at {self.url} (state in {self.state}; Ctrl-C stops)"
@@ -206,6 +230,14 @@ def _health_port(name: str) -> int:
     """Where a worker tells its numbers: as the operator's environment says, else a free port."""
     wanted = os.environ.get(f"SITEFERRY_{name.upper()}_HEALTH_PORT", "")
     return int(wanted) if wanted.isdecimal() else free_port()
+
+
+def _store_size() -> int:
+    """How large the store of NATS may get: SITEFERRY_NATS_STORE_GB, in whole gigabytes."""
+    wanted = os.environ.get("SITEFERRY_NATS_STORE_GB", "")
+    if wanted and (not wanted.isdecimal() or int(wanted) < 1):
+        raise ServerError(f"SITEFERRY_NATS_STORE_GB must be a whole number of gigabytes, not {wanted!r}")
+    return int(wanted or 10)
 
 
 def _complain(message: str) -> None:

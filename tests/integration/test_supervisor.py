@@ -228,7 +228,7 @@ def instance(pids: dict[str, int]) -> Instance:
         edge_url="http://localhost:8080",
         nats_url="nats://127.0.0.1:1",
         nats_token_file="token",
-        nats_monitor_url="http://127.0.0.1:2",
+        nats_operator_file="/nowhere/operator",
         mariadb_socket="socket",
         pids=pids,
     )

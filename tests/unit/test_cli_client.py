@@ -23,7 +23,7 @@ def instance() -> Instance:
         edge_url="http://localhost:18080",
         nats_url="nats://127.0.0.1:4222",
         nats_token_file="/nowhere/token",
-        nats_monitor_url="http://127.0.0.1:8222",
+        nats_operator_file="/nowhere/operator",
         mariadb_socket="/nowhere/socket",
     )
 
