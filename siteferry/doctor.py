@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import pwd
@@ -14,8 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.bus.connection import connect
+from shared.bus.log_size import LogSize, log_size
 from shared.cells.isolation import isolation
-from siteferry.embedded.instance import Instance, running_instance
+from shared.settings import Settings
+from siteferry.cli.log_size import sentence
+from siteferry.embedded.instance import Instance, nats_environment, running_instance
 from siteferry.embedded.servers import ServerError
 from siteferry.embedded.servers.base import find_binary, first_untraversable, running_as_root
 from siteferry.embedded.servers.phpfpm import BINARIES as PHP_FPM
@@ -30,6 +35,8 @@ OLDEST_MARIADB = (10, 6)
 OLDEST_PHP = (7, 4)
 LEAST_FREE = 2 << 30
 FEW_FILES = 4096
+NEARLY_FULL = 80
+"""Percent."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +170,27 @@ def running_checks(instance: Instance) -> list[Check]:
     """What the instance that runs says of itself."""
     where = f"{instance.edge_url} (pid {instance.pid})"
     status, text = get(instance.edge_url, "/readyz")
+    look = Check("nats command", True, f"{nats_environment(instance)} nats stream report   (may only read)")
     if status == 200:
-        return [Check("running instance", True, where)]
+        return [Check("running instance", True, where), look, log_room(instance)]
     found = f"{where}: {status or ''} {text}".rstrip()
     return [Check("running instance", False, found, "look into siteferry.log in the state directory")]
+
+
+def log_room(instance: Instance) -> Check:
+    """How full the store of NATS is."""
+    name, settings = "log", Settings(nats_url=instance.nats_url, nats_token_file=Path(instance.nats_token_file))
+
+    async def measure() -> LogSize:
+        async with asyncio.timeout(5), connect(settings, service="doctor") as bus:
+            return await log_size(bus, limit=instance.nats_max_store)
+
+    try:
+        size = asyncio.run(measure())
+    except Exception as error:
+        return Check(name, False, f"can not be measured: {error!r}", "siteferry log-size")
+    well = size.percent < NEARLY_FULL
+    return Check(name, well, sentence(size), "" if well else "make SITEFERRY_NATS_STORE_GB larger, start again")
 
 
 def get(base: str, path: str) -> tuple[int, str]:

@@ -20,6 +20,7 @@ from services.cloner.workflow import CloneWorkflow
 from shared import log
 from shared.bus.connection import Bus, connect
 from shared.bus.connector_registry import Connectors
+from shared.bus.upkeep import Upkeep
 from shared.cells.client import CellsClient
 from shared.contract import streams
 from shared.engine.carriers.pool import Carriers
@@ -60,7 +61,10 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     driver, keys, parts = make_driver(settings), KeyRing.load(settings.vault_key_file), settings.parts()
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
-        await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+        allowed = settings.nats_install
+        await streams.install_when_ready(
+            bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait, allowed=allowed
+        )
         vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)
         lifetime = settings.connector_hours * 3600
         connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
@@ -87,6 +91,9 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
                 group.create_task(eternal("previews", previews.serve(), stop), name="previews"),
                 group.create_task(eternal("sweeps", sweeps, stop), name="sweeps"),
             ]
+            if settings.nats_install:
+                upkeep = Upkeep(bus, replicas=settings.replicas, ack_wait=settings.ack_wait)
+                helpers.append(group.create_task(eternal("upkeep", upkeep.run(), stop), name="upkeep"))
             logger.info("ready", slots=settings.cloner_slots)
             await worker.run(stop)
             for helper in helpers:
@@ -98,9 +105,7 @@ def problems(bus: Bus, worker: Worker) -> list[str]:
     found = []
     if not bus.nc.is_connected:
         found.append("not connected to NATS")
-    if not worker.healthy:
-        found.append("no pull or heartbeat succeeded lately")
-    return found
+    return found + worker.problems
 
 
 def main() -> None:

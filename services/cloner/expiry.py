@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from pydantic import ValidationError
 
 from services.cloner.drivers.port import Provisioner
+from services.cloner.metrics import UNREADABLE
 from shared.bus import base_store
 from shared.bus.connection import Bus
 from shared.bus.pull import Feed
@@ -37,10 +40,25 @@ class Expiry:
     async def run(self) -> None:
         """For ever; a clone that can not be removed now is tried again, also by another cloner."""
         async for batch in self.feed.batches():
-            await asyncio.gather(*(self._handle(msg) for msg in batch))
+            await asyncio.gather(*(self._take(msg) for msg in batch))
 
-    async def _handle(self, msg: Msg) -> None:
-        expire = Expire.model_validate_json(msg.data)
+    async def _take(self, msg: Msg) -> None:
+        """One message's trouble never stops the others, nor the cloner."""
+        try:
+            expire = Expire.model_validate_json(msg.data)
+        except ValidationError as error:
+            UNREADABLE.inc()
+            log.error("an expiry that can not be read", subject=msg.subject, problems=error.error_count())
+            await msg.ack()
+            return
+        try:
+            await self._handle(msg, expire)
+        except Exception:
+            log.exception("clone not removed yet", clone=expire.job_id)
+            with suppress(Exception):
+                await msg.nak(delay=AGAIN_SECONDS)
+
+    async def _handle(self, msg: Msg, expire: Expire) -> None:
         started = time.monotonic()
         destroying = asyncio.create_task(asyncio.to_thread(self._driver.destroy, expire.job_id))
         try:

@@ -60,7 +60,9 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
         bus.js = bus.nc.jetstream(timeout=settings.store_timeout)
         while True:
             try:
-                await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+                if settings.nats_install:
+                    await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+                await bus.js.stream_info(streams.PROBE)
                 edge = app.state.edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys)
                 log.info("ready", port=settings.gateway_port)
                 await edge.warm()

@@ -190,6 +190,6 @@ def as_problem(error: Exception, trace_id: str) -> Problem:
         return problems.http_problem(413)
     if isinstance(error, UNAVAILABLE):
         log.warning("NATS did not answer", error=repr(error), trace_id=trace_id)
-        return problems.unavailable()
+        return problems.unavailable(error)
     log.error("unexpected error", trace_id=trace_id, exc_info=error)
     return problems.internal()

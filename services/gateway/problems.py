@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import Any
 
 from nats.errors import Error as NatsError
-from nats.errors import OutboundBufferLimitError
+from nats.errors import MaxPayloadError, OutboundBufferLimitError
+from nats.js.errors import APIError
 from starlette.responses import Response
 
 CONTENT_TYPE = "application/problem+json"
@@ -80,8 +81,25 @@ def snapshot_not_found() -> Problem:
     return Problem(404, "snapshot_not_found", "There is no such snapshot.", hint="GET /snapshots lists the snapshots.")
 
 
-def unavailable() -> Problem:
-    """NATS can not be reached: nothing is accepted that can not be stored."""
+STORE_FULL = frozenset({10023, 10047, 10048, 10077})
+"""JetStream: insufficient resources, insufficient storage or memory, maximum bytes exceeded."""
+
+
+def unavailable(error: Exception | None = None) -> Problem:
+    """NATS can not be reached or can not store: nothing is accepted that can not be stored.
+
+    A message that is too large for it is no outage: 413.
+    """
+    if isinstance(error, MaxPayloadError):
+        return http_problem(413)
+    if isinstance(error, APIError) and error.err_code in STORE_FULL:
+        return Problem(
+            503,
+            "unavailable",
+            "The message store is full, so nothing can be accepted now.",
+            hint="The operator has to make room: `siteferry log-size` shows what fills it. Nothing has been lost.",
+            headers={"Retry-After": "60"},
+        )
     return Problem(
         503,
         "unavailable",

@@ -33,7 +33,10 @@ async def run(settings: RestorerSettings, carriers: Carriers) -> None:
     keys, parts = KeyRing.load(settings.vault_key_file), settings.parts()
     await asyncio.to_thread(tidy)
     async with stop_on_signals() as stop, connect(settings, service="restorer") as bus:
-        await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+        allowed = settings.nats_install
+        await streams.install_when_ready(
+            bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait, allowed=allowed
+        )
         vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)
         lifetime = settings.connector_hours * 3600
         connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
@@ -59,9 +62,7 @@ def problems(bus: Bus, worker: Worker) -> list[str]:
     found = []
     if not bus.nc.is_connected:
         found.append("not connected to NATS")
-    if not worker.healthy:
-        found.append("no pull or heartbeat succeeded lately")
-    return found
+    return found + worker.problems
 
 
 def main() -> None:

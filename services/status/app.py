@@ -55,7 +55,10 @@ async def work(service: Service) -> None:
     """Everything that needs NATS, until cancelled."""
     async with connect(service.settings, service="status") as bus:
         settings = service.settings
-        await streams.install_when_ready(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+        allowed = settings.nats_install
+        await streams.install_when_ready(
+            bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait, allowed=allowed
+        )
         service.projectors = [Projector(bus, kind) for kind in KINDS]
         hub = Hub(bus)
         service.bus, service.hub = bus, hub

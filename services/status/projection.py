@@ -19,6 +19,7 @@ from shared.bus.connection import Bus
 from shared.contract import streams
 from shared.contract.events import fold, fold_clone, fold_snapshot
 from shared.contract.jobs import Clone, Job, Snapshot
+from shared.contract.reading import understood
 from shared.contract.subjects import kind_of
 
 Model = TypeVar("Model", Job, Clone, Snapshot)
@@ -127,7 +128,7 @@ async def _get(bucket: KeyValue, key: str, model: type[Model]) -> tuple[Model | 
         marker = error.entry  # of a deleted key; a later write has to name its revision
         return None, 0 if marker is None else marker.revision or 0
     try:
-        return model.model_validate_json(entry.value or b""), entry.revision or 0
+        return understood(model, entry.value or b""), entry.revision or 0
     except ValidationError:
         return None, entry.revision or 0  # nothing a reader could use: fold it anew from the stream
 

@@ -68,7 +68,7 @@ async def _replace(bus: Bus, job_id: str, begins: datetime | None, report: Repor
             if attempt < PATIENT and await _last(bus, job_id) > (told[-1].seq if told else 0):
                 await asyncio.sleep(0.05)
                 continue
-            new = old.blank().after(told)
+            new = _counting_on(old, old.blank().after(told))
             try:
                 await projection.save(old, new)
                 await _remove_untold(bus, job_id, old, new)
@@ -81,6 +81,13 @@ async def _replace(bus: Bus, job_id: str, begins: datetime | None, report: Repor
             report.removed += new.job is None and old.job is not None
             return
     raise Conflict(job_id)
+
+
+def _counting_on(old: State, new: State) -> State:
+    """The number of a job's messages never falls, although the log forgets those that said how far a step was."""
+    if old.job is not None and new.job is not None and new.job.n < old.job.n:
+        new.job = new.job.model_copy(update={"n": old.job.n})
+    return new
 
 
 async def _last(bus: Bus, job_id: str) -> int:

@@ -23,6 +23,7 @@ from shared.contract.jobs import (
     SnapshotState,
     Status,
 )
+from shared.contract.reading import understood
 from shared.contract.subjects import TERMINAL, EventType, Kind, Lane
 
 
@@ -277,6 +278,7 @@ BY_KIND: dict[EventType, TypeAdapter[Any]] = {EventType.REQUESTED: COMMAND, Even
 FRESH_ATTEMPT: dict[str, Any] = {
     "status": Status.PENDING,
     "phase": None,
+    "reason": None,
     "message": "Waiting for a worker",
     "error": None,
     "finished_at": None,
@@ -286,12 +288,15 @@ FRESH_ATTEMPT: dict[str, Any] = {
 def decode(event: EventType, payload: bytes) -> Message | None:
     """The message of a subject's event token; None for events this version does not know and for schedules.
 
+    What a worker of a later version says is read as far as it is understood; a command is understood or it is not.
     Raises pydantic.ValidationError when the payload is not what the type promises.
     """
     if event in BY_KIND:
         message: Message = BY_KIND[event].validate_json(payload)
         return message
     model = MODELS.get(event)
+    if model is JobEvent:
+        return understood(JobEvent, payload)
     return None if model is None else model.model_validate_json(payload)
 
 

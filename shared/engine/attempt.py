@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from shared.contract import streams
 from shared.contract.events import JobEvent, now
 from shared.contract.jobs import Note, Result, Step, StepState
 from shared.contract.subjects import EventType
@@ -24,6 +25,7 @@ from shared.log import get
 log = get(__name__)
 T = TypeVar("T")
 
+PASSING = {"Nats-TTL": f"{streams.PASSING_AGE}s"}
 FINISH = "finish"
 """Name under which failures of `Workflow.finish` are counted."""
 
@@ -41,7 +43,8 @@ class Attempt:
     ) -> None:
         self._workflow = workflow
         self._parts = parts
-        self._before: Sight = {}
+        self._begun: Sight = {}
+        """Our parts when the steps began to run: what one step starts may fail in a later one."""
         self.context = context
         self._checkpoint = checkpoint
         self._settings = settings
@@ -66,7 +69,10 @@ class Attempt:
             return error.part
         if nats_away(error):
             return NATS
-        return troubled(self._before, self._parts.look(self.context.job_id))
+        return troubled(self._begun, self._look())
+
+    def _look(self) -> Sight:
+        return self._parts.look(self.context.job_id)
 
     def stop(self, reason: type[JobError]) -> None:
         """Make the running step stop."""
@@ -75,6 +81,7 @@ class Attempt:
 
     async def run(self) -> Result:
         """Run what is left of the steps, and finish. Raises whatever a step raises, or why the job must stop."""
+        self._begun = self._look()
         telling = asyncio.create_task(self._tell_regularly())
         try:
             for spec, step in zip(self._specs, self._checkpoint.steps, strict=True):
@@ -82,7 +89,6 @@ class Attempt:
                     continue
                 await self._run_step(spec, step)
             self.context.current = None
-            self._before = self._parts.look(self.context.job_id)
             result = await self._attended(self._workflow.finish(self.context))
             return self._complete(result)
         finally:
@@ -91,13 +97,13 @@ class Attempt:
     async def _run_step(self, spec: StepSpec, step: Step) -> None:
         step.state, step.started_at, step.finished_at = StepState.RUNNING, step.started_at or now(), None
         self.context.current = step
-        self._before = self._parts.look(self.context.job_id)
+        before = self._look()
         await self.context.checkpoint()  # begun must be known before it has effects: its undo depends on it
         await self.tell()
         notes = list(self._checkpoint.notes)
         try:
             await self._attended(spec.run(self.context))
-            if spec.proof and (away := self.part_away()):
+            if spec.proof and (away := troubled(before, self._look())):
                 self._checkpoint.notes = notes  # what it found then says nothing
                 raise OwnPartAway(away)
         except (LeaseLost, Draining):
@@ -143,8 +149,11 @@ class Attempt:
         notes = [*result.notes, *(note for note in self.context.notes if note.code not in codes)]
         return result.model_copy(update={"notes": notes, "timings": took | result.timings})
 
-    async def tell(self, event: EventType = EventType.PROGRESS, **update: Any) -> None:
-        """Publish the job's state. Missing one does no harm: the next one is absolute too."""
+    async def tell(self, event: EventType = EventType.PROGRESS, *, passing: bool = False, **update: Any) -> None:
+        """Publish the job's state. Missing one does no harm: the next one is absolute too.
+
+        `passing`: how far a step is, which the log keeps for an hour; the rest is the job's milestones.
+        """
         async with self._telling:
             if self.context.token.reason is LeaseLost:
                 return
@@ -156,7 +165,7 @@ class Attempt:
             job = known.job(command, now=now(), **{"message": message, **update})
             told = JobEvent(job_id=job.job_id, kind=job.type, lane=job.lane, type=event, job=job)
             try:
-                await self.context.bus.publish(told, tries=2)
+                await self.context.bus.publish(told, tries=2, headers=PASSING if passing else None)
             except Exception as error:
                 if not unreachable(error):
                     raise
@@ -169,7 +178,7 @@ class Attempt:
         while True:
             await asyncio.sleep(self._settings.progress_interval)
             if self.context.dirty:
-                await self.tell()
+                await self.tell(passing=True)
 
     async def remove(self, token: StopToken) -> list[str]:
         """Undo every step that was begun, last first, and clean up. Returns what could not be removed.
@@ -196,7 +205,7 @@ class Attempt:
         tries, patience = 1, clock() + self._settings.removal_patience
         while tries <= self._settings.removal_tries:
             self.context.token.check()
-            self._before = self._parts.look(self.context.job_id)
+            self._begun = self._look()
             try:
                 await self._attended(removal())
             except (LeaseLost, Draining):

@@ -6,7 +6,9 @@ Every write compares revisions, so a worker that lost its lease without noticing
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
@@ -20,10 +22,19 @@ from shared.contract.jobs import ErrorInfo, Job, Note, Phase, Record, Result, St
 from shared.contract.streams import CHECKPOINTS
 from shared.contract.subjects import EventType
 from shared.engine.records import Conflict, Records
-from shared.errors import LeaseLost
+from shared.errors import LeaseLost, Permanent
 
 LARGEST = 900_000
 """Bytes of one checkpoint; the server takes messages of 1 MB."""
+PACK_ABOVE = 200_000
+"""Bytes above which its state is compressed; it is names of tables and files mostly, and shrinks to a tenth."""
+
+
+class TooMuchToRemember(Permanent):
+    """The site has more tables or folders than one job can keep track of."""
+
+    code = "too_much_to_remember"
+    hint = "Leave tables or paths out (options.exclude_tables, options.exclude_paths) and run the job again."
 
 
 class Parked(Record):
@@ -59,6 +70,8 @@ class Checkpoint(Record):
     fence: int = 0
     steps: list[Step] = Field(default_factory=list)
     state: dict[str, Any] = Field(default_factory=dict)
+    packed: str = ""
+    """The state of a job that remembers much, compressed; only as it is stored."""
     notes: list[Note] = Field(default_factory=list)
     tries: dict[str, int] = Field(default_factory=dict)
     """Temporary failures per step."""
@@ -141,34 +154,54 @@ class CheckpointStore:
         self._check = check
         self._lock = asyncio.Lock()
         self._revision = 0
+        self.durable = "{}"
+        """The state as last stored, as JSON."""
 
     async def load(self) -> Checkpoint | None:
-        """What the last worker left; None for a job nobody has begun."""
+        """What the last worker left; None for a job nobody has begun.
+
+        Raises pydantic.ValidationError when another version has left what this one does not know.
+        """
         entry = await self._records.get(self._job_id)
         self._revision = entry.revision if entry else 0
         if entry is None or not entry.value:
             return None
-        return Checkpoint.model_validate_json(entry.value)
+        known = Checkpoint.model_validate_json(entry.value)
+        if known.packed:
+            known.state, known.packed = json.loads(zlib.decompress(base64.b64decode(known.packed))), ""
+        self.durable = frozen(known.state)
+        return known
 
     async def write(self, checkpoint: Checkpoint, *, state: str | None = None) -> None:
         """Make it durable. `state` is the job's state as JSON when a worker thread has serialised it already.
 
         Raises LeaseLost when another worker has written, or when the lease runs out while NATS is away;
-        ValueError when the state is too large or not JSON.
+        TooMuchToRemember when the state is too large, TypeError when it is not JSON.
         """
         async with self._lock:
-            value = serialised(checkpoint, state or frozen(checkpoint.state))
+            state = state or frozen(checkpoint.state)
+            value = serialised(checkpoint, state)
+            if len(value) > PACK_ABOVE:
+                value = await asyncio.to_thread(serialised, checkpoint, state, packed=True)
             if len(value) > LARGEST:
-                raise ValueError(f"the checkpoint of {self._job_id} is too large: {len(value)} bytes")
+                raise TooMuchToRemember(bytes=len(value))
             try:
                 self._revision = await self._records.write(self._job_id, value, last=self._revision, check=self._check)
             except Conflict as error:
                 raise LeaseLost from error
+            self.durable = state
+
+    def back_to_durable(self, checkpoint: Checkpoint) -> None:
+        """The state as it was when it could last be stored: what removals need was in it."""
+        checkpoint.state = json.loads(self.durable)
 
 
-def serialised(checkpoint: Checkpoint, state: str) -> bytes:
-    """The stored form. The state goes in as it is: a None in it means something."""
-    rest = checkpoint.model_dump_json(exclude={"state"}, exclude_none=True)
+def serialised(checkpoint: Checkpoint, state: str, *, packed: bool = False) -> bytes:
+    """The stored form. The state goes in as it is: a None in it means something. A large one is compressed."""
+    rest = checkpoint.model_dump_json(exclude={"state", "packed"}, exclude_none=True)
+    if packed:
+        text = base64.b64encode(zlib.compress(state.encode(), 1)).decode()
+        return f'{rest[:-1]},"packed":"{text}"}}'.encode()
     return f'{rest[:-1]},"state":{state}}}'.encode()
 
 

@@ -10,9 +10,10 @@ from shared.contract.jobs import ErrorInfo, Result, Status
 from shared.contract.streams import VAULT
 from shared.contract.subjects import EventType
 from shared.engine import metrics
-from shared.engine.checkpoint import Ending
+from shared.engine.checkpoint import Ending, TooMuchToRemember
 from shared.engine.held import Held
 from shared.engine.records import Conflict, Records
+from shared.engine.shorter import fitting
 from shared.engine.token import Draining, StopToken
 from shared.log import get
 
@@ -33,7 +34,11 @@ async def end(held: Held, event: EventType, *, error: ErrorInfo | None = None, r
     if error is not None:
         held.remember(error)
     held.known.ending = Ending(event=event, error=error, result=result)
-    await held.store.write(held.known)
+    try:
+        await held.store.write(held.known)
+    except TooMuchToRemember:
+        held.store.back_to_durable(held.known)
+        await held.store.write(held.known)
     await conclude(held)
 
 
@@ -47,7 +52,7 @@ async def conclude(held: Held) -> None:
     if ending.event is not EventType.COMPLETED:
         await _remove(held)
     job = known.job(held.command, now=now(), **_final(held, ending))
-    ended = await held.publish(ending.event, job, msg_id=f"{held.job_id}:{known.attempt}:terminal")
+    ended = await held.publish(ending.event, fitting(job), msg_id=f"{held.job_id}:{known.attempt}:terminal")
     await _forget_secret(held, ending)
     known.ended, known.state = ended, {}
     await held.store.write(known)

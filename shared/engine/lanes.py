@@ -23,6 +23,10 @@ from shared.log import get
 log = get(__name__)
 
 PROBE_TIMEOUT = 2.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two questions to a consumer that is not there."""
+ELECTION = 10.0
+"""Seconds for which a consumer may be without a leader."""
 TICK = 0.5
 """Seconds between two looks at the connection while parked."""
 
@@ -53,6 +57,15 @@ class Aging:
 
 
 @dataclass
+class _Refusal:
+    """A source the server knows nothing of: its consumer is gone, or has no leader just now."""
+
+    since: float
+    pause: float
+    until: float
+
+
+@dataclass
 class _Pull:
     source: str
     expires: float
@@ -73,6 +86,7 @@ class Puller:
         self._wake = asyncio.Event()
         self._count = 0
         self._reconnects = 0
+        self._refused: dict[str, _Refusal] = {}
         self._subscription: Subscription | None = None
         self._inbox = ""
         self.last_answer = time.monotonic()
@@ -102,9 +116,15 @@ class Puller:
         """End `wait` now: what the caller wants may have changed."""
         self._wake.set()
 
+    @property
+    def missing(self) -> list[str]:
+        """Sources that have had no consumer for longer than an election takes."""
+        late = time.monotonic() - ELECTION
+        return sorted(source for source, refusal in self._refused.items() if refusal.since < late)
+
     async def probe(self, source: str) -> bool:
         """Ask a source that is not parked for a message that is there now. True when one has arrived."""
-        if self._is_parked(source):
+        if self._is_parked(source) or self._is_refused(source):
             return False
         pull = await self._send(source, {"no_wait": True}, PROBE_TIMEOUT)
         try:
@@ -116,7 +136,7 @@ class Puller:
     async def park(self, sources: Sequence[str]) -> None:
         """Have the server answer as soon as one of these sources has a message."""
         for source in sources:
-            if not self._is_parked(source):
+            if not self._is_parked(source) and not self._is_refused(source):
                 await self._send(source, {"expires": int(self._park * 1e9)}, self._park, parked=True)
 
     async def wait(self) -> None:
@@ -135,6 +155,22 @@ class Puller:
         token = self._parked.get(source)
         pull = self._pulls.get(token) if token else None
         return pull is not None and time.monotonic() < pull.expires
+
+    def _is_refused(self, source: str) -> bool:
+        refusal = self._refused.get(source)
+        return refusal is not None and time.monotonic() < refusal.until
+
+    def _refuse(self, source: str) -> None:
+        """Ask less and less often, and say it once."""
+        now = time.monotonic()
+        known = self._refused.get(source)
+        if known is None:
+            self._refused[source] = _Refusal(now, FIRST_PAUSE, now + FIRST_PAUSE)
+            return
+        if known.pause < LONGEST_PAUSE <= known.pause * 2:
+            log.warning("nobody feeds this queue: its consumer is gone", stream=self._stream, queue=source)
+        known.pause = min(LONGEST_PAUSE, known.pause * 2)
+        known.until = now + known.pause
 
     async def _send(self, source: str, request: dict[str, object], seconds: float, *, parked: bool = False) -> _Pull:
         self._forget_old()
@@ -160,9 +196,15 @@ class Puller:
             # A delivery keeps the subject it was stored under; which pull it answers is told by its consumer.
             source = self._source_of(message)
             self._arrived.append((source, message))
+            self._refused.pop(source, None)
             self._answered(self._newest(source))
         else:
+            pull = self._pulls.get(token)
             self._answered(token)
+            if pull is not None and status in {"503", "409"}:
+                self._refuse(pull.source)
+            elif pull is not None:
+                self._refused.pop(pull.source, None)
             if status not in {"404", "408"}:
                 log.debug("pull refused", status=status, why=(message.headers or {}).get("Description"))
         if status not in {"503"}:

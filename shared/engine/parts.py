@@ -12,6 +12,7 @@ from typing import Protocol
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, ServiceUnavailableError
 
+from shared.engine.records import REFUSED
 from shared.errors import Temporary
 
 NATS = "nats"
@@ -104,7 +105,7 @@ def nats_away(error: BaseException | None) -> bool:
         if isinstance(error, APIError):
             if isinstance(error, ServiceUnavailableError):
                 return True
-        elif isinstance(error, NatsError):
+        elif isinstance(error, NatsError) and not isinstance(error, REFUSED):
             return True
         error = error.__cause__
     return False

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nats.errors import ConnectionClosedError
+from nats.errors import BadHeaderError, BadSubjectError, ConnectionClosedError, MaxPayloadError, ProtocolError
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
@@ -20,6 +20,8 @@ from shared.bus.connection import Bus
 
 T = TypeVar("T")
 WRITE_TIMEOUT = 2.0
+REFUSED = (ConnectionClosedError, MaxPayloadError, BadSubjectError, BadHeaderError, ProtocolError)
+"""Errors of the client's own: asking again will not help."""
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 
 
@@ -37,7 +39,7 @@ class Entry:
 
 def unreachable(error: BaseException) -> bool:
     """Whether an error says that NATS is away for now, as opposed to an answer of its."""
-    if isinstance(error, ConnectionClosedError):
+    if isinstance(error, REFUSED):
         return False
     if isinstance(error, APIError):
         return isinstance(error, ServiceUnavailableError)

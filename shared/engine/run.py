@@ -30,6 +30,8 @@ from shared.log import get
 
 log = get(__name__)
 
+LEFT_TO_NEWER = 12
+"""Deliveries of a job that only another version understands before it is ended; ten seconds each by default."""
 LOOKS = (0.05, 0.2, 0.5)
 """Seconds between looks for a cancel that was sent but perhaps not stored; storing takes milliseconds."""
 
@@ -101,7 +103,12 @@ class JobRun:
             await self._acknowledge()
             return
         held.command, requested_at = found
-        held.known = await held.store.load() or await self._begin(requested_at, message)
+        try:
+            known = await held.store.load()
+        except ValidationError as error:
+            await self._leave_to_newer(error)
+            return
+        held.known = known or await self._begin(requested_at, message)
         await (self._cancel() if self._event is EventType.CANCEL else self._proceed(message))
         await self._acknowledge()
 
@@ -124,6 +131,31 @@ class JobRun:
             finished_at=time,
         )
         await self._held.publish(EventType.FAILED, job, msg_id=f"{self.job_id}:1:terminal")
+        await self._acknowledge()
+
+    async def _leave_to_newer(self, error: ValidationError) -> None:
+        """Another version worked on the job: its workers go on with it. When there are none, the job ends, visibly."""
+        held, wrong = self._held, error.error_count()
+        delivered = self._delivery.metadata.num_delivered
+        log.warning("another version's checkpoint", job=self.job_id, problems=wrong, delivered=delivered)
+        if delivered <= LEFT_TO_NEWER:
+            await held.let_go()
+            await self._delivery.nak(delay=held.settings.ack_wait / 3)
+            return
+        info = ErrorInfo(
+            code="newer_version",
+            message="Another version of Siteferry began this job, and this one can not go on with it.",
+            hint="Bring all workers to the newer version, then run the job again. A sweep removes what is left.",
+        )
+        last = await self._story.last_event()
+        known = Checkpoint(attempt=last[0].job.attempt if last else 1, fence=last[0].job.fence if last else 0)
+        held.known = known
+        await held.take_over()
+        job = known.job(
+            held.command, now=now(), status=Status.FAILED, error=info, message=info.message, finished_at=now()
+        )
+        known.ended = await held.publish(EventType.FAILED, job, msg_id=f"{self.job_id}:{known.attempt}:terminal")
+        await held.store.write(known)
         await self._acknowledge()
 
     async def _begin(self, requested_at: int, message: Message) -> Checkpoint:

@@ -107,6 +107,12 @@ class Worker:
         return time.monotonic() - last < self.settings.healthy_within
 
     @property
+    def problems(self) -> list[str]:
+        """Why it can not do all of its work, in words."""
+        found = [] if self.healthy else ["no pull or heartbeat succeeded lately"]
+        return found + [f"the queue {source} of {self._kind} jobs is gone" for source in self._puller.missing]
+
+    @property
     def running(self) -> list[str]:
         """Ids of the jobs in the slots."""
         return [run.job_id for source, run in self._runs.values() if source != CANCEL]

@@ -12,7 +12,21 @@ import typer
 from rich.text import Text
 
 from siteferry import __version__
-from siteferry.cli import batch, check, clone, clones, dead, jobs, operate, render, restore, snapshots, sweep, webhooks
+from siteferry.cli import (
+    batch,
+    check,
+    clone,
+    clones,
+    dead,
+    jobs,
+    log_size,
+    operate,
+    render,
+    restore,
+    snapshots,
+    sweep,
+    webhooks,
+)
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common
 from siteferry.embedded.up import default_state_dir
@@ -133,6 +147,7 @@ app.command()(clones.mail)
 app.command()(jobs.replay)
 app.command()(operate.rebuild_projection)
 app.command()(sweep.sweep)
+app.command("log-size")(log_size.log_size)
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(clone.connector)
 

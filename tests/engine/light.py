@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import time
 from collections.abc import Sequence
@@ -56,6 +57,10 @@ class Plan:
     hold: str = ""
     """The step that goes on until the file `go` is there."""
     retry_after: float | None = None
+    names: int = 0
+    """How many names of tables the job remembers in `s2`."""
+    noise: int = 0
+    """How many bytes that can not be compressed it remembers in `s2`."""
 
     def name(self) -> str:
         """What is not as usual, short enough for a job's name at the gateway."""
@@ -97,6 +102,9 @@ class Ledger:
     def did(self, job: str, what: str) -> list[str]:
         return [entry.step for entry in self.entries(job) if entry.what == what]
 
+    def did_all(self, job: str) -> list[str]:
+        return [entry.what for entry in self.entries(job)]
+
     def thing(self, job: str, step: str) -> Path:
         return self.directory / f"{job}.{step}"
 
@@ -134,6 +142,9 @@ class LightWorkflow:
         self.ledger.add(context, "enter", name)
         self._make(context, name)
         self._trouble(context, name, plan)
+        if name == "s2" and (plan.names or plan.noise):
+            context.state["plan"] = {f"wp_plugin_table_{number}": {"rows": number} for number in range(plan.names)}
+            context.state["noise"] = secrets.token_hex(plan.noise // 2)
         for tick in range(context.state.get(name, 0), plan.ticks):
             context.token.sleep(plan.pause)
             context.report(done=tick + 1, total=plan.ticks, unit="rows")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "api.md").read_text()
 JOBS, CALLS = DOC.index("## Errors of jobs"), DOC.index("## Errors of calls")
 ROW = re.compile(r"^\| `([a-z_]+)` \|", re.MULTILINE)
-NO_CLASS = {"invalid_command", "poison"}
+NO_CLASS = {"invalid_command", "newer_version", "poison"}
 """Codes the engine gives without an error class."""
 PLUMBING = {Cancelled, LeaseLost, Draining}
 """Never the error of a failed job."""

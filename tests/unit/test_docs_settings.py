@@ -24,7 +24,7 @@ SERVICES = {
     "status": StatusSettings,
     "cells": CellOptions,
 }
-CLIENT = {"state", "url", "api_key"}
+CLIENT = {"state", "url", "api_key", "nats_store_gb"}
 """Variables of the command line, which are no service's settings."""
 FIELDS = sorted({name for service in SERVICES.values() for name in service.model_fields})
 

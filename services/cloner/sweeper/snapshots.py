@@ -9,6 +9,7 @@ from shared.bus.connection import Bus
 from shared.bus.pull import direct
 from shared.contract import streams
 from shared.contract.jobs import Snapshot, SnapshotState
+from shared.contract.reading import understood
 from shared.contract.snapshot_discard import discard_of, discard_request
 
 
@@ -18,7 +19,7 @@ async def active(bus: Bus) -> dict[str, Snapshot]:
     reading = direct(bus.nc, f"KV_{streams.SNAPSHOTS}", seq=1, subject=f"$KV.{streams.SNAPSHOTS}.>")
     async with aclosing(reading) as messages:
         async for msg in messages:
-            snapshot = Snapshot.model_validate_json(msg.data) if msg.data else None
+            snapshot = understood(Snapshot, msg.data) if msg.data else None
             if snapshot is not None and snapshot.state is SnapshotState.ACTIVE:
                 found[snapshot.snapshot_id] = snapshot
     return found

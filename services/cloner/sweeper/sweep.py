@@ -28,6 +28,7 @@ from shared.bus.pull import direct
 from shared.contract import streams
 from shared.contract.events import Expire, now
 from shared.contract.jobs import Clone, CloneState
+from shared.contract.reading import understood
 from shared.contract.snapshot_discard import discard_of
 from shared.engine.lease import Lease, leases
 from shared.engine.records import Records
@@ -117,7 +118,7 @@ class Sweeper:
         reading = direct(self._bus.nc, f"KV_{streams.CLONES}", seq=1, subject=f"$KV.{streams.CLONES}.>")
         async with aclosing(reading) as messages:
             async for msg in messages:
-                clone = Clone.model_validate_json(msg.data) if msg.data else None
+                clone = understood(Clone, msg.data) if msg.data else None
                 if clone is None or clone.state is CloneState.DELETED:
                     continue
                 if clone.state is CloneState.DELETING or (clone.expires_at is not None and clone.expires_at < now()):

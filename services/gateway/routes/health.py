@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.gateway import metrics, problems
 from services.gateway.edge import Edge
+from shared import standing
 from shared.contract import streams
 
 router = APIRouter(tags=["operations"])
@@ -37,17 +38,23 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", operation_id="readyz", summary="The gateway can work")
 async def readyz(request: Request) -> Response:
-    """Whether NATS is connected and the streams exist."""
+    """Whether NATS is connected, the streams exist, and something can be stored."""
     edge: Edge | None = request.app.state.edge
-    checks = {"nats": edge is not None and edge.bus.nc.is_connected, "streams": False}
+    checks = {"nats": edge is not None and edge.bus.nc.is_connected, "streams": False, "stores": False}
+    found = []
     if edge is not None and checks["nats"]:
         try:
             await asyncio.gather(*(edge.bus.js.stream_info(name) for name in streams.STREAMS.values()))
             checks["streams"] = True
-        except problems.UNAVAILABLE:
-            pass
+            await edge.bus.js.publish(streams.PROBE_SUBJECT, b"?")
+            checks["stores"] = True
+        except problems.UNAVAILABLE as error:
+            found.append(problems.unavailable(error).detail)
+        if edge.settings.parts_file is not None:
+            found += standing.problems(edge.settings.parts_file)
     ready = all(checks.values())
-    return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
+    body = {"status": "ok" if ready else "unavailable", "checks": checks, "problems": found}
+    return JSONResponse(body, 200 if ready else 503)
 
 
 @router.get("/metrics", operation_id="metrics", summary="Numbers for Prometheus", response_class=Response)
