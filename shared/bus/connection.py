@@ -7,10 +7,12 @@ become a lost or doubled event.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import nats
@@ -33,6 +35,9 @@ log = get(__name__)
 PUBLISH_TRIES = 6
 PUBLISH_TIMEOUT = 2.0
 """Seconds one try waits; six tries outlast a leader election."""
+SKEW_EVERY = 60.0
+SKEW_ALLOWED = 3.0
+"""Seconds by which clocks may differ without anybody caring."""
 AMBIGUOUS = (asyncio.TimeoutError, NoStreamResponseError, NoRespondersError, ServiceUnavailableError)
 
 
@@ -50,6 +55,9 @@ class Bus:
         self.js: JetStreamContext = nc.jetstream(timeout=5)
         self.source = source
         """Who publishes: `<service>/<instance>`, the CloudEvents source."""
+        self.skew = 0.0
+        """Seconds by which the server's clock is ahead of ours, as last measured."""
+        self._skew_at = -SKEW_EVERY
         self._buckets: dict[str, KeyValue] = {}
 
     async def bucket(self, name: str) -> KeyValue:
@@ -79,14 +87,33 @@ class Bus:
     async def schedule(self, message: Message, *, slot: EventType, at: datetime, msg_id: str | None = None) -> PubAck:
         """Have the server publish `message` at a time (ADR-51). `slot` is the schedule's subject token.
 
-        One schedule per job and slot: scheduling again replaces it.
+        One schedule per job and slot: scheduling again replaces it. `at` is by our clock; it fires in as much time
+        from now, whatever the server's clock says.
         """
         event = EventType(message.type)  # type: ignore[attr-defined]
+        await self._measure_skew()
+        at += timedelta(seconds=self.skew)
         when = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         target = subject(message.kind, event, message.lane, message.job_id)
         headers = {"Nats-Schedule": f"@at {when}", "Nats-Schedule-Target": target}
         where = subject(message.kind, slot, message.lane, message.job_id)
         return await self._store(where, message, event, msg_id, headers, PUBLISH_TRIES, self.js.publish)
+
+    async def _measure_skew(self) -> None:
+        """Compare our clock with the server's, from time to time. Without an answer the last comparison stands."""
+        if time.monotonic() - self._skew_at < SKEW_EVERY:
+            return
+        begun = time.time()
+        try:
+            reply = await self.nc.request(f"$JS.API.STREAM.INFO.{streams.PROBE}", b"", timeout=PUBLISH_TIMEOUT)
+            told = datetime.fromisoformat(json.loads(reply.data)["ts"][:19] + "+00:00").timestamp()
+        except (NatsError, TimeoutError, ValueError, KeyError):
+            return
+        self._skew_at = time.monotonic()
+        skew = told + 0.5 - (begun + time.time()) / 2  # the answer is cut to whole seconds
+        self.skew = skew if abs(skew) > SKEW_ALLOWED else 0.0
+        if self.skew:
+            log.warning("this machine's clock and that of NATS differ; set them by NTP", seconds=round(self.skew))
 
     async def unschedule(self, message: Message, *, slot: EventType) -> None:
         """Drop a schedule that has not fired. Nothing happens when there is none."""

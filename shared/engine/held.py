@@ -19,6 +19,7 @@ from shared.engine.attempt import Attempt
 from shared.engine.carriers.pool import Carriers
 from shared.engine.checkpoint import Checkpoint, CheckpointStore
 from shared.engine.context import JobContext
+from shared.engine.fairness import Queue
 from shared.engine.lease import Lease, leases
 from shared.engine.limits import Permits
 from shared.engine.parts import Parts
@@ -50,6 +51,8 @@ class Shop:
     """For blocking work of steps: sized by the slots, where asyncio's own is sized by the processors."""
     parts: Parts
     """Our own parts, which may be away."""
+    slots: int
+    queue: Queue
     carriers: Carriers | None = None
     """For work that reads what a site sent; None: this kind of job has none."""
 

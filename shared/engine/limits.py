@@ -15,6 +15,7 @@ from shared.bus.connection import Bus
 from shared.contract.events import Command
 from shared.contract.streams import LIMITS
 from shared.contract.subjects import LANES
+from shared.engine.fairness import Queue, share
 from shared.engine.records import Conflict, Records
 from shared.engine.settings import Limits
 from shared.log import get
@@ -81,9 +82,11 @@ def _digest(text: str) -> str:
 
 
 class Permits:
-    """The permits of one job."""
+    """The permits of one job, and its mark among those that run."""
 
     def __init__(self, bus: Bus, command: Command, limits: Limits, *, ttl: int, since: int) -> None:
+        self._kind, self._tenant = command.kind, command.tenant
+        self._fair = Scope(f"{command.kind}.fair-{_digest(command.tenant)}", 0, "Waiting: other accounts wait, too")
         self._records = Records(bus, LIMITS)
         self._job_id = command.job_id
         self._scopes = scopes(command, limits)
@@ -98,6 +101,21 @@ class Permits:
             if full is not None:
                 await self.release()
                 return full
+        return None
+
+    async def share(self, slots: int, queue: Queue) -> Full | None:
+        """Say that the job runs; not when its tenant has its share of the slots and others wait. `acquire` first."""
+        marks = await self._records.matching(f"{self._kind}.*.run.*")
+        lines = await self._records.matching(f"{self._kind}.*.line.*")
+        running = [key.split(".")[1] for key in marks]
+        mine = self._fair.name.partition(".")[2]
+        waiting = {name for key in lines if (name := key.split(".")[1]).startswith("fair-")}
+        if running.count(mine):
+            waiting |= {f"fair-{_digest(tenant)}" for tenant in await queue.tenants()}
+        if waiting - {mine} and running.count(mine) >= share(max(slots, len(running)), len({mine, *running, *waiting})):
+            await self.release()
+            return Full(self._fair, running.count(mine))
+        await self._create(f"{self._fair.name}.run.{self._job_id}")
         return None
 
     async def stand_in_line(self, full: Full, seconds: float) -> None:
@@ -129,7 +147,7 @@ class Permits:
 
     async def leave_line(self) -> None:
         """The job does not wait any more, whatever for."""
-        for scope in self._scopes:
+        for scope in [*self._scopes, self._fair]:
             known = await self._records.get(self._line_key(scope))
             if known is not None:
                 await self._records.drop(self._line_key(scope), revision=known.revision)

@@ -103,6 +103,11 @@ class Records:
         """Remove the entry unless it is newer than `revision`. Leaves no marker behind."""
         await self._js.purge_stream(self.stream, seq=revision + 1, subject=self.prefix + key)
 
+    async def matching(self, pattern: str) -> list[str]:
+        """The keys that match, with `*` for a token."""
+        info = await self._js.stream_info(self.stream, subjects_filter=self.prefix + pattern)
+        return [subject.removeprefix(self.prefix) for subject in (info.state.subjects or {})]
+
     async def keys(self, prefix: str) -> list[str]:
         """The keys below `prefix.`, without it."""
         info = await self._js.stream_info(self.stream, subjects_filter=f"{self.prefix}{prefix}.>")

@@ -227,6 +227,8 @@ class JobRun:
             await parking.wait_for_part(held, away)
             return
         full = await held.permits.acquire()
+        if full is None and held.settings.fair:
+            full = await held.permits.share(self._shop.slots, self._shop.queue)
         if full is not None:
             await parking.wait(held, full)
             return

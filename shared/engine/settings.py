@@ -53,6 +53,8 @@ class EngineSettings:
     """How long a removal waits for a part of ours, in its worker."""
     keep_failed_secret: float = 24 * 3600
     """How long a failed job's credentials stay in the vault, so that a person can retry it."""
+    fair: bool = True
+    """While other tenants wait, a tenant runs no more jobs than its share of the slots."""
     limits: Limits = field(default_factory=Limits)
 
     @property

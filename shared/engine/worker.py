@@ -23,6 +23,7 @@ from shared.contract.subjects import LANES, EventType, Lane, every, parse
 from shared.engine import metrics
 from shared.engine.carriers.pool import Carriers
 from shared.engine.context import JobContext
+from shared.engine.fairness import Queue
 from shared.engine.held import Shop
 from shared.engine.lanes import Aging, Puller
 from shared.engine.parts import AllParts, Disk, NoParts, OwnPartAway, Parts
@@ -89,7 +90,17 @@ class Worker:
         self._alive_at = time.monotonic()
         self._threads = ThreadPoolExecutor(THREADS * (slots + CANCELS), thread_name_prefix="step")
         self._shop = Shop(
-            bus, vault, workflow, self.settings, bus.source, self._alive, self._threads, parts or NoParts(), carriers
+            bus,
+            vault,
+            workflow,
+            self.settings,
+            bus.source,
+            self._alive,
+            self._threads,
+            parts or NoParts(),
+            slots,
+            Queue(bus, self._kind),
+            carriers,
         )
         durables = {lane.value: work_consumer(self._kind, lane) for lane in Lane}
         durables[CANCEL] = cancel_consumer(self._kind)

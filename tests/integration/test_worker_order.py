@@ -13,6 +13,7 @@ from shared.contract.events import JobEvent, Retry
 from shared.contract.jobs import Job, Phase, Status
 from shared.contract.subjects import EventType, Lane
 from shared.engine.depth import Depth, depth
+from shared.engine.fairness import share
 from shared.engine.records import Records
 from shared.engine.worker import Limits
 from tests.engine.lab import Lab, fast, lab
@@ -35,7 +36,7 @@ async def engine(the_lab: Lab) -> AsyncIterator[Lab]:
     await the_lab.all_acknowledged(timeout=30)
     the_lab.stop_processes()
     info = await the_lab.bus.js.stream_info(Records(the_lab.bus, streams.LIMITS).stream, subjects_filter=">")
-    slots = [name for name in info.state.subjects or {} if ".slot." in name]
+    slots = [name for name in info.state.subjects or {} if ".slot." in name or ".run." in name]
     assert slots == [], "a permit was left behind"
 
 
@@ -210,3 +211,23 @@ async def test_a_hand_retry_of_a_scheduled_job_runs_now_and_once(engine: Lab) ->
         await asyncio.sleep(0)
     assert job.status is Status.COMPLETED
     assert engine.ledger.did(job_id, "enter") == ["s1", "s2", "s2"]
+
+
+async def test_a_tenant_with_three_jobs_does_not_wait_for_the_sixty_of_another(engine: Lab) -> None:
+    """No limits are set: the share is there by default, and nobody is held back while nobody else waits."""
+    step = Plan(steps=1, ticks=1, pause=0.15)
+    many = [await engine.submit(step, source=f"http://a{number}.test", tenant="many") for number in range(40)]
+    async with engine.worker(slots=4):
+        await eventually(lambda: len(entered(engine)) >= 6, timeout=30, what="the first jobs")
+        few = [await engine.submit(step, source=f"http://b{number}.test", tenant="few") for number in range(3)]
+        await all_ended(engine, [*many, *few], timeout=120)
+    order = entered(engine)
+    entries = [entry for entry in engine.ledger.entries() if entry.what in {"enter", "leave"}]
+    assert max(order.index(job) for job in few) < len(order) - 8, "they came last"
+    assert most_at_once(entries, set(many)) == 3, "alone, a tenant has all slots but the one kept for high"
+    told = [message for job in many for _, message in await engine.told(job) if isinstance(message, JobEvent)]
+    assert "limit:fair" in {event.job.reason for event in told if event.type is EventType.WAITING}
+
+
+async def test_shares_leave_no_slot_empty() -> None:
+    assert [share(4, tenants) for tenants in (1, 2, 3, 4, 9)] == [4, 2, 2, 1, 1]

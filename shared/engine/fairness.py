@@ -1,0 +1,74 @@
+"""A fair share of the slots for each tenant while others wait, without anybody setting a limit.
+
+Who runs is told by marks in the `limits` bucket, who waits by the places in line there and by the commands that no
+worker has taken yet: those are looked through in the log, as far as a worker would get soon.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from contextlib import aclosing
+
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+
+from shared.bus.connection import Bus
+from shared.bus.pull import direct
+from shared.contract.streams import STREAMS, work_consumer
+from shared.contract.subjects import LANES, EventType, Kind, every
+
+LOOK_AHEAD = 400
+"""Commands of a lane that are looked through."""
+FRESH = 1.0
+"""Seconds for which the look is good enough for the next job."""
+
+
+def share(capacity: int, tenants: int) -> int:
+    """Slots a tenant may have when so many want some; rounded up, so that none stays empty. Pure."""
+    return max(1, math.ceil(capacity / max(1, tenants)))
+
+
+class Queue:
+    """Whose commands wait in the log. One for a worker."""
+
+    def __init__(self, bus: Bus, kind: Kind) -> None:
+        self._bus = bus
+        self._kind = kind
+        self._known: set[str] = set()
+        self._read_at = -FRESH
+
+    async def tenants(self) -> set[str]:
+        """Tenants with commands nobody has taken yet. Nobody, when the log can not be read now."""
+        if time.monotonic() - self._read_at >= FRESH:
+            try:
+                self._known = await self._look()
+            except (NatsError, JetStreamError, TimeoutError):
+                self._known = set()
+            self._read_at = time.monotonic()
+        return self._known
+
+    async def _look(self) -> set[str]:
+        found = set()
+        stream = STREAMS[self._kind]
+        for lane in LANES:
+            info = await self._bus.js.consumer_info(stream, work_consumer(self._kind, lane))
+            if not info.num_pending or info.delivered is None:
+                continue
+            seq, left = info.delivered.stream_seq + 1, LOOK_AHEAD
+            commands = direct(self._bus.nc, stream, seq=seq, subject=every(self._kind, EventType.REQUESTED, lane))
+            async with aclosing(commands) as ahead:
+                async for message in ahead:
+                    found.add(_tenant(message.data))
+                    left -= 1
+                    if left == 0:
+                        break
+        return found
+
+
+def _tenant(command: bytes) -> str:
+    try:
+        return str(json.loads(command).get("tenant", "local"))
+    except (ValueError, AttributeError):
+        return "local"
