@@ -21,7 +21,7 @@ from shared.contract.subjects import LANES, EventType, Kind, every
 
 LOOK_AHEAD = 400
 """Commands of a lane that are looked through."""
-FRESH = 1.0
+FRESH = 2.0
 """Seconds for which the look is good enough for the next job."""
 
 

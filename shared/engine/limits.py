@@ -22,6 +22,8 @@ from shared.log import get
 
 log = get(__name__)
 
+MOST_TENANTS = 4
+"""A tenant with fewer slots than its share among so many is not asked who else waits."""
 DOING = {"clone": "reading from", "restore": "writing to"}
 
 
@@ -105,16 +107,16 @@ class Permits:
 
     async def share(self, slots: int, queue: Queue) -> Full | None:
         """Say that the job runs; not when its tenant has its share of the slots and others wait. `acquire` first."""
-        marks = await self._records.matching(f"{self._kind}.*.run.*")
-        lines = await self._records.matching(f"{self._kind}.*.line.*")
-        running = [key.split(".")[1] for key in marks]
+        parts = [key.split(".") for key in await self._records.matching(f"{self._kind}.*.*.*")]
+        running = [scope for _, scope, what, _ in parts if what == "run"]
         mine = self._fair.name.partition(".")[2]
-        waiting = {name for key in lines if (name := key.split(".")[1]).startswith("fair-")}
-        if running.count(mine):
-            waiting |= {f"fair-{_digest(tenant)}" for tenant in await queue.tenants()}
-        if waiting - {mine} and running.count(mine) >= share(max(slots, len(running)), len({mine, *running, *waiting})):
-            await self.release()
-            return Full(self._fair, running.count(mine))
+        capacity = max(slots, len(running))
+        if running.count(mine) >= share(capacity, MOST_TENANTS):
+            waiting = {scope for _, scope, what, _ in parts if what == "line" and scope.startswith("fair-")} - {mine}
+            waiting |= {f"fair-{_digest(tenant)}" for tenant in await queue.tenants()} - {mine}
+            if waiting and running.count(mine) >= share(capacity, len({mine, *running, *waiting})):
+                await self.release()
+                return Full(self._fair, running.count(mine))
         await self._create(f"{self._fair.name}.run.{self._job_id}")
         return None
 
