@@ -71,6 +71,7 @@ def inbox(user: str) -> str:
 
 def _common() -> Iterable[str]:
     """The depth of the queues for metrics, whether everything is there, whether it can be written."""
+    yield f"{API}.STREAM.NAMES"  # object stores look their stream up
     yield f"{API}.STREAM.INFO.{streams.PROBE}"
     yield streams.PROBE_SUBJECT
     for kind in KINDS:

@@ -63,14 +63,15 @@ class Product:
     def stop(self) -> int:
         """Stop as Ctrl-C would; the exit code."""
         assert self._process is not None
-        refused = [line for line in self.log().splitlines() if "Violation" in line]
-        assert not refused, f"a service wanted more of NATS than it may: {refused[:20]}"
         self._process.send_signal(signal.SIGINT)
         try:
-            return self._process.wait(60)
+            code = self._process.wait(90)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             raise
+        refused = [line for line in self.log().splitlines() if "Violation" in line]
+        assert not refused, f"a service wanted more of NATS than it may: {refused[:20]}"
+        return code
 
     def log(self) -> str:
         """The merged log so far."""

@@ -19,6 +19,7 @@ from tests.sites.nasty import files, tables
 from tests.sites.site import Site
 from tests.sites.spec import SiteSpec
 
+pytestmark = pytest.mark.timeout(900)
 FAST = {"SITEFERRY_ACK_WAIT": "6"}
 JOBS = 4
 
