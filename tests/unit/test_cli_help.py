@@ -12,7 +12,7 @@ from services.gateway.models_restore import RestoreRequest
 from shared.contract.events import CloneOptions, RestoreOptions
 from siteferry.cli.app import app
 
-ALONE = {"version", "rebuild-projection", "sweep"}
+ALONE = {"version", "rebuild-projection", "sweep", "log-size"}
 """Their name is the whole example."""
 ELSEWHERE = {"options", "mode", "ttl_minutes", "source_url", "clone_id", "target_url", "pairing_key"}
 """Fields with another shape on the command line, or with one possible value."""
