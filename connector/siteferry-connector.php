@@ -22,6 +22,7 @@ spl_autoload_register(
 		if (strncmp($class, $prefix, strlen($prefix)) === 0) {
 			$file = __DIR__ . '/src/' . substr($class, strlen($prefix)) . '.php';
 			if (is_file($file)) {
+				require_once __DIR__ . '/src/functions.php';
 				require $file;
 			}
 		}

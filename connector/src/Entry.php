@@ -134,7 +134,10 @@ final class Entry {
 	 * @return array<string, mixed>
 	 */
 	private static function inspect(array $params, string $key): array {
+		$asked = isset($params['constants']) && is_array($params['constants']) ? $params['constants'] : array();
 		$facts = Site::facts($key) + Schema::facts();
+		$facts['custom_constants'] = (object) Site::custom_constants($asked);
+		$facts['code_outside']     = Site::code_outside();
 		return empty($params['target']) ? $facts : $facts + Target::facts();
 	}
 

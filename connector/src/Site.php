@@ -17,6 +17,9 @@ final class Site {
 		'BLOG_ID_CURRENT_SITE',
 	);
 
+	/** Names of constants whose values are nobody's business. */
+	const SECRETS = '/(KEY|SALT|PASS|PWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|LICEN[CS]E|DSN|SIGNATURE|WEBHOOK|API)/i';
+
 	/** Identifies this installation without telling anything about it. */
 	public static function instance(string $key): string {
 		return substr(hash_hmac('sha256', ABSPATH . "\0" . DB_NAME . "\0" . self::prefix(), $key), 0, 16);
@@ -143,6 +146,12 @@ final class Site {
 		return (string) $wpdb->get_var($wpdb->prepare("SELECT option_value FROM `{$wpdb->prefix}options` WHERE option_name = %s", $name));
 	}
 
+	/** What the database holds, where wp-config.php or a plugin says something else. */
+	private static function stored(string $name): string {
+		global $wpdb;
+		return (string) $wpdb->get_var($wpdb->prepare("SELECT option_value FROM $wpdb->options WHERE option_name = %s", $name));
+	}
+
 	public static function prefix(): string {
 		global $wpdb;
 		return (string) $wpdb->prefix;
@@ -194,6 +203,8 @@ final class Site {
 	private static function urls(): array {
 		$uploads = self::uploads();
 		return array(
+			'home_stored'     => self::stored('home'),
+			'siteurl_stored'  => self::stored('siteurl'),
 			'home'            => (string) get_option('home'),
 			'siteurl'         => (string) get_option('siteurl'),
 			'home_b64'        => base64_encode((string) get_option('home')), // some preview hosts rewrite URLs in what we say
@@ -252,6 +263,49 @@ final class Site {
 		return array_values(array_filter($names, static function ($name) {
 			return is_file(WP_CONTENT_DIR . '/' . $name);
 		}));
+	}
+
+	/**
+	 * What wp-config.php (and whatever it loads) defines beyond the constants we know: everything that is older than
+	 * WordPress's own first one. Values that look like secrets stay here, unless they are asked for by name.
+	 *
+	 * @param string[] $asked
+	 * @return array<string, mixed>
+	 */
+	public static function custom_constants(array $asked): array {
+		$defined = get_defined_constants(true);
+		$found   = array();
+		foreach (isset($defined['user']) ? $defined['user'] : array() as $name => $value) {
+			if ($name === 'WPINC') {
+				break;
+			}
+			if (!(is_scalar($value) || $value === null) || in_array($name, self::CONSTANTS, true) || count($found) >= 500) {
+				continue;
+			}
+			$ours = preg_match('/^(DB_|(AUTH|SECURE_AUTH|LOGGED_IN|NONCE)_(KEY|SALT)$)/', $name);
+			$told = !$ours && (in_array($name, $asked, true) || !preg_match(self::SECRETS, $name));
+			$found[$name] = $told ? $value : null;
+		}
+		return $found;
+	}
+
+	/** @return string[] directories of code that wp-config.php loads and no root holds: it does not travel */
+	public static function code_outside(): array {
+		$found = array();
+		foreach (function_exists('get_included_files') ? get_included_files() : array() as $file) {
+			$file = self::clean($file);
+			if (substr($file, -16) === '/wp-settings.php') {
+				break;
+			}
+			$inside = basename($file) === 'wp-config.php';
+			foreach (self::roots() as $root) {
+				$inside = $inside || strpos($file, rtrim($root['path'], '/') . '/') === 0;
+			}
+			if (!$inside) {
+				$found[dirname($file)] = true;
+			}
+		}
+		return array_slice(array_keys($found), 0, 50);
 	}
 
 	/** @return array<string, mixed> */

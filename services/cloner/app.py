@@ -72,7 +72,8 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
         sources = Sources(connectors, carriers, owner=bus.source, allow_private=settings.allow_private_sources)
         sweeper = Sweeper(bus, driver, sources, grace=timedelta(minutes=settings.sweep_grace_minutes))
         sweeps = serve_sweeps(bus, sweeper, every=settings.sweep_minutes * 60)
-        previews = Previews(bus, keys, carriers, allow_private=settings.allow_private_sources)
+        clones_php = await asyncio.to_thread(driver.php_version)
+        previews = Previews(bus, keys, carriers, allow_private=settings.allow_private_sources, clones_php=clones_php)
         worker = Worker(
             bus,
             vault,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.cloner.domain import CONSTANTS
+from services.cloner.constants import carries
 from services.cloner.drivers.port import SiteConfig
 from shared.contract.events import CloneOptions
 from shared.wordpress.found import Path, Text
@@ -21,7 +21,7 @@ class SaidConfig(BaseModel):
     prefix: Annotated[str, Field(pattern=r"^[^\x00-\x1f`'\"\\]{0,64}$")]
     charset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")]
     collate: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{0,64}$")]
-    constants: dict[str, bool | int | float | Annotated[str, Field(max_length=1000)]]
+    constants: Annotated[dict[str, bool | int | float | Annotated[str, Field(max_length=1000)]], Field(max_length=600)]
     wordpress_path: Path
     content_path: Path | None
     source_host: Text
@@ -34,7 +34,9 @@ class SaidConfig(BaseModel):
             prefix=self.prefix,
             charset=self.charset,
             collate=self.collate,
-            constants={name: value for name, value in self.constants.items() if name in CONSTANTS},
+            constants={
+                name: value for name, value in self.constants.items() if carries(name, value, options.constants)
+            },
             wordpress_path=self.wordpress_path,
             content_path=self.content_path,
             source_host=self.source_host,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from services.cloner.constants import carried_constants, constants_behind
 from services.cloner.drivers.port import SiteConfig
 from services.cloner.errors import MultisiteUnsupported, NotEnoughSpace
 from shared.contract.events import CloneOptions
@@ -27,27 +29,8 @@ TEXT = frozenset({"text", "json"})
 CORE = frozenset("options posts postmeta comments commentmeta terms term_taxonomy term_relationships users".split())
 """Tables without which there is no site."""
 
-CONSTANTS = frozenset(
-    {
-        "WP_MEMORY_LIMIT",
-        "WP_MAX_MEMORY_LIMIT",
-        "WPLANG",
-        "WP_POST_REVISIONS",
-        "EMPTY_TRASH_DAYS",
-        "AUTOSAVE_INTERVAL",
-        "MEDIA_TRASH",
-        "UPLOADS",
-        "CUSTOM_USER_TABLE",
-        "CUSTOM_USER_META_TABLE",
-        "WP_DEFAULT_THEME",
-        "IMAGE_EDIT_OVERWRITE",
-        "WP_DEBUG",
-        "SCRIPT_DEBUG",
-        "CONCATENATE_SCRIPTS",
-    }
-)
-"""Constants of the source's wp-config.php a clone keeps. Everything else is the source's own business."""
-
+VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})")
+ADDRESS = re.compile(r"https?://[^/?#\s]+", re.IGNORECASE)
 SPACE_FACTOR = 1.3
 DATABASE_FACTOR = 2.2
 """Disk a database takes while it is loaded (data, indexes, log), as a multiple of what the source reports."""
@@ -88,7 +71,7 @@ def make_plan(
         prefix=facts["prefix"],
         charset=facts["db_charset"] or "utf8mb4",
         collate=facts["db_collate"] or "",
-        constants={name: value for name, value in facts["constants"].items() if name in CONSTANTS},
+        constants=carried_constants(facts, options.constants),
         wordpress_path=wordpress,
         content_path=None if content == posixpath.join(wordpress, "wp-content") else content,
         source_host=urlsplit(facts["urls"]["home"]).netloc,
@@ -151,11 +134,16 @@ def _places(facts: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _urls(urls: Mapping[str, Any], target: str, wordpress: str) -> tuple[UrlMapping, ...]:
+    """What becomes the clone's address: where the site says it is, and what its database says where that differs."""
+    core = f"{target}/{wordpress}".rstrip("/")
     home, siteurl = urls["home"].rstrip("/"), urls["siteurl"].rstrip("/")
-    mappings = [UrlMapping((home,), target)]
-    if siteurl != home:
-        mappings.append(UrlMapping((siteurl,), f"{target}/{wordpress}".rstrip("/")))
-    return tuple(mappings)
+    mapped = {home: target}
+    mapped.setdefault(siteurl, core)
+    # WP_HOME and WP_SITEURL stay behind: on the clone WordPress is where the database says.
+    for stored, goal in ((urls.get("home_stored"), target), (urls.get("siteurl_stored"), core)):
+        if stored and ADDRESS.match(stored):
+            mapped.setdefault(stored.rstrip("/"), goal)
+    return tuple(UrlMapping((source,), goal) for source, goal in mapped.items())
 
 
 def _inside(path: str) -> str:
@@ -182,6 +170,23 @@ def _paths(roots: Sequence[Mapping[str, Any]], paths: Mapping[str, Any], documen
                 if source == one or source.startswith(one + "/"):
                     found.setdefault(other + source[len(one) :], target)
     return tuple(PathMapping(source, target) for source, target in found.items())
+
+
+def php_note(source: str, clones: str) -> Note | None:
+    """What to say when the source's PHP is newer than the clones': its code may not run on theirs. Pure."""
+    theirs, ours = _minor(source), _minor(clones)
+    if theirs is None or ours is None or theirs <= ours:
+        return None
+    text = (
+        f"The site runs PHP {source}, clones run PHP {clones}: plugins and themes written for the newer one may fail "
+        "there, and the job's error then says what PHP says"
+    )
+    return Note(code="php_newer_on_source", message=text)
+
+
+def _minor(version: str) -> tuple[int, int] | None:
+    found = VERSION.match(version)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 @dataclass
@@ -292,6 +297,11 @@ def _notes(
     add("tables_foreign", "Tables of other installations in the same database, not copied", foreign)
     for kind in ("triggers", "routines", "events"):
         add(f"{kind}_not_copied", f"Database {kind} are not copied", facts.get(kind, ()))
+    behind = constants_behind(facts, options.constants)
+    text = "Constants of wp-config.php that stay behind; name in options.constants what the clone needs"
+    add("constants_left", text, behind)
+    text = "Code that wp-config.php loads from outside of the site's directories; it is not copied"
+    add("code_outside", text, facts.get("code_outside", ()))
     adapted = [f"{old} -> {new}" for old, new in sorted(dialect.replaced.items())] + dialect.left_out
     add(
         "definitions_adapted",

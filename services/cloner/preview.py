@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
+from services.cloner.domain import php_note
+from services.cloner.errors import MultisiteUnsupported
 from shared.bus.connection import Bus
 from shared.contract.jobs import ErrorInfo, Note
 from shared.contract.preflight import PURPOSE, SECONDS, Login, Preview, Question, Reply
@@ -37,8 +40,8 @@ from shared.wordpress.errors import (
     TwoFactorRequired,
 )
 from shared.wordpress.http import site_client
-from shared.wordpress.install import check_may_install
-from shared.wordpress.page import fetch
+from shared.wordpress.install import check_may_install, is_network_page
+from shared.wordpress.page import Page, fetch
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.signin import AdminSession, open_login_page, sign_in, wants_second_factor
 
@@ -52,6 +55,9 @@ OPERATION = 5.0
 """Seconds one connect, read or write may take."""
 QUEUE = "cloners"
 
+POWERED_BY = re.compile(r"PHP/(\d{1,2}\.\d{1,2}[\w.]{0,20})")
+HEALTH = re.compile(r"\bphp_version: (\d{1,2}\.\d{1,2}[\w.]{0,20})")
+"""In what a person copies from Site Health, in every language."""
 LOGINS: dict[type[JobError], Login] = {
     CaptchaRequired: "captcha",
     TwoFactorRequired: "two_factor",
@@ -66,11 +72,12 @@ LOGINS: dict[type[JobError], Login] = {
 class Previews:
     """Answers questions, a bounded number at a time, each in a carrier of its own."""
 
-    def __init__(self, bus: Bus, keys: KeyRing, carriers: Carriers, *, allow_private: bool) -> None:
+    def __init__(self, bus: Bus, keys: KeyRing, carriers: Carriers, *, allow_private: bool, clones_php: str) -> None:
         self._bus = bus
         self._keys = keys
         self._carriers = carriers
         self._allow_private = allow_private
+        self._clones_php = clones_php
         self._looking = 0
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -107,7 +114,7 @@ class Previews:
         url, begun = question.source_url, time.monotonic()
         try:
             said = await self._carriers.once(
-                look_there, url, login, begun + SECONDS, self._allow_private, seconds=SECONDS
+                look_there, url, login, begun + SECONDS, self._allow_private, self._clones_php, seconds=SECONDS
             )
             return Preview.model_validate(said)
         except CarrierStalled:
@@ -116,9 +123,13 @@ class Previews:
             return against(_nothing_seen(url), error)
 
 
-def look_there(_context: object, url: str, login: dict[str, str] | None, deadline: float, allow_private: bool) -> Any:
+def look_there(
+    _context: object, url: str, login: dict[str, str] | None, deadline: float, allow_private: bool, clones_php: str
+) -> Any:
     """`look`, in a carrier."""
-    seen = look(_nothing_seen(url), login, deadline=deadline - HASTE, allow_private=allow_private)
+    seen = look(
+        _nothing_seen(url), login, deadline=deadline - HASTE, allow_private=allow_private, clones_php=clones_php
+    )
     return seen.model_dump(mode="json")
 
 
@@ -126,21 +137,25 @@ def _nothing_seen(url: str) -> Preview:
     return Preview(ready=False, source_url=url, message="")
 
 
-def look(seen: Preview, login: dict[str, str] | None, *, deadline: float, allow_private: bool) -> Preview:
+def look(
+    seen: Preview, login: dict[str, str] | None, *, deadline: float, allow_private: bool, clones_php: str = ""
+) -> Preview:
     """Look at a site and, with a login, try it once; blocking. What is found out is written into `seen`.
 
     `deadline` is a time of `time.monotonic()`; no request begins and no answer is read after it.
     """
-    with site_client(allow_private=allow_private, timeout=httpx2.Timeout(OPERATION)) as client:
+    login = login or {}
+    basic = (login["basic_username"], login["basic_password"]) if login.get("basic_password") else None
+    with site_client(basic_auth=basic, allow_private=allow_private, timeout=httpx2.Timeout(OPERATION)) as client:
         hurry(client, deadline, seen.source_url)
         try:
-            site = find_site(client, seen.source_url)
+            site = find_site(client, seen.source_url, login_url=login.get("login_url"))
             _found(seen, site)
             if wants_second_factor(open_login_page(client, site)):
                 seen.notes.append(Note(code="two_factor_likely", message="The login page mentions a second factor."))
             seen.login = "form"
-            if login is not None:
-                _try(client, site, login, seen)
+            if login.get("password"):
+                _try(client, site, login, seen, clones_php)
         except JobError as error:
             return against(seen, error)
     seen.ready, seen.message = True, _sentence(seen)
@@ -158,7 +173,7 @@ def _found(seen: Preview, site: SiteAddress) -> None:
         seen.notes.append(Note(code="no_https", message=text))
 
 
-def _try(client: httpx2.Client, site: SiteAddress, login: dict[str, str], seen: Preview) -> None:
+def _try(client: httpx2.Client, site: SiteAddress, login: dict[str, str], seen: Preview, clones_php: str) -> None:
     try:
         session = sign_in(client, site, login["username"], login["password"])
     except SignInError:
@@ -167,11 +182,27 @@ def _try(client: httpx2.Client, site: SiteAddress, login: dict[str, str], seen: 
     seen.signed_in = True
     try:
         seen.administrator = False
-        check_may_install(session)
+        page = check_may_install(session)
         seen.administrator = True
+        if is_network_page(page):
+            raise MultisiteUnsupported()
+        newer = php_note(_php_of(session, page), clones_php)
+        if newer is not None:
+            seen.notes.append(newer)
     finally:
         with suppress(JobError):
             _sign_out(session)
+
+
+def _php_of(session: AdminSession, page: Page) -> str:
+    """The site's version of PHP: as its server tells it, else as Site Health tells administrators; or ""."""
+    if found := POWERED_BY.search(page.headers.get("x-powered-by", "")):
+        return found[1]
+    try:
+        found = HEALTH.search(session.get("site-health.php?tab=debug").text)
+    except JobError:
+        return ""
+    return found[1] if found else ""
 
 
 def _sign_out(session: AdminSession) -> None:

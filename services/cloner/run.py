@@ -37,6 +37,8 @@ class Brief:
     dialect: Dialect
     allow_private_sources: bool
     connector_hours: int
+    php: str = ""
+    """Version of the PHP clones run on."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Secrets:
     """What the worker has opened for one call."""
 
     login: dict[str, str] = field(default_factory=dict, repr=False)
-    """`username` and `password` of the source's administrator; empty when there are none."""
+    """`username` and `password` of the source's administrator, `login_url` if one was given; empty: nothing is."""
     connector_key: bytes = field(default=b"", repr=False)
     administrator: str = field(default="", repr=False)
     """Password of the clone's own administrator."""
+    basic: tuple[str, str] | None = field(default=None, repr=False)
+    """Name and password the source's web server asks for."""
 
 
 class CloneRun:
@@ -90,13 +94,28 @@ class CloneRun:
     @cached_property
     def http(self) -> httpx2.Client:
         """The client for the source: sign-in, pages."""
-        return site_client(allow_private=self.settings.allow_private_sources, check=lambda: self.context.token.check())
+        return site_client(
+            basic_auth=self.secrets.basic,
+            allow_private=self.settings.allow_private_sources,
+            check=lambda: self.context.token.check(),
+        )
+
+    def visitor(self) -> httpx2.Client:
+        """A client without cookies, to see the source as its visitors do."""
+        return site_client(
+            basic_auth=self.secrets.basic,
+            allow_private=self.settings.allow_private_sources,
+            only=(self.site.home, self.site.siteurl),
+            check=lambda: self.context.token.check(),
+        )
 
     @cached_property
     def site(self) -> SiteAddress:
         """Where the source is. Raises the errors of `find_site` when it has to look."""
         if "site" not in self.state:
-            self.state["site"] = asdict(find_site(self.http, self.command.source_url))
+            self.state["site"] = asdict(
+                find_site(self.http, self.command.source_url, login_url=self.secrets.login.get("login_url"))
+            )
         return SiteAddress(**{**self.state["site"], "evidence": tuple(self.state["site"]["evidence"])})
 
     @property
@@ -135,7 +154,7 @@ class CloneRun:
         if known is not None:
             found: dict[str, Any] = json.loads(known)
             return found
-        facts = self.connector.call("inspect")
+        facts = self.connector.call("inspect", {"constants": self.options.constants})
         self.context.shelf.put(json.dumps(facts).encode())
         return facts
 

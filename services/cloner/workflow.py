@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -113,6 +114,10 @@ class CloneWorkflow:
         if secret.get("pairing_key"):
             self._remember_key(context, parse_pairing_key(secret["pairing_key"]))
             context.state["paired"] = True
+        if secret.get("basic_password"):
+            # every request needs it, also those of carriers that know no login
+            basic = json.dumps([secret["basic_username"], secret["basic_password"]])
+            context.state["basic"] = self._seal(context, basic)
         await self._look(context, entry.sign_in, login=secret)
 
     async def _install(self, context: JobContext) -> None:
@@ -192,7 +197,15 @@ class CloneWorkflow:
         state["password"], state["wordpress_path"] = self._seal(context, password), config.wordpress_path
         await context.checkpoint()  # known before it exists, so that another worker sets the same again
         context.report(message="Making the clone's administrator")
-        await context.blocking(target.make_administrator, state["username"], password, finalize.EMAIL)
+        like = await self._account(context)
+        await context.blocking(target.make_administrator, state["username"], password, finalize.EMAIL, like=like)
+
+    async def _account(self, context: JobContext) -> str:
+        """Who signed in to the source; "" when nobody did, or nobody knows any more."""
+        try:
+            return str((await context.secret()).get("username") or "")
+        except JobError:
+            return ""
 
     async def _verify(self, context: JobContext) -> None:
         keeping = None
@@ -279,6 +292,7 @@ class CloneWorkflow:
                 (brief,),
                 account=None if owner is None else Account(owner.uid, owner.gid),
                 writable=tuple(str(folder) for folder in folders),
+                readable=(str(target.log),),
                 kept=KEPT,
                 told=told,
             )
@@ -288,15 +302,17 @@ class CloneWorkflow:
     async def _brief(self, context: JobContext, target: Target) -> Brief:
         settings = self._settings
         dialect = await context.blocking(self._driver.dialect)
-        return Brief(target, dialect, settings.allow_private_sources, settings.connector_hours)
+        php = await context.blocking(self._driver.php_version)
+        return Brief(target, dialect, settings.allow_private_sources, settings.connector_hours, php)
 
     def _secrets(self, context: JobContext, login: dict[str, Any] | None) -> Secrets:
         state, known = context.state, {}
         if login and login.get("password"):
-            known = {name: str(login[name]) for name in ("username", "password")}
+            known = {name: str(login[name]) for name in ("username", "password", "login_url") if login.get(name)}
         key = base64.b64decode(self._open(context, state["connector_key"])) if "connector_key" in state else b""
         password = self._open(context, state["password"]) if "password" in state else ""
-        return Secrets(known, key, password)
+        basic = tuple(json.loads(self._open(context, state["basic"]))) if "basic" in state else None
+        return Secrets(known, key, password, basic)
 
     def _seal(self, context: JobContext, text: str) -> str:
         return self._keys.seal(text, purpose=context.job_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter
 
 from shared.contract.jobs import (
     Clone,
@@ -52,6 +52,11 @@ class CloneOptions(BaseModel):
     exclude_paths: list[str] = Field(default_factory=list, max_length=500)
     keep_transients: bool = False
     allow_http: list[str] = Field(default_factory=list, max_length=100, description="Hosts the clone may call.")
+    constants: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Constants of the source's wp-config.php the clone keeps beside those that do no harm.",
+    )
 
 
 class CloneRequested(Message):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -21,14 +20,12 @@ from shared.contract.subjects import Kind, Lane
 from shared.engine.carriers.pool import Carriers, JobCarriers, Maker
 from shared.engine.carriers.surface import Unit
 from shared.engine.checkpoint import Checkpoint, CheckpointStore, frozen
+from shared.engine.scrub import SHORTEST, scrubbed, secrets_of
 from shared.engine.token import StopToken
 from shared.secrets.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-SHORTEST = 4
-"""Characters of a secret worth looking for in texts."""
 
 
 class JobContext:
@@ -108,14 +105,12 @@ class JobContext:
     async def secret(self) -> dict[str, Any]:
         """The job's credentials. Raises SecretGone when they have expired."""
         secret = await self.vault.get(self.command.secret_ref)
-        self._secrets |= {value for value in secret.values() if isinstance(value, str) and len(value) >= SHORTEST}
+        self._secrets |= secrets_of(secret)
         return secret
 
     def scrub(self, text: str) -> str:
         """The text without the secrets this job has seen: the last guard before a log or an event."""
-        for value in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(value, "[redacted]").replace(json.dumps(value)[1:-1], "[redacted]")
-        return text
+        return scrubbed(text, self._secrets)
 
     async def checkpoint(self) -> None:
         """Make `state`, notes and progress durable.

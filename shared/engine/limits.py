@@ -8,6 +8,7 @@ it says who is next, so that new jobs do not overtake old ones.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -75,6 +76,12 @@ def scopes(command: Command, limits: Limits) -> list[Scope]:
     return found
 
 
+def pause_scope(command: Command) -> Scope:
+    """What a job waits for while its site's host wants nobody (Retry-After). Pure."""
+    host = urlsplit(command.place).netloc.rpartition("@")[2].lower()
+    return Scope(f"{command.kind}.source-{_digest(host)}.pause", 0, f"Waiting: {host} has asked for a pause")
+
+
 def _jobs(number: int) -> str:
     return "1 job is already" if number == 1 else f"{number} jobs are already"
 
@@ -92,12 +99,16 @@ class Permits:
         self._records = Records(bus, LIMITS)
         self._job_id = command.job_id
         self._scopes = scopes(command, limits)
+        self._pause = pause_scope(command)
         self._ttl = ttl
         self._ticket = f"{LANES.index(command.lane)}-{since:020d}"
         self._held: list[Permit] = []
 
     async def acquire(self) -> Full | None:
         """Take a permit of every scope, or none: then tell which one was full."""
+        paused = await self._records.get(self._pause.name)
+        if paused is not None and paused.value is not None:
+            return Full(self._pause, 1)
         for scope in self._scopes:
             full = await self._acquire(scope)
             if full is not None:
@@ -119,6 +130,16 @@ class Permits:
                 return Full(self._fair, running.count(mine))
         await self._create(f"{self._fair.name}.run.{self._job_id}")
         return None
+
+    async def pause(self, seconds: float) -> None:
+        """The site's host has asked for a pause: no job of this kind begins work there for so long."""
+        known = await self._records.get(self._pause.name)
+        try:
+            await self._records.write(
+                self._pause.name, b"paused", last=known.revision if known else 0, ttl=max(1, math.ceil(seconds))
+            )
+        except Conflict:
+            log.debug("another job told the same pause", job=self._job_id)
 
     async def stand_in_line(self, full: Full, seconds: float) -> None:
         """Keep the place until the job asks again, in about `seconds`."""

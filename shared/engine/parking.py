@@ -38,6 +38,8 @@ async def again_or_fail(held: Held, error: Temporary) -> None:
         return
     held.remember(info)
     metrics.RETRIES.labels(held.about["kind"], info.code).inc()
+    if error.retry_after:
+        await held.permits.pause(error.retry_after)
     delay = backoff(tries, base=settings.retry_base, cap=settings.retry_cap, retry_after=error.retry_after)
     known.attempt, known.ticket, known.crashes = known.attempt + 1, 0, 0
     known.parked = Parked(

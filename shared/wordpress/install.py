@@ -11,6 +11,7 @@ import httpx2
 
 from shared.errors import JobError
 from shared.wordpress.errors import (
+    PAIRING_HINT,
     ActivationFailed,
     FileModsDisallowed,
     FilesystemNotDirect,
@@ -30,6 +31,11 @@ from shared.wordpress.signin import AdminSession
 DIRECTORY = "siteferry-connector"
 PLUGIN_FILE = f"{DIRECTORY}/{DIRECTORY}.php"
 UPLOAD_PAGE = "plugin-install.php?tab=upload"
+UPLOAD_SCREEN = "plugin-install-php"
+FINISH_HINT = (
+    "Sign in with a browser and finish what the site asks for there (a profile, a confirmation, a set-up); then run "
+    f"the job again. {PAIRING_HINT}"
+)
 FTP_FORMS = {"request-filesystem-credentials-form", "request-filesystem-credentials-dialog"}
 NOT_WRITABLE = re.compile(
     r"could not (create|copy|remove|move)|unable to create|not writable|writable by the server|disk|failed to write",
@@ -74,7 +80,7 @@ def _upload(
 
     `whatever_is_there`: replace the folder without asking what is in it (WordPress 5.5 and newer).
     """
-    form = _upload_form(session)
+    form = _upload_form(session, session.get(UPLOAD_PAGE))
     action = f"{form.action}&overwrite=update-plugin" if whatever_is_there else form.action
     page = session.request(
         "POST",
@@ -144,19 +150,29 @@ def remove_connector(session: AdminSession, *, plugin: str = PLUGIN_FILE) -> boo
     return _remove_by_screen(session, plugin)
 
 
-def check_may_install(session: AdminSession) -> None:
-    """Whether this user can upload a plugin here. Raises the InstallError `install_connector` would begin with."""
-    _upload_form(session)
+def check_may_install(session: AdminSession) -> Page:
+    """Whether this user can upload a plugin here; the page with the form.
 
-
-def _upload_form(session: AdminSession) -> Form:
+    Raises the InstallError `install_connector` would begin with.
+    """
     page = session.get(UPLOAD_PAGE)
+    _upload_form(session, page)
+    return page
+
+
+def _upload_form(session: AdminSession, page: Page) -> Form:
     for form in page.forms():
         if "pluginzip" in form.fields and form.fields.get("_wpnonce"):
             if _asks_for_ftp(page):
                 raise FilesystemNotDirect()
             action = str(page.url.join(form.action or "update.php?action=upload-plugin"))
             return Form({"action": action}, {name: form.fields[name] for name in form.fields if name.startswith("_wp")})
+    if (target := page.location) is not None:
+        where = str(target).rpartition("/wp-admin/")[2][:200]
+        raise InstallError(f"wp-admin leads {session.username} to {where}, whatever is asked for.", hint=FINISH_HINT)
+    if page.status != 403 and UPLOAD_SCREEN not in page.outline.body_classes:
+        said = page.message() or page.title
+        raise InstallError(f"There is no upload form in wp-admin{f': {said}' if said else '.'}", status=page.status)
     raise _why_not_allowed(session)
 
 

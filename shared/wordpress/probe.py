@@ -14,12 +14,11 @@ from shared.wordpress.addresses import is_localhost
 from shared.wordpress.errors import (
     InvalidAddress,
     NotWordPress,
-    SiteBroken,
     SourceUnreachable,
     TlsError,
 )
 from shared.wordpress.http import map_transport_errors
-from shared.wordpress.page import MAX_REDIRECTS, Page, absolute_urls, fetch
+from shared.wordpress.page import MAX_REDIRECTS, Page, absolute_urls, fetch, refuse_trouble
 
 WORDPRESS_PATHS = re.compile(
     r"/(wp-admin|wp-login\.php|wp-includes|wp-content|wp-json|xmlrpc\.php|index\.php|feed)(/.*)?$",
@@ -31,7 +30,6 @@ REST_TAIL = re.compile(r"/?(index\.php/?)?(wp-json/?|\?rest_route=.*)$", re.DOTA
 MOST_HEADS = 200
 MOST_PATHS = 6
 USUAL_DIRECTORIES = ("", "/wp", "/wordpress")
-FATAL = re.compile(r"There has been a critical error|Error establishing a database connection|wp-die-message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +238,5 @@ def _path(url: str) -> str:
 
 def _give_up(front: Page) -> None:
     host = front.url.host
-    if front.status >= 500:
-        if FATAL.search(front.text):
-            raise SiteBroken(f"{host} answers with an error page: {front.message() or front.title}", host=host)
-        raise SourceUnreachable(f"{host} answers with status {front.status}.", host=host, status=front.status)
+    refuse_trouble(front)
     raise NotWordPress(f"{host} answers, but it does not look like WordPress.", host=host, status=front.status)

@@ -22,6 +22,7 @@ from shared.wordpress.errors import (
     SessionLost,
     SignInError,
     SignInRefused,
+    SiteBroken,
     SsoOnly,
     TwoFactorRequired,
     UnknownUser,
@@ -34,6 +35,10 @@ from shared.wordpress.probe import SiteAddress, is_login_page, origin_of
 
 LOGGED_IN_COOKIE = "wordpress_logged_in_"
 LONGEST_NAME = 200
+AGAIN = 3
+"""Times a page of wp-admin is asked for again when another one comes in its place."""
+ASKS = {"confirm_admin_email"}
+"""Questions of the login page to somebody who is signed in."""
 LONGEST_MARKUP = 20_000
 
 TWO_FACTOR_FIELD = re.compile(
@@ -93,11 +98,18 @@ class AdminSession:
         return str(httpx2.URL(self.site.admin_url + rest).copy_with(query=target.query or None))
 
     def get(self, link: str) -> Page:
-        """GET a page of wp-admin; redirects inside wp-admin's network screens are followed. Raises `SessionLost`."""
+        """GET a page of wp-admin; redirects inside wp-admin's network screens are followed. Raises `SessionLost`.
+
+        Any other redirect is a page that a plugin shows once (welcome, set-up): what was asked for is asked for again.
+        One that stays is given back.
+        """
         page = self.request("GET", link)
-        target = page.location
-        if target is not None and "/wp-admin/network/" in target.path:
-            page = self.request("GET", str(target))
+        for _ in range(AGAIN):
+            target = page.location
+            if target is None:
+                break
+            network = "/wp-admin/network/" in target.path
+            page = self.request("GET", str(target) if network else link)
         return page
 
     def request(self, method: str, link: str, **request: Any) -> Page:
@@ -109,7 +121,8 @@ class AdminSession:
         page = fetch(self.client, method, self.url(link), headers=headers, **request)
         refuse_trouble(page, may_refuse=method == "POST")
         target = page.location
-        if is_login_page(page) or (target is not None and is_login_url(target, self.site)):
+        asked = target is not None and target.params.get("action") in ASKS
+        if is_login_page(page) or (target is not None and is_login_url(target, self.site) and not asked):
             raise SessionLost()
         return page
 
@@ -141,10 +154,28 @@ def sign_in(client: httpx2.Client, site: SiteAddress, username: str, password: s
     """
     page, form = _login_form(client, site)
     answer = _submit(client, site, page, form, username, password)
+    session = AdminSession(client, site, username)
     if any(name.startswith(LOGGED_IN_COOKIE) for name in client.cookies):
         # A 302 to the admin e-mail check or anywhere else: the cookies are what counts.
-        return AdminSession(client, site, username)
+        return session
+    if _opens_admin(session, answer):
+        return session
     raise _refusal(answer, site, username, password)
+
+
+def _opens_admin(session: AdminSession, answer: Page) -> bool:
+    """Whether a login that WordPress answered as it answers a right one opens wp-admin: cookies can be renamed."""
+    target = answer.location
+    if target is None or "set-cookie" not in answer.headers or not target.path.startswith(_admin_path(session.site)):
+        return False
+    try:
+        return session.request("GET", "profile.php").status == 200
+    except (SessionLost, SiteBroken):
+        return False
+
+
+def _admin_path(site: SiteAddress) -> str:
+    return httpx2.URL(site.admin_url).path
 
 
 def open_login_page(client: httpx2.Client, site: SiteAddress) -> Page:

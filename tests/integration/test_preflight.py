@@ -53,7 +53,7 @@ async def ask(gateway: Gateway) -> AsyncIterator[Ask]:
     """The API with a cloner's part behind it."""
     keys = KeyRing.load(gateway.directory / "vault.key")
     async with connect(gateway.settings, service="cloner") as bus:
-        serving = asyncio.create_task(Previews(bus, keys, carriers(), allow_private=True).serve())
+        serving = asyncio.create_task(Previews(bus, keys, carriers(), allow_private=True, clones_php="").serve())
         await bus.nc.flush()
         async with asking(gateway) as ask:
             yield ask
@@ -165,7 +165,7 @@ async def test_what_is_no_wordpress_is_told(ask: Ask, farm: SourceFarm) -> None:
 async def test_the_rules_for_addresses_are_those_of_cloning(gateway: Gateway, plain_site: Site) -> None:
     keys = KeyRing.load(gateway.directory / "vault.key")
     async with connect(gateway.settings, service="cloner") as bus:
-        serving = asyncio.create_task(Previews(bus, keys, carriers(), allow_private=False).serve())
+        serving = asyncio.create_task(Previews(bus, keys, carriers(), allow_private=False, clones_php="").serve())
         await bus.nc.flush()
         async with asking(gateway) as ask:
             for url in (plain_site.url, "http://127.0.0.1:4222", "http://169.254.169.254"):
@@ -228,3 +228,36 @@ async def test_the_command_says_the_same(ask: Ask, gateway: Gateway, plain_site:
     guarded = await siteferry(gateway, "check", make_site("fenced", content="bare", captcha=True).url, "--json")
     assert (guarded.code, json.loads(guarded.out)["login"]) == (1, "captcha")
     assert (await siteferry(gateway, "check", plain_site.url, "-u", "admin")).code == 2
+
+
+def looked(site: Site, *, clones_php: str = "", **more: str) -> Preview:
+    login = {"username": site.username, "password": site.password, **more}
+    seen = Preview(ready=False, source_url=site.url, message="")
+    return preview.look(seen, login, deadline=time.monotonic() + 60, allow_private=True, clones_php=clones_php)
+
+
+def test_a_network_is_told_before_a_job_begins(make_site: MakeSite) -> None:
+    seen = looked(make_site("many", content="bare", multisite=True))
+    assert seen.error is not None
+    assert (seen.ready, seen.error.code) == (False, "multisite_unsupported")
+
+
+def test_a_php_newer_than_the_clones_is_told(make_site: MakeSite) -> None:
+    site = make_site("modern", content="bare")
+    seen = looked(site, clones_php="7.4.33")
+    assert seen.ready
+    [note] = [note for note in seen.notes if note.code == "php_newer_on_source"]
+    assert site.php("return PHP_VERSION;") in note.message
+    assert not [note for note in looked(site, clones_php="99.1.0").notes if note.code == "php_newer_on_source"]
+
+
+def test_a_server_with_a_password_of_its_own_and_a_hidden_login(make_site: MakeSite) -> None:
+    site = make_site("doors", content="bare", basic_auth=("gate", "keeper-1"), hidden_login=True)
+    shut = looked(site)
+    assert shut.error is not None
+    assert shut.error.code == "basic_auth_required"
+    basic = {"basic_username": "gate", "basic_password": "keeper-1"}
+    hidden = looked(site, **basic)
+    assert hidden.error is not None
+    assert hidden.error.code == "login_hidden"
+    assert looked(site, **basic, login_url="/wp-login.php?harbour-door=1").ready

@@ -53,6 +53,10 @@ class Target(Protocol):
         """Where the cloner keeps notes about the copy while it is made; nothing the site could read."""
 
     @property
+    def log(self) -> Path:
+        """Where the clone's PHP writes what goes wrong, in `php.log`. Whoever reads it reads what the site wrote."""
+
+    @property
     def owner(self) -> Owner | None:
         """Who must own what is written, when it is not us."""
 
@@ -65,8 +69,11 @@ class Target(Protocol):
     def write_config(self, config: SiteConfig) -> None:
         """Write wp-config.php and the guard; idempotent."""
 
-    def make_administrator(self, username: str, password: str, email: str) -> None:
-        """Create the clone's administrator or set its password again. Raises FinalizeFailed."""
+    def make_administrator(self, username: str, password: str, email: str, *, like: str = "") -> None:
+        """Create the clone's administrator or set its password again. Raises FinalizeFailed.
+
+        `like`: name or e-mail address of an account whose personal capabilities it gets too.
+        """
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,9 @@ class Provisioner(Protocol):
 
     def dialect(self) -> Dialect:
         """What the database server knows."""
+
+    def php_version(self) -> str:
+        """Version of the PHP clones run on, such as "8.2.26"; "" when it can not be told."""
 
     def destroy(self, clone_id: str) -> None:
         """Remove everything of the clone. Nothing happens when there is nothing."""

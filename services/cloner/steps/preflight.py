@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from services.cloner.domain import file_rules, space_needed
+from services.cloner.domain import file_rules, php_note, space_needed
 from services.cloner.run import CloneRun
 from shared.contract.jobs import Note
 from shared.wordpress.connector.skips import file_reason, file_rule_params
@@ -28,7 +28,8 @@ def preflight(run: CloneRun) -> int:
         "rows": sum(rows.values()),
     }
     run.state["rows_by_table"] = rows if len(rows) <= 2000 else {}
-    for note in [*run.plan.notes, *_skipped(run, files)]:
+    newer = php_note(str(facts.get("php", "")), run.settings.php)
+    for note in [*run.plan.notes, *_skipped(run, files), *([newer] if newer else [])]:
         run.context.note(note)
     totals = run.state["totals"]
     run.context.report(message=f"{totals['files']:,} files, {totals['rows']:,} rows in {totals['tables']} tables")

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import httpx2
 from pymysql.cursors import SSCursor
 
-from services.cloner.errors import CloneUnhealthy
 from services.cloner.run import CloneRun
+from services.cloner.steps.finalize import EMAIL
+from services.cloner.steps.visiting import visit
 from shared.contract.jobs import Note
-from shared.errors import JobError
-from shared.wordpress.errors import CaptchaRequired, LoginHidden, SsoOnly, TwoFactorRequired
-from shared.wordpress.http import map_transport_errors, site_client
-from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.rewrite import Leftover, Rewriter
-from shared.wordpress.signin import sign_in
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import parametrised, quote
 from shared.wordpress.transfer.errors import target_errors
 
 SAMPLE_PAGES = 10
-VISITORS = 2
-"""Requests to the clone at the same time."""
-LOGIN_GUARDS = (TwoFactorRequired, CaptchaRequired, LoginHidden, SsoOnly)
 MAX_STYLESHEET = 4 * 1024 * 1024
 MAX_SAMPLES = 20
 BATCH_ROWS = 500
@@ -53,7 +44,7 @@ def verify(run: CloneRun) -> None:
             raise
     with ThreadPoolExecutor(1, thread_name_prefix="verify") as beside:
         looking = beside.submit(_look_through, run, connection)
-        notes = _visit(run, paths)
+        notes = visit(run, paths, EMAIL)
         run.context.report(message="Looking for the source's address")
         notes += looking.result()
     for note in notes:
@@ -178,71 +169,3 @@ def _sample_paths(run: CloneRun, connection: Any) -> list[str]:
         )
         rows = cursor.fetchall()
     return [f"/?{'page_id' if kind == b'page' else 'p'}={int(post)}" for post, kind in rows]
-
-
-def _visit(run: CloneRun, paths: list[str]) -> list[Note]:
-    """Open the home page, then the others, sign in and ask REST, some at the same time."""
-    with site_client(allow_private=True) as http, ThreadPoolExecutor(VISITORS, thread_name_prefix="visit") as visitors:
-        run.context.report(done=0, total=len(paths) + 3, unit="pages", message="Opening /")
-        found = [_open_page(run, http, "/", required=True)]  # alone: PHP compiles WordPress only once
-        looks: list[tuple[str, Callable[[], Note | None]]] = [
-            ("Signing in to the clone", partial(_sign_in, run)),
-            *((f"Opening {path}", partial(_open_page, run, http, path, required=False)) for path in paths),
-            ("Asking the clone's REST interface", partial(_rest, run, http)),
-        ]
-        answers = [visitors.submit(look) for _, look in looks]
-        try:
-            for done, ((message, _), answer) in enumerate(zip(looks, answers, strict=True), start=1):
-                run.context.report(done=done, message=message)
-                found.append(answer.result())
-        except BaseException:
-            visitors.shutdown(wait=False, cancel_futures=True)
-            raise
-        run.context.report(done=len(looks) + 1)
-    return [note for note in found if note is not None]
-
-
-def _get(http: httpx2.Client, url: str) -> httpx2.Response:
-    with map_transport_errors():
-        return http.get(url, follow_redirects=True)
-
-
-def _open_page(run: CloneRun, http: httpx2.Client, path: str, *, required: bool) -> Note | None:
-    run.token.check()
-    response = _get(http, run.target.url + path)
-    if response.status_code < 500:
-        return None
-    with map_transport_errors():
-        theirs = run.http.get(run.site.home.rstrip("/") + path, follow_redirects=True)
-    if theirs.status_code >= 500:
-        return None
-    if required:
-        text = f"The clone's home page answers with an error (HTTP {response.status_code}); the source's does not."
-        raise CloneUnhealthy(text, status=response.status_code)
-    return Note(code="pages_failing", message=f"{path} answers HTTP {response.status_code} on the clone")
-
-
-def _sign_in(run: CloneRun) -> Note | None:
-    run.token.check()
-    with site_client(allow_private=True) as http:
-        address: SiteAddress = find_site(http, run.target.url)
-        try:
-            sign_in(http, address, run.state["username"], run.secrets.administrator)
-        except LOGIN_GUARDS as error:
-            # The site's own guard, unknown to our table: the copy is right, and its owner knows the way in.
-            text = f"The clone's login is guarded as the source's is: {error.message}"
-            return Note(code="login_guarded", message=text)
-        except JobError as error:
-            text = f"Signing in to the finished clone failed: {error.message}"
-            raise CloneUnhealthy(text, reason=error.code) from error
-    return None
-
-
-def _rest(run: CloneRun, http: httpx2.Client) -> Note | None:
-    """The REST index answers; a site that switched REST off on purpose keeps it off."""
-    response = _get(http, f"{run.target.url}/?rest_route=/")
-    is_json = response.headers.get("content-type", "").startswith("application/json")
-    if response.status_code == 200 and is_json:
-        return None
-    text = f"The REST index answers HTTP {response.status_code}; the source may have REST switched off."
-    return Note(code="rest_unavailable", message=text)

@@ -41,6 +41,7 @@ from shared.engine.carriers.messages import (
 )
 from shared.engine.carriers.shelf import Shelf
 from shared.engine.carriers.surface import Unit
+from shared.engine.scrub import SHORTEST, scrubbed
 from shared.engine.token import StopToken
 from shared.errors import LeaseLost
 
@@ -50,8 +51,6 @@ STACK = 1 << 20
 """Bytes of a thread's stack, which count as memory."""
 SWITCH_INTERVAL = 0.0003
 """Seconds a thread may keep the interpreter when another one wants it."""
-SHORTEST = 4
-"""Characters of a secret worth looking for in texts."""
 SAMPLES = 200
 NO_MEMORY = 77
 """Exit status of a carrier that could not even say that its memory is used up."""
@@ -145,9 +144,7 @@ class Inside:
 
     def scrub(self, text: str) -> str:
         """The text without the secrets this carrier has seen."""
-        for value in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(value, "[redacted]").replace(json.dumps(value)[1:-1], "[redacted]")
-        return text
+        return scrubbed(text, self._secrets)
 
     def flush(self) -> None:
         """Send what was last reported."""

@@ -6,7 +6,9 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +70,11 @@ class HostTarget:
         return self.directory / "records"
 
     @property
+    def log(self) -> Path:
+        """Where the clone's PHP writes what goes wrong."""
+        return self.directory / "log"
+
+    @property
     def database(self) -> str:
         """Name of the clone's database and of its user."""
         return database_name(self.clone_id)
@@ -109,7 +116,7 @@ class HostTarget:
             places = {"stub": str(stub), "config": str(self.directory / "wp-config.php")}
             self._agent("place", places, seconds=PHP_SECONDS)
 
-    def make_administrator(self, username: str, password: str, email: str) -> None:
+    def make_administrator(self, username: str, password: str, email: str, *, like: str = "") -> None:
         """Create the administrator inside the clone's cell. Raises FinalizeFailed with PHP's own words."""
         wanted = {
             "wordpress": str(self.document_root / self.wordpress_path),
@@ -117,6 +124,7 @@ class HostTarget:
             "username": username,
             "password": password,
             "email": email,
+            "like": like,
         }
         answer = self._agent("administrator", wanted, seconds=PHP_SECONDS)
         if not isinstance(answer.get("user_id"), int):
@@ -200,6 +208,10 @@ class HostDriver:
         """What this MariaDB knows."""
         return self.databases.dialect()
 
+    def php_version(self) -> str:
+        """What PHP on the command line says of itself: PHP-FPM is of the same package."""
+        return _php_version()
+
     def destroy(self, clone_id: str) -> None:
         """End what runs of it, then remove directory, database and user. The host name is gone at once."""
         target = self.place(clone_id)
@@ -244,6 +256,17 @@ def checked_path(path: str) -> str:
     if path.startswith("/") or "\0" in path or ".." in path.split("/"):
         raise PathRefused(f"The source says its WordPress lies in {path!r}, which is no folder of its document root.")
     return path
+
+
+@cache
+def _php_version() -> str:
+    try:
+        done = subprocess.run(
+            ["php", "-n", "-r", "echo PHP_VERSION;"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if re.fullmatch(r"\d+\.\d+\.\d+\S{0,40}", done.stdout.strip()) else ""
 
 
 def database_name(clone_id: str) -> str:
