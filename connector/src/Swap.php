@@ -112,6 +112,11 @@ final class Swap {
 		if (function_exists('wp_cache_flush')) {
 			wp_cache_flush();
 		}
+		try {
+			Caches::clear();
+		} catch (\Throwable $error) {
+			return; // the exchange is done: an old page is no reason to say otherwise
+		}
 	}
 
 	/**

@@ -61,6 +61,16 @@ def test_there_and_back_again(restore: Restore) -> None:
     assert restore.writer.state().state is SwapPhase.NONE
 
 
+def test_pages_that_plugins_have_cached_go(restore: Restore) -> None:
+    content, plan = restore.site.content, restore.prepare()
+    for way in (lambda: restore.writer.swap(plan), restore.writer.rollback):
+        for path in ("supercache/shop/index.html", "wp-rocket/shop/a/b.html", "autoptimize/css/a.css"):
+            restore.site.write(f"wp-content/cache/{path}", "old")
+        way()
+        assert [path.name for path in (content / "cache").rglob("*") if path.is_file()] == ["a.css"]
+        assert sorted(path.name for path in (content / "cache").iterdir()) == ["autoptimize", "supercache", "wp-rocket"]
+
+
 def test_discarding_the_snapshot_leaves_the_new_site(restore: Restore) -> None:
     restore.writer.swap(restore.prepare())
     restore.writer.drop(snapshot=False)

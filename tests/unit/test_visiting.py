@@ -10,6 +10,7 @@ import pytest
 
 from services.cloner.steps.php_log import last_error
 from services.cloner.steps.visiting import Finding, breaks_off, failure, leads_away, notes
+from services.restorer.steps.watch import cached
 from shared.wordpress.page import Page
 
 CRITICAL = '<div class="wp-die-message"><p>There has been a critical error on this website.</p></div>'
@@ -88,3 +89,20 @@ def test_a_log_that_is_no_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "php.log").unlink()
     os.mkfifo(tmp_path / "php.log")
     assert last_error(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"cf-cache-status": "HIT"}, "cf-cache-status: HIT"),
+        ({"x-cache": "Hit from cloudfront"}, "x-cache: Hit from cloudfront"),
+        ({"x-cache": "MISS, HIT"}, "x-cache: MISS, HIT"),
+        ({"age": "40"}, "age: 40"),
+        ({"age": "0", "x-cache": "MISS"}, ""),
+        ({"cf-cache-status": "DYNAMIC"}, ""),
+        ({"age": "-1"}, ""),
+        ({}, ""),
+    ],
+)
+def test_whether_a_cache_answered(headers: dict[str, str], said: str) -> None:
+    assert cached(page(**headers)) == said

@@ -13,6 +13,7 @@ from functools import partial
 import httpx2
 
 from services.restorer.run import RestoreRun
+from shared.contract.jobs import Note
 from shared.errors import JobError
 from shared.wordpress.connector.target import Health
 from shared.wordpress.limits import ADDRESS
@@ -30,6 +31,13 @@ PAUSE = 1.0
 BROKEN = re.compile(r"There has been a critical error[^<]{0,200}|Error establishing a database connection")
 PHP_FATAL = re.compile(r"(?:Fatal error|Parse error)(?:</b>)?: .{0,200}")
 NO_PAGE = re.compile(r"/(wp-|feed|comments/|author/)|\.\w{2,4}$")
+CACHE_HEADERS = (
+    "cf-cache-status", "x-cache", "x-cache-status", "x-proxy-cache", "x-litespeed-cache", "x-lsadc-cache",
+    "x-nginx-cache", "x-fastcgi-cache", "x-sucuri-cache", "x-kinsta-cache", "x-sg-cache", "x-wpe-cached",
+    "x-varnish-cache", "x-drupal-cache", "x-vercel-cache", "x-hs-cache", "x-srcache-fetch-status",
+    "x-wp-cf-super-cache-active", "x-rocket-nginx-serving-static", "x-cached", "cache-status",
+)  # fmt: skip
+HIT = re.compile(r"\b(hit|stale|updating|revalidated|yes|cached)\b", re.IGNORECASE)
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 
 
@@ -99,6 +107,8 @@ def watch(run: RestoreRun) -> list[str]:
     while True:
         run.context.report(message="Watching the site")
         found = worse(before, look(run, pages))
+        if not found:
+            note_caches(run)
         if not found or time.monotonic() >= end:
             return found
         run.token.sleep(PAUSE)
@@ -107,6 +117,32 @@ def watch(run: RestoreRun) -> list[str]:
 def failing(run: RestoreRun) -> list[str]:
     """Pages that fail as the site is now, one sentence each."""
     return [f"{one.url}: HTTP {one.status}" for one in look(run) if one.status == 0 or one.status >= 500]
+
+
+def note_caches(run: RestoreRun) -> None:
+    """Say so when something in front of the site answers for it: visitors may see the old pages for a while."""
+    with run.target.visitor(timeout=TIMEOUT) as http:
+        try:
+            page = fetch_at_home(http, f"{run.target.site.home}/", guarded=False)
+        except JobError:
+            return
+    said = cached(page)
+    if said:
+        text = (
+            f"A cache in front of the site may still serve pages from before ({said}). Empty it: in the caching "
+            "plugin, in the host's panel, or at the content delivery network."
+        )
+        run.context.note(Note(code="page_cache", message=text))
+
+
+def cached(page: Page) -> str:
+    """The header by which a cache says that it answered; "" when none does. Pure."""
+    for name in CACHE_HEADERS:
+        value = page.headers.get(name, "")[:100]
+        if HIT.search(value):
+            return f"{name}: {value}"
+    age = page.headers.get("age", "")[:20]
+    return f"age: {age}" if age.isdigit() and int(age) > 0 else ""
 
 
 def explained(run: RestoreRun, since: float) -> list[str]:

@@ -11,3 +11,7 @@ add_action( 'init', function () {
 		exit;
 	}
 }, 0 );
+// Who knows the door gets a form that leads through it.
+add_filter( 'site_url', function ( $url, $path ) {
+	return isset( $_GET['harbour-door'] ) && strpos( (string) $path, 'wp-login.php' ) === 0 ? add_query_arg( 'harbour-door', '1', $url ) : $url;
+}, 10, 2 );
