@@ -28,6 +28,13 @@ AllowHttp = Annotated[
     typer.Option(metavar="HOST", help="Host the clone may call; by default none. Repeatable."),
 ]
 
+Constant = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Constant of wp-config.php the clone keeps; see the note constants_left. Repeatable."
+    ),
+]
+
 
 def clone(
     context: typer.Context,
@@ -49,6 +56,7 @@ def clone(
     exclude_path: ExcludePath = None,
     keep_transients: KeepTransients = False,
     allow_http: AllowHttp = None,
+    constant: Constant = None,
     follow: FollowFlag = False,
     timeout: TimeoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with --watch JSON Lines.")] = False,
@@ -65,7 +73,7 @@ def clone(
     body |= _credentials(username, password, password_stdin, pairing_key_stdin)
     optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
     body |= {key: value for key, value in optional.items() if value is not None}
-    body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http)
+    body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http, constant)
     api = api_of(context)
     # a key of our own: should the answer get lost, trying again makes no second clone
     accepted = api.post("/clone", body, **{"Idempotency-Key": secrets.token_hex(16)})
@@ -73,7 +81,11 @@ def clone(
 
 
 def clone_options(
-    exclude_table: list[str] | None, exclude_path: list[str] | None, keep_transients: bool, allow_http: list[str] | None
+    exclude_table: list[str] | None,
+    exclude_path: list[str] | None,
+    keep_transients: bool,
+    allow_http: list[str] | None,
+    constant: list[str] | None = None,
 ) -> dict[str, Any]:
     """The `options` of a clone's request: what was given of them."""
     given = {
@@ -81,6 +93,7 @@ def clone_options(
         "exclude_paths": exclude_path,
         "keep_transients": keep_transients,
         "allow_http": allow_http,
+        "constants": constant,
     }
     return {key: value for key, value in given.items() if value}
 
