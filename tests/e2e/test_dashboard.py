@@ -251,7 +251,8 @@ async def test_a_browser_frozen_for_a_while_delays_no_other_and_shows_the_truth_
         finally:
             for pid in processes:
                 os.kill(pid, signal.SIGCONT)
-        await expect(frozen.get_by_role("heading", name="The source stopped answering")).to_be_visible()
+        truth = frozen.get_by_role("heading", name="The source stopped answering")
+        await expect(truth).to_be_visible(timeout=SLOW)
         await expect(frozen.locator("header .state")).to_have_text("Failed")
 
 
