@@ -1,0 +1,1 @@
+"""Sites made to attack whoever clones them: what they send, and what must come of it."""
