@@ -45,6 +45,12 @@ class SaidConfig(BaseModel):
         )
 
 
+class Needed(BaseModel):
+    """Room for the clone, in bytes."""
+
+    size: Annotated[int, Field(ge=0, le=1 << 60)]
+
+
 class Prepared(BaseModel):
     """What is needed to finish a clone."""
 

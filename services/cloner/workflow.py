@@ -13,9 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from services.cloner.carried import Prepared
+from services.cloner.carried import Needed, Prepared
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.run import Brief, CloneRun, Secrets, step
@@ -36,6 +34,7 @@ from shared.secrets.vault import KeyRing
 from shared.wordpress.connector.errors import ConnectorGone, ConnectorRefused
 from shared.wordpress.connector.package import build_connector_zip
 from shared.wordpress.connector.protocol import parse_pairing_key
+from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.found import Found, believed, source_key
 
 log = get(__name__)
@@ -45,7 +44,6 @@ LOOKING, FILES, ROWS = "looking", "files", "rows"
 """Carriers of a clone: before it has a place, and the two that fill it."""
 KEPT = frozenset({"connector_key", "password", "paired", "expires_at", "base_kept", "wordpress_path"})
 """What of the job's memory carriers neither see nor change."""
-COUNT = TypeAdapter[int](int)
 
 
 class CloneWorkflow:
@@ -154,7 +152,10 @@ class CloneWorkflow:
     async def _remove_connector(self, context: JobContext) -> None:
         if context.state.get("paired") or "site" not in context.state:
             return
-        source = source_key(believed(Found, context.state["site"]), context.command.source_url)
+        try:
+            source = source_key(believed(Found, context.state["site"]), context.command.source_url)
+        except ImplausibleSite:
+            return  # nothing was installed there
         if not await self._connectors.leave(source, context.job_id):
             return  # others still use it, or there never was one
         try:
@@ -171,7 +172,7 @@ class CloneWorkflow:
     # --- its place
 
     async def _preflight(self, context: JobContext) -> None:
-        needed = COUNT.validate_python(await self._look(context, preflight.preflight))
+        needed = believed(Needed, {"size": await self._look(context, preflight.preflight)}).size
         capacity = await context.blocking(self._driver.capacity)
         check_space(needed, capacity.free_bytes)
 

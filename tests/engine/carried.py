@@ -67,7 +67,11 @@ def fail(_bench: Bench) -> None:
 
 
 def surprise(_bench: Bench) -> None:
-    raise KeyError("nobody foresaw this: hunter22")
+    raise OSError("nobody foresaw this: hunter22")
+
+
+def misread(_bench: Bench) -> None:
+    raise KeyError("no such thing: hunter22")
 
 
 def who(_bench: Any) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from shared.engine.carriers.errors import (
     CarrierOutOfMemory,
     CarrierStalled,
     JobTooLong,
+    SiteNotUnderstood,
 )
 from shared.engine.carriers.pool import Carriers, JobCarriers, Passing
 from shared.engine.token import StopToken
@@ -159,6 +160,8 @@ async def test_errors_arrive_as_what_they_are() -> None:
         assert error.hint == SourceUnreachable.hint
         with pytest.raises(CarrierFault, match="nobody foresaw this"):
             await call(carried.surprise)
+        with pytest.raises(SiteNotUnderstood):
+            await call(carried.misread)
 
 
 @pytest.mark.parametrize("function", [carried.spin, carried.backtrack, carried.chatter])

@@ -27,6 +27,7 @@ from shared.engine.carriers.errors import (
     BadCarrier,
     CarrierDied,
     CarrierOutOfMemory,
+    SiteNotUnderstood,
     raised,
 )
 from shared.engine.carriers.forks import Child
@@ -264,6 +265,9 @@ class Carrier:
             running.outcome.set_result(message.value)
             return
         error = raised(message.fault)
+        if isinstance(error, SiteNotUnderstood):
+            trace = self._keeper.scrub(message.fault.trace)
+            log.error("a site was not understood", job=self._keeper.job_id, carrier=self.recipe.name, told=trace)
         if isinstance(error, tuple(STOPS.values())) and self._keeper.token.reason is None:
             error = CarrierDied("The process that read the site's data stopped without being told to.")
         running.outcome.set_exception(error)

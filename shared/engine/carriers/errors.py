@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from shared.engine.carriers.messages import Fault
 from shared.engine.token import Draining
@@ -14,6 +14,9 @@ from shared.errors import Cancelled, JobError, LeaseLost, Permanent, Temporary
 
 DETAILS = 64_000
 """Characters of an error's details, as JSON."""
+MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError, RecursionError)
+"""What code raises whose input is not what it takes it for. What arrived was checked on its way (checksums, signature),
+so it would be the same the next time."""
 STOPS: dict[str, type[JobError]] = {kind.code: kind for kind in (Cancelled, Draining, LeaseLost)}
 
 
@@ -51,6 +54,19 @@ class JobTooLong(Permanent):
     hint = "Leave out what is large, or have the operator raise SITEFERRY_JOB_HOURS; then run the job again."
 
 
+class SiteNotUnderstood(Permanent):
+    """The site sent something that has not the form it must have."""
+
+    code = "site_not_understood"
+    hint = (
+        "Look at what answers in the site's place (a plugin, a proxy), then run the job again. If the site is an "
+        "ordinary one, this is a defect of Siteferry: report it with what the cloner's log says about this job."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("The site sent something that makes no sense to Siteferry.")
+
+
 class CarrierFault(Exception):
     """An error nobody foresaw, inside a carrier; its text is the traceback there."""
 
@@ -76,13 +92,16 @@ def fault(error: BaseException) -> Fault:
         return Fault(**told)
     if isinstance(error, MemoryError):
         return Fault(kind="memory")
-    return Fault(kind="unexpected", trace="".join(traceback.format_exception(error)))
+    kind: Literal["misshapen", "unexpected"] = "misshapen" if isinstance(error, MISSHAPEN) else "unexpected"
+    return Fault(kind=kind, trace="".join(traceback.format_exception(error)))
 
 
 def raised(fault: Fault) -> Exception:
     """The error again. A class of ours that this process knows, with its own code; nothing is imported for it."""
     if fault.kind == "memory":
         return CarrierOutOfMemory()
+    if fault.kind == "misshapen":
+        return SiteNotUnderstood()
     if fault.kind == "unexpected":
         return CarrierFault(f"in a carrier:\n{fault.trace}")
     module, _, name = fault.name.partition(":")

@@ -53,8 +53,8 @@ class Changes(Bounded):
 class Fault(Bounded):
     """An error on its way to the worker."""
 
-    kind: Literal["job", "memory", "unexpected"]
-    """`job`: one of ours, named `module:class`."""
+    kind: Literal["job", "memory", "misshapen", "unexpected"]
+    """`job`: one of ours, named `module:class`; `misshapen`: what was read had not the form it must have."""
     name: Words = ""
     message: Long = ""
     hint: Long = ""
