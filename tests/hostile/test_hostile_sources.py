@@ -44,12 +44,11 @@ class Secret:
     def harm(self) -> list[str]:
         """What was done to it."""
         now = os.stat(self.path)
-        found = [
-            what
-            for what in ("st_uid", "st_gid", "st_mode", "st_mtime", "st_size", "st_atime", "st_ino")
-            if getattr(now, what) != getattr(self._state, what)
-        ]
-        return found + ([] if self.path.read_bytes() == WORDS else ["content"])
+        kinds = ("st_uid", "st_gid", "st_mode", "st_mtime", "st_size", "st_atime", "st_ino")
+        found = [kind for kind in kinds if getattr(now, kind) != getattr(self._state, kind)]
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOATIME)
+        with open(descriptor, "rb") as file:
+            return found + ([] if file.read() == WORDS else ["content"])
 
 
 @pytest.fixture(scope="module")
