@@ -7,6 +7,7 @@ from typing import Any
 
 from services.cloner.domain import file_rules, php_note, space_needed
 from services.cloner.run import CloneRun
+from services.cloner.steps.transfer import Advance
 from shared.contract.jobs import Note
 from shared.wordpress.connector.skips import file_reason, file_rule_params
 
@@ -38,7 +39,7 @@ def preflight(run: CloneRun) -> int:
 
 def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
     sums: dict[str, Any] = {"files": 0, "bytes": 0, "dirs": 0, "links": 0, "skipped": [], "problems": []}
-    cursor = None
+    cursor, advance = None, Advance()
     while True:
         run.token.check()
         answer = run.connector.call(
@@ -59,11 +60,12 @@ def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
         run.context.report(message=f"Counting files: {sums['files']:,}")
         if answer["done"]:
             return sums
+        advance.check(cursor)
 
 
 def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    cursor = None
+    cursor, advance = None, Advance()
     while tables:
         run.token.check()
         answer = run.connector.call("db.count", {"tables": tables, "cursor": cursor, "budget": COUNT_BUDGET})
@@ -73,6 +75,7 @@ def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
         cursor = answer.get("cursor")
         if answer["done"]:
             break
+        advance.check(cursor)
     return counts
 
 
