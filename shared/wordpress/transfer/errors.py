@@ -21,6 +21,7 @@ from contextlib import contextmanager
 import pymysql
 
 from shared.errors import Permanent, Temporary
+from shared.wordpress.errors import ImplausibleSite
 
 DISK_FULL_CODES = frozenset({3, 28, 1021, 1114, 1030})
 """MariaDB: error writing file, no space left on device, disk full, table is full, got error 28 from engine."""
@@ -86,6 +87,32 @@ class NothingNew(Temporary):
     hint = (
         "Siteferry tries again by itself. If it stays, look at what the site's firewall or cache does to the connector."
     )
+
+
+MISFITS = frozenset(
+    {
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENOENT,
+        errno.ENOTEMPTY,
+        errno.ESTALE,
+    }
+)
+"""What a disk says of a path that does not fit the others: a file below a file, a piece of a file that is not there."""
+
+
+@contextmanager
+def site_paths() -> Iterator[None]:
+    """Whatever is wrong with a path here came from the site. Raises ImplausibleSite."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in MISFITS:
+            raise ImplausibleSite(f"The site sends a path that can not be ({error.strerror}).") from error
+        raise
 
 
 @contextmanager

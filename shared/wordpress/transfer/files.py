@@ -18,7 +18,7 @@ from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.paths import relative
 from shared.wordpress.transfer.digests import FileDigests
-from shared.wordpress.transfer.errors import target_errors
+from shared.wordpress.transfer.errors import site_paths, target_errors
 from shared.wordpress.transfer.folder import Folder, within
 
 LATEST = 2**40
@@ -89,7 +89,7 @@ class FileSink:
         Raises TargetDiskFull, ImplausibleSite for what no connector of ours sends, or OSError for anything else the
         disk refuses.
         """
-        with target_errors("writing files"):
+        with target_errors("writing files"), site_paths():
             if frame.type == "B":
                 self._bytes(frame.payload)
             elif frame.type == "F":

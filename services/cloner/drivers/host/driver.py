@@ -218,11 +218,10 @@ class HostDriver:
         self.cells.forget(clone_id)
         doomed = self.clones / f".deleting-{clone_id}"
         if target.directory.exists():
-            shutil.rmtree(doomed, ignore_errors=True)
+            remove_tree(doomed)
             target.directory.rename(doomed)
         self.databases.drop(target.database)
-        if doomed.exists():
-            shutil.rmtree(os.fsencode(doomed))
+        remove_tree(doomed)
 
     def ids(self) -> list[str]:
         """Clones of which a directory, a database or a user exists."""
@@ -267,6 +266,14 @@ def _php_version() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if re.fullmatch(r"\d+\.\d+\.\d+\S{0,40}", done.stdout.strip()) else ""
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory that strangers filled, if it is there: `shutil.rmtree` recurses, and gives up below a thousand
+    folders. Raises OSError with what could not be removed."""
+    done = subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", path], capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr.decode(errors="replace").strip()[-500:])
 
 
 def database_name(clone_id: str) -> str:
