@@ -133,6 +133,7 @@ async def test_what_is_chosen_on_the_command_line_reaches_the_command(gateway: G
         "exclude_tables": ["stats"],
         "exclude_paths": ["wp-content/backups"],
         "keep_transients": True,
+        "constants": [],
         "allow_http": ["api.example.com", "pay.example.com"],
     }
     assert command["ttl_minutes"] == 120
@@ -257,7 +258,7 @@ async def test_nothing_there_says_how_to_start_it() -> None:
         (["clone", SOURCE, "-u", "a", "--password", "x", "--password-stdin"], "either"),
         (["clone", SOURCE, "-u", "a", "--pairing-key-stdin"], "stands alone"),
         (["clone", SOURCE, "-u", "a", "--password-stdin"], "no password on stdin"),
-        (["clone", "ftp://x.test", "-u", "a", "--password", PASSWORD], "must begin with https://"),
+        (["clone", "ftp://x.test", "-u", "a", "--password", PASSWORD], "Use https://"),
         (["clone", SOURCE, "-u", "a", "--password", PASSWORD, "--ttl", "soon"], "not a time"),
         (["clone", SOURCE, "-u", "a", "--password", PASSWORD, "--priority", "urgent"], "priority"),
         (["extend", "clone-0k3v9x2m7c1p5t8w", "--ttl", "60d"], "5 minutes to 30 days"),

@@ -119,6 +119,7 @@ async def test_items_add_to_the_defaults(gateway: Gateway, api: httpx2.Client, b
         "exclude_paths": ["x"],
         "keep_transients": True,
         "allow_http": [],
+        "constants": [],
     }
     assert two["ttl_minutes"] == 5
     vault = Vault(await bus.bucket(streams.VAULT), KeyRing.load(gateway.directory / "vault.key"))
