@@ -133,7 +133,7 @@ def test_every_error_is_a_problem_with_code_and_trace(api: httpx2.Client) -> Non
         assert problem["detail"]
         assert len(problem["trace_id"]) == 32
     assert cases[0][0].json()["trace_id"] == trace
-    assert cases[1][0].headers["allow"] == "POST"
+    assert cases[1][0].headers["allow"] == "OPTIONS, POST"
 
 
 def test_same_key_and_body_give_the_same_job(api: httpx2.Client) -> None:
