@@ -291,7 +291,8 @@ def test_colours_only_where_they_are_wanted(home: Path, monkeypatch: pytest.Monk
         log.write("gateway", "\x1b[31mred\x1b[0m words")
         log.close()
         seen[label] = terminal.text
-    assert "\x1b[31mred" in seen["terminal"]
+    assert seen["terminal"].endswith("m red words\n"), "a label of ours in colour, a child's words without"
+    assert "\x1b[31m" not in seen["terminal"]
     assert seen["pipe"] == seen["refused"] == "gateway  | red words\n"
     assert "\x1b" not in (home / "siteferry.log").read_text()
 
