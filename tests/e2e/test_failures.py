@@ -164,12 +164,12 @@ def test_the_source_disappears_and_comes_back(siteferry: Product, make_site: Mak
 
 @pytest.fixture(scope="module")
 def full_disk() -> Any:
-    """A Siteferry whose clones live on a disk of 40 MB. Needs root for the mount."""
+    """A Siteferry whose clones live on a disk of 160 MB. Needs root for the mount."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     with product() as small:
         clones = Path(small.state / "clones")
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=711", "tmpfs", str(clones)], check=False)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,mode=711", "tmpfs", str(clones)], check=False)
         if done.returncode:
             pytest.skip("this machine does not let us mount")
         try:

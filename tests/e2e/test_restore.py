@@ -228,7 +228,7 @@ def test_a_snapshot_can_be_discarded(pair: Pair) -> None:
 
 BREAKS = [
     ("fatal", b"\ndefined('SITEFERRY_CLONE') || undefined_function_of_the_clone();\n", "critical error"),
-    ("white", b"\nadd_action('template_redirect', function () { exit; });\n", "white page"),
+    ("white", b"\nadd_action('template_redirect', function () { exit; });\n", "breaks off before its end"),
     ("error", b"\nadd_action('template_redirect', function () { wp_die('Out to lunch', '', 500); });\n", "HTTP 500"),
     (
         "rest",

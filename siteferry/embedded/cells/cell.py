@@ -156,6 +156,8 @@ class Cell:
         prefix = entering(self._groups.enter(self.clone_id, **limits))
         command = cell_command(self.settings, self.clone_id, self.account, read_only=self.full)
         php = _listen(str(self.directory / "php.sock"), mode=0o600, owner=self.account)
+        # PHP-FPM's children wait in accept: one that is told EAGAIN instead ends, and its master forks without end.
+        php.setblocking(True)
         report, theirs = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
         files = {0: null, 1: null, 2: self._log.descriptor, WEB: self._web.fileno(), PHP: php.fileno(), INFO: theirs}
