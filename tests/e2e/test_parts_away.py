@@ -52,7 +52,7 @@ def part(hurried: Product, name: str) -> int:
 def reach(hurried: Product, job_id: str, step: str) -> None:
     def reached() -> bool:
         job = hurried.job(job_id)
-        assert job["status"] not in {"failed", "cancelled"}, job
+        assert job["status"] not in {"failed", "cancelled"}, job["error"]
         return any(s["name"] == step and s["state"] != "pending" for s in job["steps"])
 
     eventually(reached, timeout=120, what=f"step {step}")
@@ -71,7 +71,8 @@ def check(hurried: Product, site: Site, job_id: str) -> None:
     codes = {note["code"] for note in job["result"]["notes"]}
     assert not codes & {"pages_failing", "rest_unavailable", "login_guarded", "connector_not_removed", "base_missing"}
     made = Copy(site, job, hurried)
-    assert made.different_rows(columns=frozenset({("bits", "lb")})) == []
+    rows = made.different_rows(columns=frozenset({("bits", "lb")}))
+    assert not rows, "\n".join(rows)
     assert made.different_files() == []
     assert hurried.http.delete(f"/clones/{job_id}").status_code == 202
     eventually(lambda: leftovers(hurried, job_id) == [], timeout=60, what="the clone's removal")

@@ -155,7 +155,8 @@ def _sign_in(run: CloneRun, email: str) -> Finding | None:
         except JobError as error:
             # A plugin that approves users, renames cookies or leads to another server has its say on the clone too.
             return Finding("login_unproven", error.message)
-        page = fetch_at_home(http, session.site.admin_url, guarded=False)
+        # Not the dashboard: it would leave a draft in the clone.
+        page = fetch_at_home(http, f"{session.site.admin_url}profile.php", guarded=False)
         wrong = failure(page)
         said = last_error(run.target.log) if wrong else ""
         return Finding("admin_failing", f"wp-admin {wrong}{f' ({said})' if said else ''}") if wrong else None
