@@ -215,7 +215,7 @@ async def test_a_hand_retry_of_a_scheduled_job_runs_now_and_once(engine: Lab) ->
 
 async def test_a_tenant_with_three_jobs_does_not_wait_for_the_sixty_of_another(engine: Lab) -> None:
     """No limits are set: the share is there by default, and nobody is held back while nobody else waits."""
-    step = Plan(steps=1, ticks=1, pause=0.15)
+    step = Plan(steps=1, ticks=1, pause=0.6)  # longer than what is known of the queue stays fresh
     many = [await engine.submit(step, source=f"http://a{number}.test", tenant="many") for number in range(40)]
     async with engine.worker(slots=4):
         await eventually(lambda: len(entered(engine)) >= 6, timeout=30, what="the first jobs")
