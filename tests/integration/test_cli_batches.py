@@ -124,7 +124,7 @@ async def test_refusals_name_the_line_and_nothing_is_submitted(gateway: Gateway,
     text += "three.example,admin,\n"
     said = await siteferry(gateway, "batch", "create", "-", stdin=text)
     assert said.code == 2
-    assert "Line 3: source_url must begin with https:// or http://" in said.err
+    assert "Line 3 “ftp:” does not begin the address of a site" in said.err
     assert "Line 4: username and password belong together" in said.err
     assert "Nothing was submitted" in said.err
     assert PASSWORD not in said.out + said.err

@@ -21,6 +21,7 @@ _SUMMARY = frozenset(
         "type",
         "status",
         "phase",
+        "reason",
         "step",
         "message",
         "name",
