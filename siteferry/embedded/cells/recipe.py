@@ -12,6 +12,7 @@ from shared.cells.isolation import Walls
 from shared.cells.source import cell_source
 from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.servers.base import make_directory, write_file
+from siteferry.embedded.servers.phpfpm import quoted
 
 RUNTIME = "/run/runtime"
 """Where a cell finds what all cells share."""
@@ -103,13 +104,6 @@ def php_arguments(settings: CellSettings, clone: Path) -> list[str]:
     values = {**PHP_VALUES, **settings.php_values, "auto_prepend_file": "", "error_log": "", "max_execution_time": "0"}
     values["disable_functions"] = settings.disabled_functions
     return [word for name, value in values.items() for word in ("-d", f"{name}={value.format(clone=clone)}")]
-
-
-def quoted(value: str) -> str:
-    """A value as PHP's ini parser reads it back unchanged. Raises `ValueError` for what it can not hold."""
-    if re.search(r'["\n\r\0]|\$\{', value):
-        raise ValueError(f"not expressible as a PHP setting: {value!r}")
-    return f'"{value}"'
 
 
 def _values(settings: CellSettings, clone: Path, *, plain: bool) -> str:

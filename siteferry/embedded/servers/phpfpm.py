@@ -135,12 +135,6 @@ class PhpFpm(Server):
         """
         return self.directory / "opcache"
 
-    def forget_code(self, sites: Path) -> None:
-        """Remove the compiled code of sites below `sites` that exist no more."""
-        for folder in self.code_cache.glob(f"*/{str(sites).lstrip('/')}/*"):
-            if not (sites / folder.name).exists():
-                shutil.rmtree(folder, ignore_errors=True)
-
     def _config(self) -> str:
         values = {**COMMON_VALUES, **(HARDENED_VALUES if self.hardened else {}), **self.admin_values}
         proxies = ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY") if self.hardened else ()
