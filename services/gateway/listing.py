@@ -201,6 +201,16 @@ def find(index: Index[T], look: Look[T]) -> Found[T]:
     return Found(piece, more, len(chosen), counts) if look.count else Found(piece, more)
 
 
+OF_AN_ID = 5
+"""Characters: a shorter word is not looked for in ids, where chance puts every letter and digit."""
+
+
 def words_in(q: str | None) -> list[str]:
     """What somebody searches for, word by word."""
     return q.casefold().split() if q else []
+
+
+def has_words(words: list[str], *, texts: tuple[str, ...], ids: tuple[str, ...]) -> bool:
+    """Whether every word is in one of the texts or, if it is long enough, in one of the ids."""
+    text, known = " ".join(texts).casefold(), " ".join(ids).casefold()
+    return all(word in text or (len(word) >= OF_AN_ID and word in known) for word in words)

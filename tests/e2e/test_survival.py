@@ -21,6 +21,8 @@ from tests.sites.spec import SiteSpec
 
 FAST = {"SITEFERRY_ACK_WAIT": "6"}
 """A deadline that notices a death sooner than production's 30 s."""
+VISITED = "recently_activated"
+"""WordPress tidies this option when its list of plugins is opened, as a second run does that removes the connector."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_the_cloner_is_killed_in_each_step(hurried: Product, site: Site, step: s
     assert job["status"] == "completed", job["error"]
     assert job["attempt"] == 1, "a crash does not use up an attempt"
     made = Copy(site, job, hurried)
-    assert made.different_rows(columns=frozenset({("bits", "lb")})) == []
+    assert made.different_rows(columns=frozenset({("bits", "lb")}), options=frozenset({VISITED})) == []
     assert made.different_files() == []
     assert connectors(site) == []
     assert hurried.http.delete(f"/clones/{job_id}").status_code == 202

@@ -9,6 +9,7 @@ from typing import Any
 
 from nats.js import JetStreamContext
 
+from shared.contract.rights import KEEPER
 from shared.settings import Settings
 from siteferry.embedded.servers.base import make_directory, write_file
 from siteferry.embedded.servers.nats import Nats
@@ -26,19 +27,19 @@ cluster {{
 
 
 class Node(Nats):
-    """One server of the cluster; the same token on all of them."""
+    """One server of the cluster; its keeper signs in with the same password on all of them."""
 
-    def __init__(self, directory: Path, *, node: str, route_port: int, routes: list[int], token: str) -> None:
+    def __init__(self, directory: Path, *, node: str, route_port: int, routes: list[int], password: str) -> None:
         super().__init__(directory)
         self.node = node
-        self._token = token
+        self._password = password
         self._routes = ROUTES.format(
             port=route_port, routes=", ".join(f'"nats-route://127.0.0.1:{port}"' for port in routes)
         )
 
     def prepare(self) -> None:
-        make_directory(self.directory, mode=0o700)
-        write_file(self.token_file, self._token, mode=0o600)
+        make_directory(self.token_file.parent, mode=0o700)
+        write_file(self.token_file, f"{KEEPER}:{self._password}\n", mode=0o600)
         super().prepare()
         text = self.config_file.read_text().replace("server_name: siteferry", f"server_name: {self.node}")
         write_file(self.config_file, text + self._routes, mode=0o600)
@@ -50,7 +51,7 @@ class Cluster:
     def __init__(self, directory: Path) -> None:
         ports = [free_port() for _ in range(NODES)]
         self.nodes = [
-            Node(directory / f"nats{number}", node=f"n{number}", route_port=port, routes=ports, token="t" * 32)
+            Node(directory / f"nats{number}", node=f"n{number}", route_port=port, routes=ports, password="t" * 32)
             for number, port in enumerate(ports)
         ]
         self.processes = [ServerProcess(node) for node in self.nodes]

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from services.gateway import domain, views
 from services.gateway.edge import CloneId, Edge, enter, owned_clone
-from services.gateway.listing import Look, Sort, find, words_in
+from services.gateway.listing import Look, Sort, find, has_words, words_in
 from services.gateway.models import CloneAnswer, ClonePage, ExtendRequest, Mail, MailList
 from services.gateway.problems import Problem
 from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, Count, Offset, Search, read_cursor
@@ -89,8 +89,7 @@ ORDERS: dict[CloneSort, Callable[[Clone], Any] | None] = {
 
 
 def _has(clone: Clone, words: list[str]) -> bool:
-    text = f"{clone.name} {clone.source_url} {clone.clone_url}".casefold()
-    return all(word in text for word in words)
+    return has_words(words, texts=(clone.name or "", clone.source_url), ids=(clone.clone_url,))
 
 
 @router.get(

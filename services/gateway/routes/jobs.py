@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from services.gateway import domain, views, waiting
 from services.gateway.edge import Edge, JobId, answer_for, enter, owned_job
-from services.gateway.listing import Look, Sort, find, words_in
+from services.gateway.listing import Look, Sort, find, has_words, words_in
 from services.gateway.models import JobAnswer, JobPage, Story, StoryMessage
 from services.gateway.problems import Problem
 from services.gateway.reader import Stored
@@ -36,7 +36,11 @@ SEALED = frozenset({"sealed_password", "secret_ref"})
 
 
 Search = Annotated[
-    str | None, Query(max_length=200, description="Words that must all be in name, addresses, message or id.")
+    str | None,
+    Query(
+        max_length=200,
+        description="Words that must all be in name, addresses or message; of an id at least five characters.",
+    ),
 ]
 Order = Annotated[Sort, Query(description="`newest` and `oldest` by when they were made, `updated` the last changed.")]
 Count = Annotated[bool, Query(description="Tell `total` and `counts` too.")]
@@ -109,8 +113,8 @@ ORDERS: dict[Sort, Callable[[Job], Any] | None] = {
 
 
 def _has(job: Job, words: list[str]) -> bool:
-    text = f"{job.name} {job.source_url} {job.target_url} {job.job_id} {job.batch_id} {job.message}".casefold()
-    return all(word in text for word in words)
+    texts = (job.name or "", job.source_url, job.target_url, job.message)
+    return has_words(words, texts=texts, ids=(job.job_id, job.batch_id or ""))
 
 
 def read_cursor(cursor: str | None, sort: Sort = Sort.NEWEST) -> str | None:

@@ -15,6 +15,7 @@ export function Windowed({ total, label, name, draw, onSee }) {
   const list = useRef(/** @type {any} */ (null));
   const [view, setView] = useState({ first: 0, last: 0, row: 0, columns: 1 });
   const measure = () => {
+    if (!list.current) return; // left the page before its effects ran
     const { top, width } = list.current.getBoundingClientRect();
     const row = length(list.current, "--row") || 1, column = length(list.current, "--column");
     const columns = column ? Math.max(1, Math.floor(width / column)) : 1;

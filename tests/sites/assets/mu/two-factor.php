@@ -17,6 +17,7 @@ add_action( 'wp_login', function ( $login, $user ) {
 		. '<input type="hidden" name="wp-auth-nonce" value="' . esc_attr( $nonce ) . '">'
 		. '<p><label for="authcode">Authentication Code:</label>'
 		. '<input type="tel" name="authcode" id="authcode" class="input authcode" inputmode="numeric"></p>';
+	require_once ABSPATH . 'wp-admin/includes/template.php';
 	submit_button( 'Authenticate' );
 	echo '</form>';
 	login_footer( 'authcode' );
