@@ -67,7 +67,7 @@ class Product:
             code = self._process.wait(90)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
-            raise
+            raise AssertionError(f"siteferry up did not stop in time\n{self.log()[-6000:]}") from None
         refused = [line for line in self.log().splitlines() if "Violation" in line]
         assert not refused, f"a service wanted more of NATS than it may: {refused[:20]}"
         return code
