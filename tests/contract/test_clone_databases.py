@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from itertools import product
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pymysql
 import pytest
 
 from services.cloner.drivers.host.mariadb import CONNECTIONS, CloneDatabases
+from services.cloner.run import CloneRun
+from services.cloner.steps.verify import _suspects
+from shared.wordpress.rewrite import Rewriter, UrlMapping
 from shared.wordpress.transfer.database import Column, Loader, Table
 from shared.wordpress.transfer.errors import DuplicateFound, LocalFileAsked, RowsRefused, TargetRefused
 from shared.wordpress.transfer.load import PIPE_NAME, PipeLoad
 from siteferry.embedded.servers import MariaDB, running
 from tests.integration.house import place
+from tests.unit.test_rewrite_compositions import ENCODINGS, SITES, composed
 from tests.unit.test_transfer_ddl_model import MYSQL
 
 NAME, PASSWORD = "sf_one", "secret-of-one"
@@ -38,6 +44,22 @@ def cursor(databases: CloneDatabases) -> Iterator[Any]:
         cursor.execute("SHOW TABLES")
         for (name,) in cursor.fetchall():
             cursor.execute(f"DROP TABLE `{name.decode()}`")
+
+
+@pytest.mark.parametrize("site", sorted(SITES))
+def test_the_database_finds_addresses_in_every_encoding(databases: CloneDatabases, site: str) -> None:
+    texts = [names for size in (0, 1, 2) for names in product(sorted(ENCODINGS), repeat=size)]
+    source, other = SITES[site][0], "https://elsewhere.example/caf%C3%A9?a=%2F&amp;b=\\u002d\\u002d"
+    run = SimpleNamespace(rewriter=Rewriter([UrlMapping((source,), SITES[site][1])]))
+    with closing(databases.connect(NAME, PASSWORD)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE t (id INT PRIMARY KEY, v MEDIUMTEXT) CHARSET utf8mb4")
+        for number, names in enumerate(texts):
+            cursor.execute("INSERT INTO t VALUES (%s, %s)", (number, composed(names, f'x "{source}/a" ü'.encode())))
+        for number in range(-9, 0):
+            cursor.execute("INSERT INTO t VALUES (%s, %s)", (number, f"{number} {other}"))
+        table = Table("t", "InnoDB", "", (Column("v", "text", True, "utf8mb4"),), ("id",))
+        found = [value for _, value in _suspects(cast(CloneRun, run), connection, table, list(table.columns))]
+    assert len([value for value in found if run.rewriter.leftovers(value)]) == len(texts)
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,11 @@ def _custom(url: bytes) -> bytes:
     return b'C:11:"ArrayObject":%d:{%s}' % (len(body), body)
 
 
-def _wrapped(url: bytes) -> bytes:
+def _wrapped(url: bytes, line: int = 1 << 20) -> bytes:
     markup = quote(f'<img src="{url.decode()}/a.png">', safe="-_.~")
-    return b'[vc_row][vc_raw_html css="x"]%s[/vc_raw_html]' % base64.b64encode(markup.encode())
+    body = base64.b64encode(markup.encode())
+    folded = b"\n".join(body[at : at + line] for at in range(0, len(body), line))
+    return b'[vc_row][vc_raw_html css="x"]%s[/vc_raw_html]' % folded
 
 
 def _escaped(url: bytes, depth: int) -> bytes:
@@ -252,6 +254,8 @@ CHANGED: dict[str, tuple[bytes, bytes]] = {
     "shortcode, urlencoded": _pair(lambda u: quote(_wrapped(u), safe="-_.~").encode()),
     # base64
     "vc_raw_html": (_wrapped(S), _wrapped(T)),
+    "vc_raw_html folded into lines": (_wrapped(S, 76), _wrapped(T)),
+    "vc_raw_html without padding": (_wrapped(S).replace(b"=[", b"["), _wrapped(T)),
     "vc_raw_html in serialized": (serialize([_wrapped(S)]), serialize([_wrapped(T)])),
     "vc_raw_html in json": (_json([_wrapped(S).decode()]), _json([_wrapped(T).decode()])),
     # paths

@@ -155,18 +155,24 @@ def _rewriter(site: str) -> Rewriter:
     return Rewriter([UrlMapping((SITES[site][0],), SITES[site][1])])
 
 
+def composed(names: Sequence[str], text: bytes) -> bytes:
+    """A text in one encoding after the other."""
+    for name in names:
+        text = ENCODINGS[name][1](text)
+    return text
+
+
 _texts = st.sampled_from(["@/a", "@", 'x "@/a" <y> & ü', "@/p?a=1&b=2", "[@/a,@/b]", "é@/c'@'"])
 
 
 def check(php: Php, names: Sequence[str], site: str, text: str) -> bool:
     """Whether all was rewritten; fails when it was neither rewritten nor reported, or cannot be read any more."""
     source, target = SITES[site]
-    value, expected = text.replace("@", source).encode(), text.replace("@", target).encode()
-    for name in names:
-        value = ENCODINGS[name][1](value)
+    value, expected = composed(names, text.replace("@", source).encode()), text.replace("@", target).encode()
     steps = [ENCODINGS[name][0] for name in reversed(names)]
     assert php.decoded(value, steps) == text.replace("@", source).encode(), "the test's own encoding"
     own = _rewriter(site)
+    assert seen(own, value), f"nobody would find it: {value!r}"
     own.report = RewriteReport()
     done = own.rewrite(value)
     assert own.rewrite_tsv(escape(value) + b"\n", COLUMNS, "t") == escape(done) + b"\n"
@@ -175,7 +181,15 @@ def check(php: Php, names: Sequence[str], site: str, text: str) -> bool:
         return True
     assert inside is not None, f"PHP reads it no longer: {value!r} -> {done!r}"
     assert own.report.total.left, f"silent: {value!r} -> {done!r}"
+    assert seen(own, done), f"silent where only what is left over is looked for: {value!r} -> {done!r}"
     return False
+
+
+def seen(own: Rewriter, value: bytes) -> bool:
+    """Whether an address in a value is found by all who look for what is left over: a clone's check, which asks the
+    database first, and a restore's, which reads rows."""
+    rows = own.count_leftovers_tsv(escape(value) + b"\n", COLUMNS, "t")
+    return bool(re.search(own.pattern, value) and own.may_match(escape(value)) and own.leftovers(value) and rows)
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

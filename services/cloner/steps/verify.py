@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from services.cloner.run import CloneRun
 from services.cloner.steps.finalize import EMAIL
 from services.cloner.steps.visiting import visit
 from shared.contract.jobs import Note
-from shared.wordpress.rewrite import Leftover, Rewriter
+from shared.wordpress.rewrite import Leftover
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import parametrised, quote
 from shared.wordpress.transfer.errors import target_errors
@@ -137,7 +136,7 @@ def _suspects(run: CloneRun, connection: Any, table: Table, columns: list[Column
     shown = ", ".join(f"IF({hit}, {text}, NULL)" for text, hit in zip(texts, hits, strict=True))
     query = f"SELECT {shown} FROM {parametrised(table.name)} WHERE {' OR '.join(hits)}"
     with connection.cursor(SSCursor) as cursor:
-        cursor.execute(query, (_pattern(run.rewriter),) * (2 * len(columns)))
+        cursor.execute(query, (run.rewriter.pattern,) * (2 * len(columns)))
         while rows := cursor.fetchmany(BATCH_ROWS):
             for row in rows:
                 for column, value in zip(columns, row, strict=True):
@@ -150,12 +149,6 @@ def _text(column: Column) -> str:
     name = parametrised(column.name)
     # A column of two or four bytes a character holds the address in bytes the rewriter could not know.
     return f"CONVERT({name} USING utf8mb4)" if column.charset in WIDE_CHARSETS else name
-
-
-def _pattern(rewriter: Rewriter) -> bytes:
-    plain = b"|".join(map(re.escape, rewriter.needles))
-    encoded = b"|".join(map(re.escape, rewriter.base64_needles))
-    return b"(?i:" + plain + b")|" + encoded
 
 
 def _sample_paths(run: CloneRun, connection: Any) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .layers import ESCAPINGS, Layer
 from .matcher import Cursor, Matcher
 from .report import Kind, Reason
+from .shortcodes import OPENING, from_base64
 
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]*")
 _WINDOW = 1 << 12
@@ -27,10 +28,20 @@ class Leftover:
 
 def scan(matcher: Matcher, value: bytes) -> list[Leftover]:
     """All leftovers of a value, serialized or not: lengths and keys do not matter for what is still visible."""
+    return _scan(matcher, value, [_EFFORT * len(value) + (1 << 16)])
+
+
+def in_base64(matcher: Matcher, value: bytes) -> list[Leftover]:
+    """Those in base64 alone: in blocks of it, and in whatever else looks like it."""
+    return _in_base64(matcher, value, [_EFFORT * len(value) + (1 << 16)])
+
+
+def _scan(matcher: Matcher, value: bytes, effort: list[int]) -> list[Leftover]:
     found = _in_clear(matcher, value)
+    found += _in_base64(matcher, value, effort)
     if matcher.hinted(matcher.lower(value)):
-        found += _escaped(matcher, value, found, [_EFFORT * len(value) + (1 << 16)], set())
-    return found + _in_base64(matcher, value)
+        found += _escaped(matcher, value, found, effort, set())
+    return found
 
 
 def _in_clear(matcher: Matcher, value: bytes) -> list[Leftover]:
@@ -51,6 +62,7 @@ def _escaped(
     """What is seen only once the text is decoded: hosts whose own characters are escaped."""
     found: list[Leftover] = []
     taken = {left.offset for left in known}
+    blocks = {left.text for left in known if left.kind is Kind.BASE64}
     for escaping in ESCAPINGS:
         effort[0] -= len(value)
         if escaping.sign not in value or effort[0] < 0:
@@ -60,6 +72,8 @@ def _escaped(
             continue
         seen.add(hash(layer.text))
         inner = _in_clear(matcher, layer.text)
+        # A block that is seen from outside, up to its first escaped slash perhaps, is the same one.
+        inner += [left for left in _in_base64(matcher, layer.text, effort) if left.text not in blocks]
         inner += _escaped(matcher, layer.text, inner, effort, seen)
         for left in inner:
             offset = layer.at(left.offset)
@@ -69,7 +83,28 @@ def _escaped(
     return found
 
 
-def _in_base64(matcher: Matcher, value: bytes) -> list[Leftover]:
+def _in_base64(matcher: Matcher, value: bytes, effort: list[int]) -> list[Leftover]:
+    """Blobs of base64 that hold a source host: blocks that are decoded, and what shows the host's own base64."""
+    found = _in_blocks(matcher, value, effort)
+    taken = {left.offset for left in found}
+    return found + [left for left in _in_runs(matcher, value) if left.offset not in taken]
+
+
+def _in_blocks(matcher: Matcher, value: bytes, effort: list[int]) -> list[Leftover]:
+    """What stands in raw blocks, however it is written there."""
+    if b"[vc_raw_" not in value:
+        return []
+    found: list[Leftover] = []
+    for opening in OPENING.finditer(value):
+        effort[0] -= len(opening[2])
+        decoded = from_base64(opening[2]) if effort[0] >= 0 else None
+        if decoded:
+            inner = _scan(matcher, decoded, effort)
+            found += [Leftover(Kind.BASE64, opening.start(2), left.text) for left in inner]
+    return found
+
+
+def _in_runs(matcher: Matcher, value: bytes) -> list[Leftover]:
     """Blobs of base64 that hold a source host, seen by what the host looks like at each of three alignments."""
     found: list[Leftover] = []
     for needle in matcher.base64_needles:

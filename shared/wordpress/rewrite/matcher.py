@@ -85,6 +85,20 @@ class Matcher:
             lowered = lowered.replace(upper, lower)
         return lowered
 
+    def pattern(self) -> bytes:
+        """What any text must match to hold anything of ours, in clear or escaped, as a source that PCRE reads too.
+
+        It is for bytes: case is ignored as far as ASCII goes, and as far as a host's own letters go beyond it.
+        """
+        plain = []
+        for needle in sorted({anchor.needle for anchor in self.anchors}):
+            source = re.escape(needle)
+            for upper, lower in sorted(self._upper):
+                source = source.replace(re.escape(lower), rb"(?:%b|%b)" % (re.escape(lower), re.escape(upper)))
+            plain.append(source)
+        ways = b"|".join(filter(None, [*plain, self._hints.coarse()]))
+        return rb"(?i:%b)|%b" % (ways, b"|".join(map(re.escape, self.base64_needles)))
+
     def may_match(self, lowered: bytes) -> bool:
         """Whether anything of ours can be in lower-cased text."""
         return any(anchor.needle in lowered for anchor in self.anchors) or self._hints.names(lowered)

@@ -57,14 +57,9 @@ class Rewriter:
         self.report = RewriteReport()
 
     @property
-    def needles(self) -> tuple[bytes, ...]:
-        """What a lower-cased value must contain, one of them at least, to hold anything of the source in clear."""
-        return tuple({anchor.needle for anchor in self._raw.anchors})
-
-    @property
-    def base64_needles(self) -> tuple[bytes, ...]:
-        """The same for values in base64, whose case counts."""
-        return self._raw.base64_needles
+    def pattern(self) -> bytes:
+        """What bytes must match to hold anything of the source in any spelling or in base64; PCRE reads it too."""
+        return self._raw.pattern()
 
     def may_match(self, data: bytes) -> bool:
         """Whether a value, or rows, can hold anything of the source; False is certain."""

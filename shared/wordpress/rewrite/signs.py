@@ -10,6 +10,7 @@ import html.entities
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 
 from .spelling import TSV_LIMIT, colon, spelled
 
@@ -58,13 +59,14 @@ class Hints:
     """
 
     def __init__(self, hosts: Iterable[str]) -> None:
+        self._hosts = list(dict.fromkeys(hosts))
         length = rb"[0-9]{1,10}" + _any(":")
         structure = {b"3a" + length, b"26" + _INNER_ENTITY, b"5bvc_raw_"}
         letters = {b"%02x" % ord(letter) + _any(":") for letter in _HEAD_LETTERS}
         unicode: dict[bytes, set[bytes]] = {}
         percent: set[bytes] = set()
         entities: set[bytes] = set()
-        for text in dict.fromkeys(hosts):
+        for text in self._hosts:
             for code, rest in _grams(text):
                 for form in _cases(code):
                     digits = _units(form)[0]
@@ -94,6 +96,28 @@ class Hints:
     def names(self, lowered: bytes) -> bool:
         """Whether there is one of a host."""
         return any(needle in lowered and pattern.search(lowered) for needle, pattern in self._names)
+
+    def coarse(self) -> bytes:
+        """Pattern source of an escaped character of a host and the first byte of what follows it there.
+
+        Whatever `names` finds matches, and little more. It grows with the alphabet, not with the hosts: PCRE refuses
+        patterns beyond 64 KB. Case must be ignored.
+        """
+        following: dict[str, bytes] = {}
+        for text in self._hosts:
+            for character, after in pairwise([*text, ""]):
+                firsts = b"".join({form.encode()[:1] for form in _cases(after)}) if after else bytes(range(256))
+                following[character] = following.get(character, b"") + firsts
+        unicode, percent, entities = [], [], []
+        for character, firsts in sorted(following.items()):
+            ahead = rb"[%b]" % b"".join(re.escape(bytes((byte,))) for byte in sorted({*firsts, *b"\\%&"}))
+            ahead = b"" if len(set(firsts)) == 256 else ahead
+            for form in _cases(character):
+                unicode.append(_units(form)[0] + (ahead if len(_units(form)) == 1 else b""))
+                percent.append(_percent(form) + ahead)
+                entities.append(_entity(form) + ahead)
+        ways = b"|".join(unicode), b"|".join(percent), b"|".join(entities)
+        return rb"u(?:%b)|%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % ways if following else b""
 
 
 def _searches(

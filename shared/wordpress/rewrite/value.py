@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import re
 from collections.abc import Iterator
 
 from . import php
 from .claims import Claim, Edit, Rank, settled
 from .context import Found
 from .layers import ESCAPINGS, Layer
+from .leftovers import in_base64
 from .matcher import Candidate, Cursor, Matcher
 from .report import Kind, Reason
+from .shortcodes import CLOSING, OPENING, from_base64
 from .signs import ANY_HEAD, PLAIN_HEAD
-from .spelling import RAW_LIMIT, slash
 
 MAX_DEPTH = 12
 """Serialized values inside strings or bodies of serialized values, and layers of escaping, are followed this deep."""
@@ -25,8 +24,6 @@ _HELD = 1024
 _EFFORT = 24
 """Bytes decoded for each byte of a value, at most: what is escaped in more ways than that is left and reported."""
 
-_OPENING = re.compile(rb"\[(vc_raw_(?:html|js))\b[^\[\]]*+\]\s*+([A-Za-z0-9+/=\\]*+)\s*+")
-_CLOSING = re.compile(rb"\[(%b)(vc_raw_(?:html|js))\]" % slash(RAW_LIMIT))
 _REASONS = {
     php.Part.KEY: Reason.KEY,
     php.Part.NAME: Reason.NAME,
@@ -223,13 +220,13 @@ class ValueRewriter:
 
     def _wrapper(self, at: int, end: int) -> int:
         """A WPBakery raw block: base64 of rawurlencoded markup. Returns where it ends."""
-        opening = _OPENING.match(self._data, at, end)
+        opening = OPENING.match(self._data, at, end)
         if opening is None:
             return at
-        closing = _CLOSING.match(self._data, opening.end(), end)
-        decoded = _from_base64(opening[2].replace(closing[1], b"/")) if closing else None
+        closing = CLOSING.match(self._data, opening.end(), end)
+        decoded = from_base64(opening[2]) if closing else None
         if closing is None or decoded is None or self._depth >= MAX_DEPTH:
-            if any(needle in opening[2] for needle in self._matcher.base64_needles):
+            if in_base64(self._matcher, opening[0]):
                 self.left.append(Reason.BASE64)
             return opening.end()
         inner = self._child(decoded)
@@ -329,8 +326,8 @@ class ValueRewriter:
     def _block(self, at: int, end: int) -> Claim:
         """The same for a block of base64."""
         stop = at
-        if (opening := _OPENING.match(self._data, at, end)) is not None:
-            closing = _CLOSING.match(self._data, opening.end(), end)
+        if (opening := OPENING.match(self._data, at, end)) is not None:
+            closing = CLOSING.match(self._data, opening.end(), end)
             stop = closing.end() if closing else opening.end()
         inner = ValueRewriter(self._matcher, self._data[at:stop], self._depth, self._effort)
         inner._open = 1
@@ -373,13 +370,6 @@ class ValueRewriter:
             covered = end if close < 0 else close
             if any(head.start() <= at < covered for at, _ in spots):
                 yield Claim(head.start(), covered, Rank.BROKEN, left=[Reason.ESCAPED_SERIALIZED])
-
-
-def _from_base64(text: bytes) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _all_inside(spots: list[Candidate], claims: list[Claim]) -> bool:
