@@ -119,10 +119,11 @@ def accounts() -> Check:
 
 
 def walls() -> Check:
-    """How far clones are kept apart. Less than all of it is for those who said so: SITEFERRY_ISOLATION=best."""
+    """How far strange sites are walled in. Less than all of it is for those who said so: SITEFERRY_ISOLATION=best."""
     found = isolation()
     ok = found.full or os.environ.get("SITEFERRY_ISOLATION") == "best"
-    return Check("isolation", ok, f"{found.level} ({found.walls}, Landlock {found.landlock or 'none'})", found.fix)
+    confined = f"Landlock ABI {found.landlock}" if found.landlock else "no Landlock"
+    return Check("isolation", ok, f"{found.level} (cells: {found.walls}; carriers: {confined})", found.fix)
 
 
 def state_directory(state: Path) -> Check:

@@ -39,32 +39,45 @@ class Isolation:
 
     walls: Walls
     landlock: int
-    """Version of Landlock's interface, 0 when the kernel has none."""
+    """Version of Landlock's interface (its ABI), 0 when the kernel has none."""
     fix: str = ""
+    """What brings the walls that are missing."""
 
     @property
-    def full(self) -> bool:
+    def cells(self) -> bool:
         """Whether a clone's PHP sees nothing but its own files and processes, and no network."""
         return self.walls is not Walls.NONE
 
     @property
+    def full(self) -> bool:
+        """Whether, besides, what reads a source is confined to its job's folders."""
+        return self.cells and self.landlock > 0
+
+    @property
     def level(self) -> str:
         """In words."""
-        if not self.full:
-            return "no user namespaces: clones share the machine's files and network"
-        return "full" if self.landlock else "no Landlock: what reads a source is not confined to its folders"
+        lacks = [] if self.cells else ["no user namespaces: clones share the machine's files and network"]
+        lacks += [] if self.landlock else ["no Landlock: what reads a source is not confined to its job's folders"]
+        return "; ".join(lacks) or "full"
 
 
 @cache
 def isolation() -> Isolation:
     """The walls of this machine, tried out once."""
+    walls, fix = _walls()
+    found = landlock()
+    return Isolation(walls, found, "; ".join(filter(None, [fix, "" if found else _landlock_advice()])))
+
+
+def _walls() -> tuple[Walls, str]:
+    """The walls of cells, and what to do when there are none."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
-        return Isolation(Walls.NONE, landlock(), "apt-get install bubblewrap")
+        return Walls.NONE, "apt-get install bubblewrap"
     for walls in (Walls.USER_NAMESPACE, Walls.ROOT):
         if (walls is not Walls.ROOT or os.geteuid() == 0) and _holds(walls, bwrap):
-            return Isolation(walls, landlock())
-    return Isolation(Walls.NONE, landlock(), _advice())
+            return walls, ""
+    return Walls.NONE, _advice()
 
 
 def edge_account() -> int:
@@ -142,6 +155,14 @@ def _advice() -> str:
     if _reads("/proc/sys/user/max_user_namespaces") == "0":
         return "sysctl user.max_user_namespaces=10000"
     return "allow user namespaces; in a container: run it with a seccomp profile that does not forbid them"
+
+
+def _landlock_advice() -> str:
+    """Built in since Linux 5.13, but on only where it is among the kernel's security modules (`lsm=`)."""
+    modules = _reads("/sys/kernel/security/lsm")
+    if modules and "landlock" not in modules.split(","):
+        return f"start the kernel with lsm=landlock,{modules} (GRUB_CMDLINE_LINUX in /etc/default/grub, update-grub)"
+    return "Landlock needs Linux 5.13 or newer, and a container's seccomp profile that allows it"
 
 
 def _reads(path: str) -> str:

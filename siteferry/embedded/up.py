@@ -122,9 +122,9 @@ class House:
         self.clones = make_directory(state / "clones", mode=0o711)
         self.nats = Nats(state / "nats", max_store=_store_size())
         self.mariadb = MariaDB(state / "mariadb", buffer_pool=options.buffer_pool)
+        self.nats.prepare()  # chooses its port, which the services' settings name
         self.cells = self._cells(CellOptions())
         self.caddy = Caddy(state / "caddy", self._edge, port=self.port, host=options.host, own_account=True)
-        self.nats.prepare()  # chooses its port, which the services' settings name
         KeyRing.load(state / "vault.key")  # made once, before four services look for it
         folder = make_directory(state / "services")
         self.services = [
@@ -174,10 +174,15 @@ class House:
             required=options.required(loopback=self.options.host in LOOPBACK),
             mariadb_socket=str(self.mariadb.socket),
             edge_port=self.port,
-            refused_ports=[port for port in (self.ports | self.health_ports).values() if port],
+            refused_ports=self.own_ports,
             allow_private=private,
             **options.values(),
         )
+
+    @property
+    def own_ports(self) -> list[int]:
+        """Ports on loopback at which only parts of ours have business."""
+        return [port for port in (*self.ports.values(), *self.health_ports.values(), self.nats.port) if port]
 
     def _edge(self, caddy: Caddy) -> dict[str, object]:
         return edge_config(

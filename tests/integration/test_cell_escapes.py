@@ -5,8 +5,10 @@ Runs as whoever runs it and, as root, once more under an ordinary account.
 
 from __future__ import annotations
 
+import errno
 import http.server
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -18,13 +20,14 @@ from pathlib import Path
 
 import pytest
 
+from shared import system_calls
 from shared.cells.isolation import isolation
 from siteferry.embedded.servers import MariaDB, Nats, running
 from siteferry.embedded.servers.base import make_directory
 from tests.integration.house import alive, place
 from tests.integration.test_cells import Yard, commands
 
-pytestmark = pytest.mark.skipif(not isolation().full, reason="this machine builds no walls")
+pytestmark = pytest.mark.skipif(not isolation().cells, reason="this machine builds no walls")
 
 THROUGH = "through"
 """What an attempt answers when it got something it must not have."""
@@ -99,6 +102,39 @@ OTHERS = {
     " ? 'through' : 'held';",
 }
 
+ASKS = (
+    "$l = FFI::cdef('long syscall(long, ...); int *__errno_location(void);', 'libc.so.6');"
+    " $r = $l->syscall({number}, {arguments}); $e = $l->__errno_location()[0];"
+    " return $r === -1 && $e === {errno} ? 'held' : 'through';"
+)
+"""Asks the kernel itself. Only the filter's own answer counts as held, not that there was a fault in the question."""
+NEW_USER_NAMESPACE, NEW_NETWORK, SIGCHLD = 0x10000000, 0x40000000, 17
+STRANGE_SOCKETS = {"the host of a virtual machine": 40, "the kernel's ciphers": 38, "raw packets": 17, "Bluetooth": 31}
+
+
+def questions() -> dict[str, str]:
+    """Calls of the kernel that a clone has no business with -> their PHP."""
+    if not system_calls.known():
+        return {}
+    column = list(system_calls.ARCHITECTURES).index(platform.machine())
+    found = {}
+    for name, numbers in system_calls.DANGEROUS.items():
+        if numbers[column] >= 0:
+            arguments = "0, 0, 0, 0, 0" if name != "unshare" else f"{NEW_USER_NAMESPACE}"
+            found[f"kernel: {name}"] = ASKS.format(number=numbers[column], arguments=arguments, errno=errno.EPERM)
+    for name, family in STRANGE_SOCKETS.items():
+        number, refused = system_calls.SOCKET[column], errno.EAFNOSUPPORT
+        found[f"a socket to {name}"] = ASKS.format(number=number, arguments=f"{family}, 1, 0", errno=refused)
+    for name, flag in {"user": NEW_USER_NAMESPACE, "network": NEW_NETWORK}.items():
+        number, flags = system_calls.CLONE[column], flag | SIGCHLD
+        arguments = f"{flags}, 0, 0, 0, 0"
+        found[f"a process in a new {name} namespace"] = ASKS.format(
+            number=number, arguments=arguments, errno=errno.EPERM
+        )
+    number = system_calls.CLONE3[column]
+    found["a process by clone3"] = ASKS.format(number=number, arguments="0, 0", errno=errno.ENOSYS)
+    return found
+
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[dict[str, object]]:
@@ -170,7 +206,7 @@ def attempts(world: dict[str, object]) -> dict[str, str]:
                 quoted = '"' + f"unix://{path}" + '"'
                 found[f"{name}, {number}"] = code.replace("'unix://{path}'", quoted).format(path=path)
     others = {name: code.replace("{clones}", str(yard.clones)) for name, code in OTHERS.items()}
-    return found | others
+    return found | others | questions()
 
 
 def test_nothing_gets_through(world: dict[str, object]) -> None:

@@ -18,14 +18,16 @@ from typing import Any
 
 import pytest
 
+from shared import system_calls
 from shared.cells.client import AgentFailed, CellsAway, CellsClient
 from shared.cells.isolation import isolation
+from siteferry.embedded.cells.egress import Rules
 from siteferry.embedded.servers import Cells, ServerProcess, start
 from siteferry.embedded.servers.caddy import UnixConnection
 from tests.integration.cells import give, make_clone
 from tests.integration.house import alive, eventually, place
 
-pytestmark = pytest.mark.skipif(not isolation().full, reason="this machine builds no walls")
+pytestmark = pytest.mark.skipif(not isolation().cells, reason="this machine builds no walls")
 
 
 class Yard:
@@ -352,6 +354,41 @@ def test_our_own_ports_are_not_called_whatever_was_allowed(outside: int) -> None
         finally:
             assert yard.process
             yard.process.stop()
+
+
+def test_our_own_ports_are_known_under_every_address_of_this_machine() -> None:
+    rules = Rules("x", "x", frozenset(), True, frozenset({4222}))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect(("192.0.2.1", 9))  # sends nothing
+        outward = route.getsockname()[0]
+    for address in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "::127.0.0.1", outward):
+        assert rules.refuses(address, 4222), address
+        assert not rules.refuses(address, 4223) or address == "::127.0.0.1", address
+    assert not rules.refuses("192.0.43.8", 4222)
+
+
+def test_the_proxy_has_given_up_all_but_its_socket(yard: Yard, outside: int) -> None:
+    clone = yard.add(1, allow_http=["shop.localhost"])
+    assert call(yard, clone, f"http://shop.localhost:{outside}/") == "outside"
+    assert yard.process
+    launcher = yard.process.pid
+    proxies = [
+        said
+        for path in Path("/proc").glob("[0-9]*/status")
+        if f"\nPPid:\t{launcher}\n" in (said := _status(path)) and said.startswith("Name:\tpython")
+    ]
+    assert len(proxies) == 1
+    assert "\nNoNewPrivs:\t1\n" in proxies[0]
+    assert ("\nSeccomp:\t2\n" in proxies[0]) == system_calls.known()
+    if os.geteuid() == 0:
+        assert "\nUid:\t0\t" not in proxies[0]
+
+
+def _status(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("yard", [{"allow_private": False}], indirect=True)

@@ -80,9 +80,11 @@ def test_as_root_without_user_namespaces() -> None:
             yard.process.stop()
 
 
-def test_required_isolation_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("found", [Isolation(Walls.NONE, 7, "do this"), Isolation(Walls.ROOT, 0, "do this")])
+def test_required_isolation_refuses_to_start(found: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without walls for cells, and without Landlock for carriers."""
     assert isolation().level
-    monkeypatch.setattr(server, "isolation", lambda: Isolation(Walls.NONE, 0, "do this"))
+    monkeypatch.setattr(server, "isolation", lambda: found)
     with place() as home:
         (home / "clones").mkdir()
         with pytest.raises(ServerError, match=r"do this.*SITEFERRY_ISOLATION=best"):

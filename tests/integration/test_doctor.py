@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.cells import isolation as probe
+from shared.cells.isolation import Isolation, Walls
 from siteferry import doctor
 from siteferry.doctor import Check, checks
 from siteferry.embedded.instance import Instance, exclusive
@@ -119,3 +121,34 @@ def test_a_running_instance_is_asked(state: Path, status: int | None, ok: bool) 
     assert check.ok is ok
     assert str(os.getpid()) in check.detail
     assert ("NATS is away" in check.detail) is (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("found", "says", "advice"),
+    [
+        (Isolation(Walls.USER_NAMESPACE, 7), "full (cells: user-namespace; carriers: Landlock ABI 7)", ""),
+        (Isolation(Walls.NONE, 2, "make some"), "no user namespaces: clones share the machine's", "make some"),
+        (Isolation(Walls.ROOT, 0, "start it"), "no Landlock: what reads a source is not confined", "start it"),
+    ],
+)
+def test_the_level_of_isolation_is_named_with_what_to_do(
+    found: Isolation, says: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "isolation", lambda: found)
+    monkeypatch.delenv("SITEFERRY_ISOLATION", raising=False)
+    check = doctor.walls()
+    assert (check.ok, check.fix) == (found.full, advice)
+    assert says in check.detail
+    monkeypatch.setenv("SITEFERRY_ISOLATION", "best")
+    assert doctor.walls().ok
+
+
+def test_a_kernel_without_landlock_is_noticed_and_comes_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "landlock", lambda: 0)
+    known = {"/sys/kernel/security/lsm": "capability,yama,apparmor"}
+    monkeypatch.setattr(probe, "_reads", lambda path: known.get(path, ""))
+    found = probe.isolation.__wrapped__()
+    assert not found.full
+    assert "lsm=landlock,capability,yama,apparmor" in found.fix
+    known.clear()
+    assert "Linux 5.13" in probe.isolation.__wrapped__().fix

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared.printable import one_line
-from siteferry.embedded.cells.sandbox import Account, agent_command
+from siteferry.embedded.cells.sandbox import Account, agent_command, filter_file
 from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.cells.spawn import ENVIRONMENT
 from siteferry.embedded.cells.usage import MemoryGroups, entering
@@ -59,17 +59,19 @@ class Agents:
     ) -> dict[str, Any]:
         limits = {"memory": self._settings.memory, "processes": self._settings.processes}
         prefix = entering(self._groups.enter(group, **limits))
-        command = agent_command(self._settings, clone_id, account, name)
-        process = await asyncio.create_subprocess_exec(
-            *prefix,
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=ENVIRONMENT,
-            cwd="/",
-            process_group=0,
-        )
+        with filter_file(self._settings) as filtered:
+            command = agent_command(self._settings, clone_id, account, name, filtered=filtered)
+            process = await asyncio.create_subprocess_exec(
+                *prefix,
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=ENVIRONMENT,
+                cwd="/",
+                process_group=0,
+                pass_fds=() if filtered is None else (filtered,),
+            )
         self._running.setdefault(clone_id, set()).add(process)
         try:
             async with asyncio.timeout(seconds):

@@ -19,7 +19,7 @@ from shared.cells.isolation import Walls
 from siteferry.embedded.cells.egress import Egress
 from siteferry.embedded.cells.logs import CellLog
 from siteferry.embedded.cells.recipe import walls, write_configuration
-from siteferry.embedded.cells.sandbox import Account, cell_command
+from siteferry.embedded.cells.sandbox import Account, cell_command, filter_file
 from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.cells.spawn import Process
 from siteferry.embedded.cells.usage import MemoryGroups, entering
@@ -34,7 +34,7 @@ TRIES = 3
 """Starts in a row that come to nothing before visitors are told."""
 LONGEST_PAUSE = 30.0
 STOP_SECONDS = 15.0
-WEB, PHP, INFO = 8, 9, 10
+WEB, PHP, INFO, FILTER = 8, 9, 10, 11
 """File descriptors of a cell's first process."""
 SORRY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
@@ -154,7 +154,6 @@ class Cell:
             _own_folder((self.directory if name == "web" else self.clone) / name, self.account)
         limits = {"memory": self.settings.memory, "processes": self.settings.processes}
         prefix = entering(self._groups.enter(self.clone_id, **limits))
-        command = cell_command(self.settings, self.clone_id, self.account, read_only=self.full)
         php = _listen(str(self.directory / "php.sock"), mode=0o600, owner=self.account)
         # PHP-FPM's children wait in accept: one that is told EAGAIN instead ends, and its master forks without end.
         php.setblocking(True)
@@ -162,7 +161,11 @@ class Cell:
         null = os.open(os.devnull, os.O_RDWR)
         files = {0: null, 1: null, 2: self._log.descriptor, WEB: self._web.fileno(), PHP: php.fileno(), INFO: theirs}
         try:
-            self._process = Process.start([*prefix, *command], files=files, ended=self._ended)
+            with filter_file(self.settings) as filtered:
+                number = None if filtered is None else FILTER
+                files |= {} if filtered is None else {FILTER: filtered}
+                command = cell_command(self.settings, self.clone_id, self.account, read_only=self.full, filtered=number)
+                self._process = Process.start([*prefix, *command], files=files, ended=self._ended)
         except BaseException:
             os.close(report)
             raise

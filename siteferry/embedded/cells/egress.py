@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import ipaddress
 import json
 import logging
 import os
@@ -20,7 +21,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.wordpress.addresses import is_localhost, refusal
+from shared.engine.carriers import landlock, seccomp
+from shared.engine.carriers.confine import runtime
+from shared.wordpress.addresses import IPAddress, embedded_ipv4, is_localhost, refusal
 from siteferry.embedded.cells.sandbox import Account
 from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.cells.spawn import Process
@@ -60,15 +63,25 @@ class Rules:
 
     def refuses(self, address: str, port: int) -> str | None:
         """Why an address a permitted host leads to must not be called."""
-        import ipaddress
-
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if ip.is_loopback and port in self.refused_ports:
+        ip = embedded_ipv4(ipaddress.ip_address(address.partition("%")[0]))
+        if port in self.refused_ports and is_this_machine(ip):
             return "is a port of Siteferry's own"
         return refusal(ip, allow_private=self.allow_private)
 
     def _is_local(self, host: str) -> bool:
         return self.allow_private and is_localhost(host)
+
+
+def is_this_machine(ip: IPAddress) -> bool:
+    """Whether an address is one of this machine's own: it can be bound to."""
+    if ip.is_loopback or ip.is_unspecified:
+        return True
+    with socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(ip), 0))
+        except OSError:
+            return False
+    return True
 
 
 def rules_of(settings: CellSettings, clone_id: str) -> Rules:
@@ -161,6 +174,7 @@ def _give_up_rights(account: Account) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    libraries = landlock.prepare(readable=runtime(), writable=())
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(account.gid, account.gid, account.gid)
@@ -170,6 +184,8 @@ def _give_up_rights(account: Account) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() == 1 and os.getpid() != 1:
         raise OSError("the launcher has ended")
+    landlock.enforce(libraries)
+    seccomp.restrict()
 
 
 async def _serve(listener: socket.socket, rules: Rules) -> None:

@@ -10,10 +10,13 @@ the directory of MariaDB's socket               where its own user of the databa
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.cells.isolation import Walls, become, walls_argv
+from shared.system_calls import Filter
 from siteferry.embedded.cells.recipe import OWN, RUNTIME, php_arguments, startup, walls
 from siteferry.embedded.cells.settings import CellSettings
 
@@ -25,6 +28,8 @@ SETTINGS = (
 )
 WRITABLE = ("site", "tmp", "log", "mail", "cache")
 FULL_TMP = 64 << 20
+FILTER = Filter(processes=True)
+"""What PHP, its web server and a mail program never ask of the kernel is refused."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,27 @@ class Account:
         return cls(facts.st_uid, facts.st_gid)
 
 
-def cell_command(settings: CellSettings, clone_id: str, account: Account, *, read_only: bool) -> list[str]:
-    """Web server and PHP-FPM. File descriptor 8 is the web server's socket, 9 PHP's, 10 where bubblewrap reports."""
+@contextmanager
+def filter_file(settings: CellSettings) -> Iterator[int | None]:
+    """The filter over system calls as a file that bubblewrap reads once; None where there is no filter or no cell."""
+    program = None if walls(settings) is Walls.NONE else FILTER.program()
+    if program is None:
+        yield None
+        return
+    descriptor = os.memfd_create("filter")
+    try:
+        os.write(descriptor, program)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def cell_command(
+    settings: CellSettings, clone_id: str, account: Account, *, read_only: bool, filtered: int | None
+) -> list[str]:
+    """Web server and PHP-FPM. File descriptor 8 is the web server's socket, 9 PHP's, 10 where bubblewrap reports,
+    `filtered` the one of `filter_file` there."""
     clone = Path(settings.clones) / clone_id
     here, runtime, sh = _places(settings, clone_id)
     start = [sh, f"{runtime}/start.sh", settings.nginx, settings.php_fpm]
@@ -55,15 +79,19 @@ def cell_command(settings: CellSettings, clone_id: str, account: Account, *, rea
     }
     start += [*map(str, limits), here]
     start += ["setpriv"] if walls(settings) is Walls.NONE else []
-    return _inside(settings, clone_id, account, environment, start, read_only=read_only, info=True)
+    given = ["--info-fd", "10", *_filtered(filtered)]
+    return _inside(settings, clone_id, account, environment, start, read_only=read_only, given=given)
 
 
-def agent_command(settings: CellSettings, clone_id: str, account: Account, script: str) -> list[str]:
-    """PHP on the command line with one of the agent's scripts."""
+def agent_command(
+    settings: CellSettings, clone_id: str, account: Account, script: str, *, filtered: int | None
+) -> list[str]:
+    """PHP on the command line with one of the agent's scripts. `filtered`: the descriptor of `filter_file` there."""
     clone = Path(settings.clones) / clone_id
     _, runtime, _ = _places(settings, clone_id)
     php = [settings.php_cli, *php_arguments(settings, clone), f"{runtime}/agent/{script}.php"]
-    return _inside(settings, clone_id, account, {"PATH": "/usr/bin:/bin"}, php, read_only=False, info=False)
+    environment, given = {"PATH": "/usr/bin:/bin"}, _filtered(filtered)
+    return _inside(settings, clone_id, account, environment, php, read_only=False, given=given)
 
 
 def as_account(account: Account) -> list[str]:
@@ -85,15 +113,14 @@ def _inside(
     program: list[str],
     *,
     read_only: bool,
-    info: bool,
+    given: list[str],
 ) -> list[str]:
     kind = walls(settings)
     if kind is Walls.NONE:
         words = [f"{name}={value}" for name, value in environment.items()]
         words = [word.replace(OWN, str(settings.directory(clone_id))) for word in words]
         return [*as_account(account), "setpriv", "--pdeathsig", "TERM", "/usr/bin/env", "-i", *words, *program]
-    argv = walls_argv(kind, settings.bwrap)
-    argv += ["--info-fd", "10"] if info else []
+    argv = [*walls_argv(kind, settings.bwrap), *given]
     mounts = _runtime(settings, kind) + _folders(settings, clone_id, read_only=read_only)
     # Made by root, they would be root's alone.
     argv += [word for folder in _parents(mounts) for word in ("--dir", folder)] if kind is Walls.ROOT else []
@@ -103,6 +130,10 @@ def _inside(
     if kind is Walls.ROOT:
         return [*argv, *become(account.uid, account.gid), *program]
     return [*as_account(account), *argv, *program]
+
+
+def _filtered(descriptor: int | None) -> list[str]:
+    return [] if descriptor is None else ["--seccomp", str(descriptor)]
 
 
 def _parents(mounts: list[str]) -> list[str]:

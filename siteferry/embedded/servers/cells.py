@@ -63,7 +63,7 @@ class Cells(Server):
         found = isolation()
         if self.required and not found.full:
             raise ServerError(
-                f"clones can not be kept apart on this machine ({found.level}): {found.fix}; "
+                f"strange sites can not be walled in on this machine ({found.level}): {found.fix}; "
                 "or accept it, for sites you trust, with SITEFERRY_ISOLATION=best"
             )
         fpm = os.path.realpath(find_binary(*BINARIES, hint=HINT))
@@ -73,7 +73,7 @@ class Cells(Server):
             "nginx": find_binary("nginx", hint="apt-get install nginx"),
             "php_fpm": fpm,
             "php_cli": os.path.realpath(find_binary(Path(fpm).name.replace("-fpm", ""), "php", hint=HINT)),
-            "bwrap": find_binary("bwrap", hint="apt-get install bubblewrap") if found.full else "",
+            "bwrap": find_binary("bwrap", hint="apt-get install bubblewrap") if found.cells else "",
             "walls": found.walls.value,
         }
         write_file(self.settings_file, CellSettings(**{**chosen, **self._more}).write(), mode=0o600)
