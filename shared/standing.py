@@ -14,6 +14,8 @@ from shared.engine.parts import Sight
 FILE = "parts.json"
 STOPPED = frozenset("ZXTt")
 """States of a process that does nothing: dead, or stopped by a signal."""
+EXITING = 0x4
+"""PF_EXITING of Linux: set before a killed process's sockets are closed, so before anybody can notice its death."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ def _generation(part: Standing) -> str | None:
 
 
 def works(pid: int) -> bool:
-    """Whether the process exists and is neither dead nor stopped."""
+    """Whether the process exists and is neither dead, nor dying, nor stopped (proc_pid_stat(5))."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in STOPPED
-    except (OSError, IndexError):
+        state, *_, flags = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:7]
+    except (OSError, ValueError):
         return False
+    return state not in STOPPED and not int(flags) & EXITING

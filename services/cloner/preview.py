@@ -43,7 +43,7 @@ from shared.wordpress.http import site_client
 from shared.wordpress.install import check_may_install, is_network_page
 from shared.wordpress.page import Page, fetch
 from shared.wordpress.probe import SiteAddress, find_site
-from shared.wordpress.signin import AdminSession, open_login_page, sign_in, wants_second_factor
+from shared.wordpress.signin import AdminSession, Desk, open_login_page, sign_in, wants_second_factor
 
 log = get(__name__)
 
@@ -174,24 +174,25 @@ def _found(seen: Preview, site: SiteAddress) -> None:
 
 
 def _try(client: httpx2.Client, site: SiteAddress, login: dict[str, str], seen: Preview, clones_php: str) -> None:
+    desk = Desk(lambda: sign_in(client, site, login["username"], login["password"]), time.sleep)
     try:
-        session = sign_in(client, site, login["username"], login["password"])
+        desk.session()
     except SignInError:
         seen.signed_in = False
         raise
     seen.signed_in = True
     try:
         seen.administrator = False
-        page = check_may_install(session)
+        page = desk.work(check_may_install)
         seen.administrator = True
         if is_network_page(page):
             raise MultisiteUnsupported()
-        newer = php_note(_php_of(session, page), clones_php)
+        newer = php_note(_php_of(desk.session(), page), clones_php)
         if newer is not None:
             seen.notes.append(newer)
     finally:
         with suppress(JobError):
-            _sign_out(session)
+            _sign_out(desk.session())
 
 
 def _php_of(session: AdminSession, page: Page) -> str:

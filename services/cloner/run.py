@@ -6,7 +6,6 @@ Everything durable is in the job's state; this is rebuilt from there by whicheve
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -25,7 +24,7 @@ from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.rewrite import Rewriter
-from shared.wordpress.signin import AdminSession, sign_in
+from shared.wordpress.signin import AdminSession, Desk, sign_in
 from shared.wordpress.transfer.ddl import Dialect
 
 
@@ -61,8 +60,6 @@ class CloneRun:
         self.context = context
         self.settings = brief
         self.secrets = Secrets()
-        self._lock = threading.RLock()
-        self._session: AdminSession | None = None
 
     @property
     def job_id(self) -> str:
@@ -128,13 +125,14 @@ class CloneRun:
         """Whether the source is on this machine: compressing what it sends would only cost."""
         return is_localhost(urlsplit(self.site.home).hostname or "")
 
-    def session(self) -> AdminSession:
-        """A signed-in administrator; signs in once per process. Raises the SignInError family."""
-        with self._lock:
-            if self._session is None:
-                login = self.secrets.login
-                self._session = sign_in(self.http, self.site, login["username"], login["password"])
-            return self._session
+    @cached_property
+    def desk(self) -> Desk:
+        """Where an administrator signs in to the source."""
+        return Desk(self._sign_in, self.token.sleep)
+
+    def _sign_in(self) -> AdminSession:
+        login = self.secrets.login
+        return sign_in(self.http, self.site, login["username"], login["password"])
 
     @cached_property
     def connector(self) -> ConnectorClient:

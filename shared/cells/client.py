@@ -17,18 +17,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from shared.errors import Temporary
+from shared.engine.parts import OwnPartAway
 
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 30.0
 MAX_ANSWER = 1_500_000
 
 
-class CellsAway(Temporary):
-    """The launcher of the clones' cells does not answer."""
+class CellsAway(OwnPartAway):
+    """The launcher of the clones' cells does not answer: what it was to do is done once it is there again."""
 
-    code = "clone_server_unavailable"
-    hint = "Siteferry tries again by itself; look for lines of cells in siteferry.log if this stays."
+    hint = "Look for lines of cells in siteferry.log; once they run, run the job again."
+
+    def __init__(self, message: str) -> None:
+        super().__init__("cells", message)
 
 
 class AgentFailed(Exception):

@@ -7,10 +7,11 @@ WordPress makes with another host (siteurl behind a proxy, staging copies) are b
 from __future__ import annotations
 
 import html
+import random
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -37,6 +38,10 @@ LOGGED_IN_COOKIE = "wordpress_logged_in_"
 LONGEST_NAME = 200
 AGAIN = 3
 """Times a page of wp-admin is asked for again when another one comes in its place."""
+SIGN_INS = 4
+PAUSES = (1.0, 5.0)
+"""Seconds before another sign-in, at random: jobs that took each other's session shall not do so again."""
+T = TypeVar("T")
 ASKS = {"confirm_admin_email"}
 """Questions of the login page to somebody who is signed in."""
 LONGEST_MARKUP = 20_000
@@ -161,6 +166,39 @@ def sign_in(client: httpx2.Client, site: SiteAddress, username: str, password: s
     if _opens_admin(session, answer):
         return session
     raise _refusal(answer, site, username, password)
+
+
+class Desk:
+    """Signs in to a site when somebody needs it, and anew when the session ends on the way. One thread at a time.
+
+    WordPress keeps all sessions of a user in one row that it reads and writes back whole, so of two sign-ins at the
+    same moment one is lost (WP_User_Meta_Session_Tokens::update_sessions); some plugins allow one session a user. The
+    password was right by then: signing in once more locks nobody out.
+    """
+
+    def __init__(self, open_session: Callable[[], AdminSession], sleep: Callable[[float], None]) -> None:
+        """`open_session` signs in; `sleep` pauses and may raise when the work is to stop."""
+        self._open = open_session
+        self._sleep = sleep
+        self._session: AdminSession | None = None
+
+    def session(self) -> AdminSession:
+        """Signed in, once. Raises the SignInError family."""
+        if self._session is None:
+            self._session = self._open()
+        return self._session
+
+    def work(self, task: Callable[[AdminSession], T]) -> T:
+        """Do something idempotent in wp-admin. Raises what it raises; `SessionLost` after so many sign-ins."""
+        for _ in range(SIGN_INS - 1):
+            session = self.session()
+            try:
+                return task(session)
+            except SessionLost:
+                session.client.cookies.clear()
+                self._session = None
+                self._sleep(random.uniform(*PAUSES))
+        return task(self.session())
 
 
 def _opens_admin(session: AdminSession, answer: Page) -> bool:

@@ -24,7 +24,7 @@ from shared.wordpress.errors import SourceUnreachable
 from shared.wordpress.http import site_client
 from shared.wordpress.install import install_connector, remove_connector
 from shared.wordpress.probe import SiteAddress, find_site
-from shared.wordpress.signin import AdminSession, sign_in
+from shared.wordpress.signin import AdminSession, Desk, sign_in
 
 log = get(__name__)
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Visit:
         self._allow_private = allow_private
         self._hours = hours
         self._unreachable = unreachable
-        self._session: AdminSession | None = None
+        self._desk = Desk(self._open_session, context.token.sleep)
         self._login = ("", "")
         self._key = b""
 
@@ -106,16 +106,17 @@ class Visit:
 
     def sign_in(self) -> AdminSession:
         """Find the site and sign in, once. Raises the SignInError family."""
-        if self._session is None:
-            self.context.report(message=f"Signing in to {self.host}")
-            self._session = self._named(lambda: sign_in(self.http, self.site, *self._login))
-        return self._session
+        return self._desk.session()
+
+    def _open_session(self) -> AdminSession:
+        self.context.report(message=f"Signing in to {self.host}")
+        return self._named(lambda: sign_in(self.http, self.site, *self._login))
 
     def install(self, archive: bytes) -> None:
         """Upload and activate the connector. Raises the InstallError family."""
-        session = self.sign_in()
+        self.sign_in()
         self.context.report(message=f"Installing the connector on {self.host}")
-        self._named(lambda: install_connector(session, archive))
+        self._named(lambda: self._desk.work(lambda session: install_connector(session, archive)))
 
     def greet(self) -> None:
         """Have the connector answer. Raises ConnectorGone or ConnectorRefused."""
@@ -148,7 +149,7 @@ class Visit:
 
     def _remove_as_administrator(self) -> str | None:
         try:
-            remove_connector(self.sign_in())
+            self._desk.work(remove_connector)
         except JobError as error:
             self.context.token.check()
             return error.message

@@ -66,6 +66,7 @@ def front(farm: SourceFarm) -> Iterator[Forged]:
     site.destroy()
 
 
+@pytest.mark.timeout(900)
 def test_every_attack_ends_as_a_failure_of_its_own_job(attacked: Product, front: Forged, tmp_path: Path) -> None:
     secret = Secret(tmp_path / "vault.key")
     pids = {name: attacked.pid(name) for name in ("gateway", "status", "cloner", "restorer")}

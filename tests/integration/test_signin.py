@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import pytest
 
 from shared.wordpress.errors import (
@@ -22,7 +26,7 @@ from shared.wordpress.errors import (
 )
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import find_site
-from shared.wordpress.signin import sign_in
+from shared.wordpress.signin import SIGN_INS, AdminSession, Desk, sign_in
 from tests.sites.farm import SourceFarm
 from tests.sites.fixtures import MakeSite
 from tests.sites.site import Site
@@ -193,6 +197,49 @@ def test_a_session_that_ends_in_between(make_site: MakeSite) -> None:
         site.sql("DELETE FROM {p}usermeta WHERE meta_key='session_tokens'")
         with pytest.raises(SessionLost):
             session.get("index.php")
+
+
+def desk(site: Site, client: httpx2.Client) -> Desk:
+    address = find_site(client, site.url)
+    return Desk(
+        lambda: sign_in(client, address, site.username, site.password), lambda seconds: time.sleep(seconds / 10)
+    )
+
+
+def test_a_session_that_ends_in_between_is_opened_anew_a_few_times(make_site: MakeSite) -> None:
+    site = make_site("forgetful-too", content="bare")
+    lost: list[str] = []
+
+    def forget_and_look(session: AdminSession, *, times: int) -> str:
+        if len(lost) < times:
+            lost.append(site.sql("SELECT meta_value FROM {p}usermeta WHERE meta_key='session_tokens'")[0][0])
+            site.sql("DELETE FROM {p}usermeta WHERE meta_key='session_tokens'")
+        return session.get("index.php").title
+
+    with site_client() as client:
+        opened = desk(site, client)
+        assert "Dashboard" in opened.work(lambda session: forget_and_look(session, times=SIGN_INS - 1))
+        assert len(set(lost)) == SIGN_INS - 1
+        with pytest.raises(SessionLost):
+            opened.work(lambda session: forget_and_look(session, times=100))
+
+
+def test_twelve_who_sign_in_at_the_same_moment_all_get_in(make_site: MakeSite) -> None:
+    """WordPress forgets sessions of sign-ins that overlap."""
+    site = make_site("crowded", content="bare")
+    together = threading.Barrier(12)
+
+    def work(_: int) -> str:
+        with site_client() as client:
+            opened = desk(site, client)
+            together.wait(60)
+            opened.session()
+            together.wait(60)
+            return opened.work(lambda session: session.get("index.php").title)
+
+    with ThreadPoolExecutor(12) as pool:
+        titles = list(pool.map(work, range(12)))
+    assert all("Dashboard" in title for title in titles)
 
 
 def test_an_editor_gets_in_as_well(make_site: MakeSite) -> None:

@@ -17,13 +17,13 @@ def sign_in(run: CloneRun) -> None:
     host = run.source_host
     if run.secrets.login:
         run.context.report(message=f"Signing in to {host}")
-        run.session()
+        run.desk.session()
 
 
 def install(run: CloneRun, archive: bytes) -> None:
     """Upload and activate the connector, which the worker has packed."""
     run.context.report(message="Installing the connector")
-    install_connector(run.session(), archive)
+    run.desk.work(lambda session: install_connector(session, archive))
 
 
 def greet(run: CloneRun) -> None:
@@ -65,7 +65,7 @@ def _remove_by_itself(run: CloneRun) -> str | None:
 
 def _remove_as_administrator(run: CloneRun) -> str | None:
     try:
-        remove_connector(run.session())
+        run.desk.work(remove_connector)
     except JobError as error:
         run.token.check()
         return error.message
