@@ -46,6 +46,15 @@ def normalise_source(text: str) -> str:
     return f"{parts.scheme.lower()}://{netloc}{path}"
 
 
+def login_place(text: str) -> str:
+    """Where people sign in to a site: an address, or a path on it. Raises ValueError with a sentence."""
+    if text.startswith("/") and not text.startswith("//"):
+        normalise_source(f"https://site.example{text}")
+        return text
+    normalise_source(text)
+    return text
+
+
 def _host(name: str) -> str:
     if ":" in name:  # an IPv6 address: urlsplit took the brackets off
         try:

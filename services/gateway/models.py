@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from services.gateway import domain
 from shared.contract.events import CloneOptions
@@ -38,6 +47,11 @@ PairingKey = Annotated[
     SecretStr,
     Field(min_length=1, max_length=4096, description="Shown by a connector installed by hand, instead of a login."),
 ]
+LoginUrl = Annotated[
+    Text,
+    Field(min_length=1, max_length=2048, description="Where people sign in, if that is hidden: an address, or a path."),
+    AfterValidator(domain.login_place),
+]
 Priority = Annotated[Lane | None, Field(description="Lane of the queue; by default that of the API key, or normal.")]
 
 
@@ -58,6 +72,23 @@ class Body(BaseModel):
     """Base of what clients send. Errors never show the input: it may hold a password."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class BasicAuth(Body):
+    """What a web server in front of the site asks every visitor for (RFC 7617)."""
+
+    username: Annotated[Text, Field(min_length=1, max_length=200, pattern="^[^:]*$")]
+    password: SecretStr = Field(min_length=1, max_length=4096)
+
+
+def doors(login_url: str | None, basic_auth: BasicAuth | None, prefix: str = "") -> dict[str, str]:
+    """What the vault stores beside a login of how to get there, in clear: `login_url`, `basic_username`,
+    `basic_password`."""
+    found = {} if login_url is None else {f"{prefix}login_url": login_url}
+    if basic_auth is not None:
+        found[f"{prefix}basic_username"] = basic_auth.username
+        found[f"{prefix}basic_password"] = basic_auth.password.get_secret_value()
+    return found
 
 
 class CloneChoices(CloneOptions):
@@ -97,6 +128,8 @@ class CloneRequest(Body):
     username: Username | None = None
     password: Password | None = None
     pairing_key: PairingKey | None = None
+    login_url: LoginUrl | None = None
+    basic_auth: BasicAuth | None = Field(None, description="For a site behind a password of its web server.")
     ttl_minutes: TtlMinutes = TTL_DEFAULT
     name: Name | None = None
     priority: Priority = None
@@ -119,11 +152,12 @@ class CloneRequest(Body):
         return self
 
     def credentials(self) -> dict[str, Any]:
-        """What the vault stores: `{username, password}` or `{pairing_key}`, in clear."""
+        """What the vault stores, in clear: `{username, password}` or `{pairing_key}`, and the `doors` before it."""
+        more = doors(self.login_url, self.basic_auth)
         if self.pairing_key is not None:
-            return {"pairing_key": self.pairing_key.get_secret_value()}
+            return {"pairing_key": self.pairing_key.get_secret_value(), **more}
         assert self.password is not None
-        return {"username": self.username, "password": self.password.get_secret_value()}
+        return {"username": self.username, "password": self.password.get_secret_value(), **more}
 
 
 class ExtendRequest(Body):

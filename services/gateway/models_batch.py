@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.gateway.batch import BatchStatus, with_defaults
 from services.gateway.models import (
+    BasicAuth,
     Body,
     CloneChoices,
     CloneRequest,
+    LoginUrl,
     Name,
     PairingKey,
     Password,
@@ -33,6 +35,8 @@ class CloneDefaults(Body):
     username: Username | None = None
     password: Password | None = None
     pairing_key: PairingKey | None = None
+    login_url: LoginUrl | None = None
+    basic_auth: BasicAuth | None = None
     ttl_minutes: TtlMinutes | None = None
     name: Name | None = None
     priority: Priority = None

@@ -10,8 +10,10 @@ from pydantic.config import JsonDict
 
 from services.gateway import domain
 from services.gateway.models import (
+    BasicAuth,
     Body,
     FilePath,
+    LoginUrl,
     Name,
     Password,
     Priority,
@@ -20,6 +22,7 @@ from services.gateway.models import (
     Text,
     Username,
     bounded,
+    doors,
 )
 from shared.contract.events import RestoreOptions
 from shared.contract.jobs import SnapshotState
@@ -34,12 +37,15 @@ class TargetLogin(Body):
 
     target_username: Username
     target_password: Password
+    target_login_url: LoginUrl | None = None
+    target_basic_auth: BasicAuth | None = Field(None, description="If its web server asks for a password of its own.")
 
     def target_login(self) -> dict[str, Any]:
         """What the vault stores of it, in clear."""
         return {
             "target_username": self.target_username,
             "target_password": self.target_password.get_secret_value(),
+            **doors(self.target_login_url, self.target_basic_auth, "target_"),
         }
 
 
@@ -96,6 +102,8 @@ class RestoreRequest(TargetLogin):
     source_url: SourceUrl | None = Field(None, description="What is restored: any WordPress site, with its login.")
     source_username: Username | None = None
     source_password: Password | None = None
+    source_login_url: LoginUrl | None = None
+    source_basic_auth: BasicAuth | None = None
     target_url: SourceUrl
     preserve_plugins: bool = Field(
         True, description="Production's plugins stay as they are: files and which are active."
@@ -121,7 +129,7 @@ class RestoreRequest(TargetLogin):
         if (self.clone_id is None) == (self.source_url is None):
             raise ValueError("send either clone_id or source_url")
         login = (self.source_username, self.source_password)
-        if self.clone_id is not None and login != (None, None):
+        if self.clone_id is not None and (*login, self.source_login_url, self.source_basic_auth) != (None,) * 4:
             raise ValueError("a clone's login is known: send no source_username and source_password with clone_id")
         if self.source_url is not None and None in login:
             raise ValueError("source_url needs source_username and source_password")
@@ -136,6 +144,7 @@ class RestoreRequest(TargetLogin):
         return {
             "source_username": self.source_username,
             "source_password": self.source_password.get_secret_value(),
+            **doors(self.source_login_url, self.source_basic_auth, "source_"),
         }
 
     def choices(self) -> RestoreOptions:

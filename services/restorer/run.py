@@ -32,7 +32,7 @@ from shared.wordpress.base import BadBase, Base, read_base
 from shared.wordpress.connector.writer import SiteWriter
 from shared.wordpress.http import site_client
 from shared.wordpress.rewrite import Rewriter
-from shared.wordpress.visit import Visit
+from shared.wordpress.visit import Login, Visit
 
 log = get(__name__)
 
@@ -66,7 +66,7 @@ class Brief:
 class Secrets:
     """What the worker has opened for one call, by visit."""
 
-    logins: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    logins: dict[str, Login] = field(default_factory=dict, repr=False)
     keys: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -99,10 +99,10 @@ class RestoreRun:
     def learn(self, secrets: Secrets) -> None:
         """What the worker has opened for the next call."""
         for visit in (self.source, self.target):
-            visit.learn(secrets.logins.get(visit.name, ("", "")), secrets.keys.get(visit.name, b""))
-        self.owner = secrets.logins.get("target", ("", ""))[0]
+            visit.learn(secrets.logins.get(visit.name, Login()), secrets.keys.get(visit.name, b""))
+        self.owner = secrets.logins.get("target", Login()).username
         if self.command.clone_id is not None:
-            self.clone_admin = secrets.logins.get("source", ("", ""))[0]
+            self.clone_admin = secrets.logins.get("source", Login()).username
 
     @cached_property
     def base(self) -> Base | None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from nats.errors import Error as NatsError
 from pydantic import Field, TypeAdapter
@@ -35,6 +36,7 @@ from shared.errors import JobError
 from shared.log import get
 from shared.secrets.vault import KeyRing
 from shared.wordpress.entrance import KEYS, Entrance
+from shared.wordpress.visit import Login
 
 log = get(__name__)
 
@@ -313,9 +315,25 @@ class _Hand:
         self.base_asked = False
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
 
-    def login(self, name: str) -> tuple[str, str]:
-        """User name and password for one of the sites; empty when they have expired."""
-        return self.secret.get(f"{name}_username", ""), self.secret.get(f"{name}_password", "")
+    def login(self, name: str) -> Login:
+        """The way into one of the sites; empty when it has expired."""
+        known = self.secret.get
+        password = known(f"{name}_basic_password")
+        return Login(
+            username=known(f"{name}_username", ""),
+            password=known(f"{name}_password", ""),
+            url=known(f"{name}_login_url"),
+            elsewhere=_as_production(known("target_login_url")) if name == "source" else None,
+            basic=(known(f"{name}_basic_username", ""), password) if password else None,
+        )
+
+
+def _as_production(url: str | None) -> str | None:
+    """A clone hides its login page where production does; of production's address only the path counts there."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))
 
 
 def _put(file: Path, where: Path | None) -> None:

@@ -122,8 +122,9 @@ class RestoreOptions(BaseModel):
 class RestoreRequested(Message):
     """The command. Holds a reference to the sealed credentials of both sites, never the credentials.
 
-    Secret: {target_username, target_password, source_username?, source_password?}; the source's are absent for a clone,
-    whose own administrator the gateway fills in, and for `rollback` and `discard`, which need the target only.
+    Secret: {target_username, target_password, source_username?, source_password?}, and of each site what is needed to
+    get to its login: {login_url?, basic_username?, basic_password?} with the same prefix; the source's are absent for a
+    clone, whose own administrator the gateway fills in, and for `rollback` and `discard`, which need the target only.
     """
 
     type: Literal[EventType.REQUESTED] = EventType.REQUESTED

@@ -18,7 +18,8 @@ Login = Literal["form", "captcha", "two_factor", "sso", "hidden", "locked", "blo
 
 
 class Question(BaseModel):
-    """Which site to look at; `sealed` holds {"username", "password"} in JSON, sealed for `PURPOSE`."""
+    """Which site to look at; `sealed`: what was given of `username`, `password`, `login_url`,
+    `basic_username`, `basic_password`, in JSON and sealed for `PURPOSE`."""
 
     source_url: str
     sealed: str | None = None

@@ -114,7 +114,9 @@ class BasicAuthRequired(SiteError):
     """The web server asks for a user name and password of its own (HTTP basic authentication)."""
 
     code = "basic_auth_required"
-    hint = "Let this server's address in without that password, or lift the protection for the time of the job."
+    hint = (
+        "Send that user and password as basic_auth (siteferry: --basic-auth), or let this server's address in without."
+    )
 
 
 class HostChallenge(SiteError):
@@ -190,7 +192,7 @@ class LoginHidden(SignInError):
     """The login page is not where WordPress puts it."""
 
     code = "login_hidden"
-    hint = PAIRING_HINT
+    hint = f"Send its address or path as login_url (--login-url). {PAIRING_HINT}"
 
 
 class SsoOnly(SignInError):

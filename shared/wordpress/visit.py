@@ -7,7 +7,7 @@ What needs the bus or the vault is `shared.wordpress.entrance`, in the worker.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,14 +20,28 @@ from shared.errors import JobError
 from shared.log import get
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.protocol import Frame
-from shared.wordpress.errors import SourceUnreachable
-from shared.wordpress.http import site_client
+from shared.wordpress.errors import LoginHidden, SourceUnreachable
+from shared.wordpress.http import BasicCredentials, site_client
 from shared.wordpress.install import install_connector, remove_connector
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.signin import AdminSession, Desk, sign_in
 
 log = get(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to get into a site; empty where that is not known any more."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    url: str | None = None
+    """Where people sign in, if that is hidden."""
+    elsewhere: str | None = None
+    """Where else, a path with its query, if there is no form at the place the site itself shows."""
+    basic: BasicCredentials | None = field(default=None, repr=False)
+    """What the web server in front of the site asks for."""
 
 
 class Visit:
@@ -52,7 +66,7 @@ class Visit:
         self._hours = hours
         self._unreachable = unreachable
         self._desk = Desk(self._open_session, context.token.sleep)
-        self._login = ("", "")
+        self._login = Login()
         self._key = b""
 
     @property
@@ -64,11 +78,16 @@ class Visit:
     @cached_property
     def http(self) -> httpx2.Client:
         """The client for this site: its cookies, its connections."""
-        return site_client(allow_private=self._allow_private, check=lambda: self.context.token.check())
+        return site_client(
+            basic_auth=self._login.basic,
+            allow_private=self._allow_private,
+            check=lambda: self.context.token.check(),
+        )
 
     def visitor(self, *, timeout: httpx2.Timeout) -> httpx2.Client:
         """A client without cookies, to see the site as its visitors do: it never leaves the site's own server."""
         return site_client(
+            basic_auth=self._login.basic,
             allow_private=self._allow_private,
             only=(self.site.home, self.site.siteurl, self.site.login_url),
             timeout=timeout,
@@ -79,7 +98,7 @@ class Visit:
     def site(self) -> SiteAddress:
         """Where the site is. Raises the errors of `find_site` when it has to look."""
         if "site" not in self.state:
-            self.state["site"] = asdict(self._named(lambda: find_site(self.http, self._url)))
+            self.state["site"] = asdict(self._named(lambda: find_site(self.http, self._url, login_url=self._login.url)))
         return SiteAddress(**{**self.state["site"], "evidence": tuple(self.state["site"]["evidence"])})
 
     @property
@@ -93,8 +112,8 @@ class Visit:
         addresses = endpoints(self.site.home, self.site.siteurl)
         return _NamedClient(self.http, addresses, self._key, self._unreachable, self.name)
 
-    def learn(self, login: tuple[str, str], key: bytes) -> None:
-        """What the worker has opened for the next call: user name and password, the connector's key."""
+    def learn(self, login: Login, key: bytes) -> None:
+        """What the worker has opened for the next call: the way in, the connector's key."""
         if key != self._key:
             self.__dict__.pop("client", None)
         self._login, self._key = login, key
@@ -110,7 +129,19 @@ class Visit:
 
     def _open_session(self) -> AdminSession:
         self.context.report(message=f"Signing in to {self.host}")
-        return self._named(lambda: sign_in(self.http, self.site, *self._login))
+        return self._named(self._signed_in)
+
+    def _signed_in(self) -> AdminSession:
+        login = self._login
+        try:
+            return sign_in(self.http, self.site, login.username, login.password)
+        except LoginHidden:
+            if login.elsewhere is None:
+                raise
+            place = str(httpx2.URL(self.site.login_url).join(login.elsewhere))
+            self.state["site"] = asdict(self.site) | {"login_url": place}
+            self.__dict__.pop("site")
+            return sign_in(self.http, self.site, login.username, login.password)
 
     def install(self, archive: bytes) -> None:
         """Upload and activate the connector. Raises the InstallError family."""

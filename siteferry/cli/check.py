@@ -9,7 +9,7 @@ import typer
 
 from siteferry.cli import render
 from siteferry.cli.client import CliError, Exit
-from siteferry.cli.context import api_of, site_address
+from siteferry.cli.context import BasicAuth, LoginUrl, api_of, doors, site_address
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.render import Json
 
@@ -31,6 +31,8 @@ def check(
         str | None, typer.Option("--username", "-u", help="Try this login too, once; the password is asked for.")
     ] = None,
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+    login_url: LoginUrl = None,
+    basic_auth: BasicAuth = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Look whether a site can be cloned. Changes nothing on it. Exit code 1 when something speaks against it.
@@ -40,6 +42,7 @@ def check(
     pass show shop | siteferry check https://shop.example.com -u admin --password-stdin
     """
     body: Json = {"source_url": site_address(url)}
+    body |= doors(login_url, basic_auth)
     if username is not None:
         body |= {"username": username, "password": _password(password_stdin)}
     elif password_stdin:

@@ -11,7 +11,7 @@ import typer
 
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
-from siteferry.cli.context import api_of, parse_ttl, site_address
+from siteferry.cli.context import BasicAuth, LoginUrl, api_of, doors, parse_ttl, site_address
 from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
 ExcludeTable = Annotated[
@@ -49,6 +49,8 @@ def clone(
         bool,
         typer.Option("--pairing-key-stdin", help="Read the pairing key of a connector you installed from stdin."),
     ] = False,
+    login_url: LoginUrl = None,
+    basic_auth: BasicAuth = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     ttl: Annotated[str | None, typer.Option(help="How long the clone lives: 90m, 12h, 7d.  [default: 24h]")] = None,
     priority: PriorityOption = None,
@@ -70,6 +72,7 @@ def clone(
     siteferry clone https://shop.example.com -u admin --exclude-path wp-content/backups --allow-http api.example.com
     """
     body: dict[str, Any] = {"source_url": site_address(url)}
+    body |= doors(login_url, basic_auth)
     body |= _credentials(username, password, password_stdin, pairing_key_stdin)
     optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
     body |= {key: value for key, value in optional.items() if value is not None}

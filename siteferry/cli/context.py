@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -52,6 +53,32 @@ def _ask(whose: str, what: str, question: str, *, hidden: bool = False) -> str:
         hint = "Pipe it in with --password-stdin." if hidden else "See --help for the options."
         raise CliError(f"The {whose}'s {what} is missing.", hint=hint, code=Exit.USAGE)
     return str(typer.prompt(question, hide_input=hidden, err=True))
+
+
+LoginUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL|PATH", help="Where people sign in, if that is hidden: an address, or a path like /door."),
+]
+BasicAuth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER[:PASSWORD]",
+        help="For a site behind a password of its web server. Without PASSWORD it is asked for; "
+        "SITEFERRY_BASIC_AUTH keeps it out of your shell's history.",
+        envvar="SITEFERRY_BASIC_AUTH",
+    ),
+]
+
+
+def doors(login_url: str | None, basic_auth: str | None, prefix: str = "") -> dict[str, Any]:
+    """`login_url` and `basic_auth` of a request: what was given of them. Raises CliError when a password is missing."""
+    found: dict[str, Any] = {f"{prefix}login_url": login_url} if login_url else {}
+    if basic_auth:
+        user, colon, password = basic_auth.partition(":")
+        if not colon:
+            password = _ask("web server", "password", f"Password of {user} at the web server", hidden=True)
+        found[f"{prefix}basic_auth"] = {"username": user, "password": password}
+    return found
 
 
 HOST_PORT = re.compile(r"^[^/?#:\s]+:\d{1,5}(?:[/?#]|$)")

@@ -9,7 +9,7 @@ import typer
 
 from shared.ids import is_job_id
 from siteferry.cli.client import CliError, Exit
-from siteferry.cli.context import api_of, ask_login, site_address
+from siteferry.cli.context import BasicAuth, LoginUrl, api_of, ask_login, doors, site_address
 from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
 Username = Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the target.")]
@@ -37,6 +37,13 @@ def restore(
         str | None, typer.Option(help="An administrator of the source, where that is no clone.")
     ] = None,
     source_password: Annotated[str | None, typer.Option(help="Its password.")] = None,
+    login_url: LoginUrl = None,
+    basic_auth: BasicAuth = None,
+    source_login_url: Annotated[str | None, typer.Option(metavar="URL|PATH", help="The same for the source.")] = None,
+    source_basic_auth: Annotated[
+        str | None,
+        typer.Option(metavar="USER[:PASSWORD]", help="The same for the source.", envvar="SITEFERRY_SOURCE_BASIC_AUTH"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Go on although production has orders, comments… that would go.")
@@ -75,10 +82,12 @@ def restore(
     """
     body = _places(source, target)
     body |= {f"target_{key}": value for key, value in ask_login("target", username, password, password_stdin).items()}
+    body |= doors(login_url, basic_auth, "target_")
     if "source_url" in body:
+        body |= doors(source_login_url, source_basic_auth, "source_")
         login = ask_login("source", source_username, source_password, password_stdin)
         body |= {f"source_{key}": value for key, value in login.items()}
-    elif source_username or source_password:
+    elif source_username or source_password or source_login_url:
         raise CliError("A clone's login is known; give no --source-username.", code=Exit.USAGE)
     body |= {"preserve_plugins": preserve_plugins, "preserve_themes": preserve_themes}
     body |= {"dry_run": dry_run, "accept_loss": accept_loss}

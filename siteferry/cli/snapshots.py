@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from siteferry.cli import render
-from siteferry.cli.context import api_of, ask_login
+from siteferry.cli.context import BasicAuth, LoginUrl, api_of, ask_login, doors
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.restore import Password, PasswordStdin, Username
 from siteferry.cli.submitted import FollowFlag, TimeoutOption, finish
@@ -56,6 +56,8 @@ def rollback(
     username: Username = None,
     password: Password = None,
     password_stdin: PasswordStdin = False,
+    login_url: LoginUrl = None,
+    basic_auth: BasicAuth = None,
     follow: FollowFlag = False,
     timeout: TimeoutOption = None,
     as_json: JsonFlag = False,
@@ -65,7 +67,7 @@ def rollback(
     \b
     siteferry rollback restore-0k3v9x2m7c1p5t8w -u admin --watch
     """
-    login = ask_login("target", username, password, password_stdin)
+    login = ask_login("target", username, password, password_stdin) | doors(login_url, basic_auth)
     _submit(context, snapshot_id, "rollback", login, follow=follow, timeout=timeout, as_json=as_json)
 
 
@@ -75,6 +77,8 @@ def discard(
     username: Username = None,
     password: Password = None,
     password_stdin: PasswordStdin = False,
+    login_url: LoginUrl = None,
+    basic_auth: BasicAuth = None,
     follow: FollowFlag = False,
     timeout: TimeoutOption = None,
     as_json: JsonFlag = False,
@@ -84,7 +88,7 @@ def discard(
     \b
     siteferry discard restore-0k3v9x2m7c1p5t8w -u admin --watch
     """
-    login = ask_login("target", username, password, password_stdin)
+    login = ask_login("target", username, password, password_stdin) | doors(login_url, basic_auth)
     _submit(context, snapshot_id, "discard", login, follow=follow, timeout=timeout, as_json=as_json)
 
 
@@ -92,7 +96,7 @@ def _submit(
     context: typer.Context,
     snapshot_id: str,
     action: str,
-    login: dict[str, str],
+    login: dict[str, Any],
     *,
     follow: bool,
     timeout: float | None,

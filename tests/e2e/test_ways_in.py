@@ -9,11 +9,17 @@ import zipfile
 from shared.wordpress.connector.package import PLUGIN_FILE, build_connector_zip
 from shared.wordpress.http import site_client
 from tests.e2e.product import Product
+from tests.e2e.restoring import Pair
 from tests.e2e.target import connectors
 from tests.e2e.test_fidelity import Copy
 from tests.sites.fixtures import MakeSite
 from tests.sites.nasty import plugins
 from tests.sites.site import Site
+
+DOOR = (
+    "<?php add_filter( 'site_url', fn( $url, $path, $scheme ) => 'login_post' === $scheme"
+    " ? add_query_arg( 'harbour-door', '1', $url ) : $url, 10, 3 );"
+)
 
 
 def install_by_hand(site: Site) -> str:
@@ -66,3 +72,34 @@ def test_a_host_on_the_allow_list_can_be_called(siteferry: Product, make_site: M
         for url, reached in ((site.url + "/", True), (f"http://127.0.0.1:{siteferry.port}/livez", False)):
             tried = http.get(job["result"]["clone_url"], params={"noisy": "http", "url": url}).json()
             assert tried["ok"] is reached, tried
+
+
+def test_a_site_behind_other_doors_is_looked_at_and_cloned(siteferry: Product, make_site: MakeSite) -> None:
+    """Its web server asks every visitor for a password, and its login page is hidden."""
+    site = make_site("doors", content="bare", basic_auth=("gate", "opens-for-nobody-else-7"), hidden_login=True)
+    site.mu_plugin("door", DOOR)
+    gate = {"basic_auth": {"username": "gate", "password": "opens-for-nobody-else-7"}}
+    asked = {"source_url": site.url, "username": site.username, "password": site.password}
+    closed = siteferry.http.post("/preflight", json=asked, timeout=60).json()
+    assert closed["error"]["code"] == "basic_auth_required"
+    hidden = siteferry.http.post("/preflight", json={**asked, **gate}, timeout=60).json()
+    assert hidden["error"]["code"] == "login_hidden"
+    doors = {**asked, **gate, "login_url": "/wp-login.php?harbour-door=1"}
+    seen = siteferry.http.post("/preflight", json=doors, timeout=60).json()
+    assert (seen["ready"], seen["signed_in"]) == (True, True), seen
+    job = siteferry.wait(siteferry.http.post("/clone", json=doors).json()["job_id"])
+    assert job["status"] == "completed", job["error"]
+    assert connectors(site) == []
+    story = siteferry.http.get(f"/jobs/{job['job_id']}/story").text
+    assert "opens-for-nobody-else-7" not in story
+
+    there = {"target_login_url": doors["login_url"], "target_basic_auth": gate["basic_auth"]}
+    pair = Pair(siteferry, site, job)
+    assert pair.failed()["code"] == "basic_auth_required"
+    pair.on_clone("UPDATE {p}options SET option_value='Behind doors' WHERE option_name='blogname'")
+    done = pair.restore(**there)["result"]
+    assert site.sql("SELECT option_value FROM {p}options WHERE option_name='blogname'") == [("Behind doors",)]
+    body = {"target_username": site.username, "target_password": site.password, **there}
+    back = siteferry.http.post(f"/snapshots/{done['snapshot_id']}/rollback", json=body).json()
+    assert siteferry.wait(back["job_id"])["status"] == "completed"
+    assert connectors(site) == []

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from services.gateway import domain
 from services.gateway.edge import Edge, enter
-from services.gateway.models import Body, Password, SourceUrl, Username
+from services.gateway.models import BasicAuth, Body, LoginUrl, Password, SourceUrl, Username, doors
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from shared.contract.preflight import PURPOSE, SECONDS, Preview, Question, Reply
@@ -38,6 +38,8 @@ class PreflightRequest(Body):
     source_url: SourceUrl
     username: Username | None = None
     password: Password | None = None
+    login_url: LoginUrl | None = None
+    basic_auth: BasicAuth | None = None
 
     @field_validator("source_url")
     @classmethod
@@ -70,10 +72,10 @@ async def preflight(request: Request, wish: PreflightRequest) -> Response:
 
 
 def _sealed(edge: Edge, wish: PreflightRequest) -> str | None:
-    if wish.username is None or wish.password is None:
-        return None
-    login = {"username": wish.username, "password": wish.password.get_secret_value()}
-    return edge.keys.seal(json.dumps(login), purpose=PURPOSE)
+    secret = doors(wish.login_url, wish.basic_auth)
+    if wish.username is not None and wish.password is not None:
+        secret |= {"username": wish.username, "password": wish.password.get_secret_value()}
+    return edge.keys.seal(json.dumps(secret), purpose=PURPOSE) if secret else None
 
 
 async def _ask(edge: Edge, question: Question) -> Preview:

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
-import { chosen, WayIn } from "./login.js";
+import { chosen, DOORS, Doors, throughDoors, WayIn } from "./login.js";
 import { Field, Icon, Trouble } from "./parts.js";
 import { siteAddress } from "./site-address.js";
 
@@ -17,7 +17,7 @@ function useAsked(id) {
 
 /** @param {{job: any, word: string, byKey?: boolean}} props of a clone */
 export function Again({ job, word, byKey: keyFirst = false }) {
-  const [values, setValues] = useState({ source_url: job.source_url, username: "", password: "", pairing_key: "" });
+  const [values, setValues] = useState({ source_url: job.source_url, username: "", password: "", pairing_key: "", ...DOORS });
   const [byKey, setByKey] = useState(keyFirst);
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -26,8 +26,8 @@ export function Again({ job, word, byKey: keyFirst = false }) {
   const input = (name, more) => ({ id: id(name), value: values[name], required: true, spellcheck: false, onInput: (event) => setValues({ ...values, [name]: event.target.value }), ...more });
   const submit = async (event) => {
     event.preventDefault();
-    const wish = chosen(values, byKey);
-    const missing = Object.keys(wish).find((name) => !wish[name].trim());
+    const wish = throughDoors(chosen(values, byKey));
+    const missing = Object.keys(chosen(values, byKey)).find((name) => !(name in DOORS) && !values[name].trim());
     if (missing) return document.getElementById(id(missing)).focus();
     const { address, wrong } = siteAddress(values.source_url);
     if (wrong) return setProblem({ message: `${wrong}.` }), document.getElementById(id("source_url")).focus();
@@ -46,6 +46,7 @@ export function Again({ job, word, byKey: keyFirst = false }) {
   return html`<form class="again" onSubmit=${submit} novalidate aria-label=${word}>
     <${Field} name=${id("source_url")} label="Site address"><input ...${input("source_url", { type: "url", inputmode: "url", autocomplete: "url" })} /><//>
     <${WayIn} input=${input} id=${id} byKey=${byKey} onSwitch=${() => setByKey(!byKey)} />
+    <${Doors} input=${input} id=${id} />
     <p class="hint">Everything else stays as it was asked for. This job stays in the list as it ended.</p>
     <${Trouble} problem=${problem} />
     <button class="primary" disabled=${busy}>${busy ? "Starting…" : html`Start again <${Icon} name="arrow" />`}</button>

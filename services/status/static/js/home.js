@@ -3,7 +3,7 @@
 import { html, useState } from "../vendor/preact-htm.js";
 import { post } from "./api.js";
 import { JobList } from "./joblist.js";
-import { chosen, WayIn } from "./login.js";
+import { chosen, DOORS, Doors, throughDoors, WayIn } from "./login.js";
 import { AFTER_LEAVING, Field, Icon, LIFETIMES, PRIORITIES, Trouble } from "./parts.js";
 import { Preview, usePreview } from "./preview.js";
 import { siteAddress } from "./site-address.js";
@@ -16,7 +16,7 @@ const CHECKS = {
 };
 
 export function CloneForm() {
-  const [values, setValues] = useState({ source_url: "", username: "", password: "", pairing_key: "", name: "", ttl_minutes: 1440, priority: "normal" });
+  const [values, setValues] = useState({ source_url: "", username: "", password: "", pairing_key: "", name: "", ...DOORS, ttl_minutes: 1440, priority: "normal" });
   const [errors, setErrors] = useState({});
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -52,12 +52,12 @@ export function CloneForm() {
     setBusy(true);
     setProblem(null);
     try {
-      const { name, ...rest } = chosen(values, byKey);
+      const { name, ...rest } = throughDoors(chosen(values, byKey));
       const body = { ...rest, source_url: siteAddress(values.source_url).address, ttl_minutes: Number(values.ttl_minutes), ...(name.trim() && { name: name.trim() }) };
       const job = await post("/clone", body);
       location.hash = `#/jobs/${job.job_id}`;
     } catch (error) {
-      const fields = Object.fromEntries(error.errors.map(({ field, message }) => [field.split(".").pop(), message]));
+      const fields = Object.fromEntries(error.errors.map(({ field, message }) => [field.includes("basic_auth") ? "basic_auth" : field.split(".").pop(), message]));
       setErrors(fields);
       if (!Object.keys(fields).some((name) => name in values)) setProblem(error);
       setBusy(false);
@@ -85,6 +85,7 @@ export function CloneForm() {
       <${Field} name="name" label=${html`Name <span class="optional">optional</span>`} error=${errors.name}>
         <input ...${input("name", { maxlength: 120, placeholder: "Before the spring update", autocomplete: "off" })} />
       <//>
+      <${Doors} input=${input} errors=${errors} />
       <${Trouble} problem=${problem} />
       <button class="primary wide" disabled=${busy}>${busy ? "Starting…" : html`Start cloning <${Icon} name="arrow" />`}</button>
     </form>

@@ -1,6 +1,6 @@
-// The way into a site: an administrator's login, or a pairing key.
+// The way into a site: an administrator's login, or a pairing key, and what stands before it.
 
-import { html } from "../vendor/preact-htm.js";
+import { html, useState } from "../vendor/preact-htm.js";
 import { Field } from "./parts.js";
 
 const HELP = html`Install <a href="/connector.zip" download>the connector</a> in wp-admin (Plugins, Add New, Upload) and copy the key it shows under Tools, Siteferry.`;
@@ -19,6 +19,35 @@ export function WayIn({ input, id = (name) => name, errors = {}, byKey, onSwitch
         <${Field} name=${id("password")} label="Password" error=${errors.password}><input ...${input("password", secret)} /><//>
       </div>`}
     <button type="button" class="switch" onClick=${onSwitch}>${byKey ? "Sign in with a password instead" : "Two-factor or captcha? Use a pairing key"}</button>`;
+}
+
+export const DOORS = { login_url: "", basic_user: "", basic_password: "" };
+
+/**
+ * What most sites have not: a login page somewhere else, a password of the web server.
+ * @param {{input: (name: string, more: object) => object, id?: (name: string) => string, errors?: Record<string, string>}} props
+ */
+export function Doors({ input, id = (name) => name, errors = {} }) {
+  const free = { required: false, autocomplete: "off", autocapitalize: "none", spellcheck: false };
+  const [open, setOpen] = useState(false);
+  return html`<details class="more" onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>Hidden login page, or a password of the web server</summary>
+    ${open && html`<${Field} name=${id("login_url")} label="Where people sign in" hint="If that is not /wp-login.php: an address, or a path." error=${errors.login_url}>
+      <input ...${input("login_url", { ...free, placeholder: "/my-login" })} /><//>
+    <div class="pair">
+      <${Field} name=${id("basic_user")} label="Web server’s user" error=${errors.basic_auth}><input ...${input("basic_user", free)} /><//>
+      <${Field} name=${id("basic_password")} label="Its password"><input ...${input("basic_password", { ...free, type: "password" })} /><//>
+    </div>
+    <p class="hint">What a browser asks for before the site shows anything (basic authentication).</p>`}
+  </details>`;
+}
+
+/** @param {any} values of a form with `Doors` @param {string} [prefix] of the request's fields @returns {any} the request's part */
+export function throughDoors({ login_url: url, basic_user: user, basic_password: password, ...rest }, prefix = "") {
+  return {
+    ...rest,
+    ...(url.trim() && { [`${prefix}login_url`]: url.trim() }),
+    ...(user.trim() && { [`${prefix}basic_auth`]: { username: user.trim(), password } }),
+  };
 }
 
 /** @param {any} values of a form @param {boolean} byKey @returns {any} them without the way in that was not chosen */

@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
 import { isOver, number, site, size } from "./format.js";
 import { live } from "./live.js";
+import { DOORS, Doors, throughDoors } from "./login.js";
 import { announce, Bar, Countdown, Icon, Notes, State, Trouble } from "./parts.js";
 import { Losses, Plan } from "./plan.js";
 import { siteAddress } from "./site-address.js";
@@ -32,14 +33,14 @@ function useRun(id) {
 
 /** @param {any} values @returns {any} what POST /restore takes of the form */
 const wish = (clone, { preserve_users, target_url, ...values }) => ({
-  ...values,
+  ...throughDoors(values, "target_"),
   clone_id: clone.clone_id,
   target_url: siteAddress(target_url).address,
   options: { preserve_users },
 });
 
 function Form({ clone }) {
-  const [values, setValues] = useState({ target_url: clone.source_url ?? "", target_username: "", target_password: "", ...Object.fromEntries(KEEP.map(([name, , on]) => [name, on])) });
+  const [values, setValues] = useState({ target_url: clone.source_url ?? "", target_username: "", target_password: "", ...DOORS, ...Object.fromEntries(KEEP.map(([name, , on]) => [name, on])) });
   const [asked, setAsked] = useState(/** @type {{id: string, for: string} | null} */ (null));
   const [accepted, setAccepted] = useState(false);
   const [problem, setProblem] = useState(null);
@@ -76,6 +77,7 @@ function Form({ clone }) {
       <div class="field"><label for="restore-target_username">Administrator there</label><input ...${input("target_username", { autocomplete: "off", autocapitalize: "none" })} /></div>
       <div class="field"><label for="restore-target_password">Password there</label><input ...${input("target_password", { type: "password", autocomplete: "off" })} /></div>
     </div>
+    <${Doors} input=${input} id=${(name) => `restore-${name}`} />
     <fieldset><legend class="visually-hidden">What stays as it is in production</legend>${KEEP.map(([name, text]) => html`
       <label class="tick"><input type="checkbox" checked=${values[name]} onChange=${(event) => put(name, event.target.checked)} />${text}</label>`)}</fieldset>
     <button class=${plan ? "" : "primary"} disabled=${busy || looking}>${looking ? html`<${Icon} name="spinner" />Comparing` : "Show what would change"}</button>

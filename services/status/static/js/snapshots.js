@@ -3,6 +3,7 @@
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
 import { ago, origin, plural, site, size } from "./format.js";
+import { DOORS, Doors, throughDoors } from "./login.js";
 import { Countdown, Icon, State, Trouble, useNow } from "./parts.js";
 import { Boat } from "./rows.js";
 
@@ -13,7 +14,7 @@ const ACTIONS = {
 
 /** Asks for the login of the target, and begins. */
 function Login({ snapshot, action, onDone }) {
-  const [values, setValues] = useState({ target_username: "", target_password: "" });
+  const [values, setValues] = useState({ target_username: "", target_password: "", ...DOORS });
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const [yes, words, tone] = ACTIONS[action];
@@ -21,12 +22,12 @@ function Login({ snapshot, action, onDone }) {
   const input = (name, more) => ({ id: id(name), value: values[name], required: true, spellcheck: false, autocomplete: "off", onInput: (event) => setValues({ ...values, [name]: event.target.value }), ...more });
   const submit = async (event) => {
     event.preventDefault();
-    const missing = Object.keys(values).find((name) => !values[name].trim());
+    const missing = ["target_username", "target_password"].find((name) => !values[name].trim());
     if (missing) return document.getElementById(id(missing)).focus();
     setBusy(true);
     setProblem(null);
     try {
-      const job = await post(`/snapshots/${snapshot.snapshot_id}/${action}`, values);
+      const job = await post(`/snapshots/${snapshot.snapshot_id}/${action}`, throughDoors(values, "target_"));
       location.hash = `#/jobs/${job.job_id}`;
     } catch (error) {
       setProblem(error);
@@ -39,6 +40,7 @@ function Login({ snapshot, action, onDone }) {
       <div class="field"><label for=${id("target_username")}>Administrator there</label><input ...${input("target_username", { autocapitalize: "none" })} /></div>
       <div class="field"><label for=${id("target_password")}>Password there</label><input ...${input("target_password", { type: "password" })} /></div>
     </div>
+    <${Doors} input=${input} id=${id} />
     <${Trouble} problem=${problem} />
     <div class="row"><button class=${tone} disabled=${busy}>${yes} ${site(snapshot.target_url)}</button><button type="button" class="quiet" onClick=${onDone}>Leave it</button></div>
   </form>`;
