@@ -42,6 +42,13 @@ class CloneUnhealthy(Permanent):
     hint = "Look at the details; a plugin may need something of its old host. Exclude it with options.exclude_paths."
 
 
+class CloneSilent(Temporary):
+    """The clone's PHP ends before it answers."""
+
+    code = "clone_silent"
+    hint = "See the clone's lines in siteferry.log: is its memory too small, or does a page make PHP crash?"
+
+
 class FinalizeFailed(Temporary):
     """WordPress could not be started on the clone."""
 

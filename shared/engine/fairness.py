@@ -1,5 +1,8 @@
 """A fair share of the slots for each tenant while others wait, without anybody setting a limit.
 
+When one tenant's jobs fill a worker before another comes, the other need not wait until they end: a few jobs more may
+run, one for each tenant that has none running.
+
 Who runs is told by marks in the `limits` bucket, who waits by the places in line there and by the commands that no
 worker has taken yet: those are looked through in the log, as far as a worker would get soon.
 """
@@ -21,7 +24,7 @@ from shared.contract.subjects import LANES, EventType, Kind, every
 
 LOOK_AHEAD = 400
 """Commands of a lane that are looked through."""
-FRESH = 2.0
+FRESH = 1.0
 """Seconds for which the look is good enough for the next job."""
 
 

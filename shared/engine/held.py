@@ -53,6 +53,8 @@ class Shop:
     """Our own parts, which may be away."""
     slots: int
     queue: Queue
+    crowded: Callable[[], bool]
+    """Whether more jobs run here than there are slots: the last ones are guests."""
     carriers: Carriers | None = None
     """For work that reads what a site sent; None: this kind of job has none."""
 

@@ -116,12 +116,18 @@ class Permits:
                 return full
         return None
 
-    async def share(self, slots: int, queue: Queue) -> Full | None:
-        """Say that the job runs; not when its tenant has its share of the slots and others wait. `acquire` first."""
+    async def share(self, slots: int, queue: Queue, *, guest: bool = False) -> Full | None:
+        """Say that the job runs; not when its tenant has its share of the slots and others wait. `acquire` first.
+
+        `guest`: it would run beyond the slots, which is for tenants that have no job running.
+        """
         parts = [key.split(".") for key in await self._records.matching(f"{self._kind}.*.*.*")]
         running = [scope for _, scope, what, _ in parts if what == "run"]
         mine = self._fair.name.partition(".")[2]
         capacity = max(slots, len(running))
+        if guest and mine in running:
+            await self.release()
+            return Full(self._fair, running.count(mine))
         if running.count(mine) >= share(capacity, MOST_TENANTS):
             waiting = {scope for _, scope, what, _ in parts if what == "line" and scope.startswith("fair-")} - {mine}
             waiting |= {f"fair-{_digest(tenant)}" for tenant in await queue.tenants()} - {mine}

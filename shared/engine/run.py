@@ -52,6 +52,12 @@ class JobRun:
         """Make the job stop: it was cancelled, or the worker drains."""
         self._held.stop(reason)
 
+    @property
+    def tenant(self) -> str | None:
+        """Whose job it is; None before that is known."""
+        command = getattr(self._held, "command", None)
+        return None if command is None else command.tenant
+
     def look_for_cancel(self) -> None:
         """A cancel may be stored in a moment: look sooner than at the next beat."""
         self._looking = asyncio.create_task(self._look_soon(), name=f"cancel of {self.job_id}?")
@@ -228,7 +234,7 @@ class JobRun:
             return
         full = await held.permits.acquire()
         if full is None and held.settings.fair:
-            full = await held.permits.share(self._shop.slots, self._shop.queue)
+            full = await held.permits.share(self._shop.slots, self._shop.queue, guest=self._shop.crowded())
         if full is not None:
             await parking.wait(held, full)
             return

@@ -60,6 +60,8 @@ BATCH_HEADER = "Nats-Batch-Id"
 """Marks a message of an atomic batch: we hear it when it is sent, and it may yet come to nothing."""
 CANCELS = 4
 """Cancels of jobs that do not run, carried out at the same time, beside the slots."""
+GUESTS = 2
+"""Jobs beyond the slots, of tenants that have none running while others fill the slots."""
 THREADS = 3
 """Threads a job may use at the same time through `JobContext.blocking`."""
 
@@ -88,7 +90,10 @@ class Worker:
         self._slots = slots
         self._bus = bus
         self._alive_at = time.monotonic()
-        self._threads = ThreadPoolExecutor(THREADS * (slots + CANCELS), thread_name_prefix="step")
+        self._threads = ThreadPoolExecutor(THREADS * (slots + GUESTS + CANCELS), thread_name_prefix="step")
+        self._queue = Queue(bus, self._kind)
+        self._guests = 0
+        """Tenants that wait, and have no job running here."""
         self._shop = Shop(
             bus,
             vault,
@@ -99,7 +104,8 @@ class Worker:
             self._threads,
             parts or NoParts(),
             slots,
-            Queue(bus, self._kind),
+            self._queue,
+            lambda: len(self.running) > slots or self._ordinary() > slots - self._kept,
             carriers,
         )
         durables = {lane.value: work_consumer(self._kind, lane) for lane in Lane}
@@ -156,6 +162,7 @@ class Worker:
 
     async def _ask(self) -> bool:
         """Probe every source with room, in order; park on them when none has anything. True: something arrived."""
+        await self._look_for_guests()
         sources = self._sources_with_room()
         for source in sources:
             if await self._puller.probe(source):
@@ -171,12 +178,30 @@ class Worker:
         return [CANCEL, *lanes] if cancels < CANCELS else lanes
 
     def _open_lanes(self) -> tuple[Lane, ...]:
-        busy = [source for source, _ in self._runs.values() if source != CANCEL]
-        if len(busy) >= self._slots:
+        busy = len(self.running)
+        if self._guests and busy < self._slots + GUESTS:
+            return LANES
+        if busy >= self._slots:
             return ()
-        others = sum(source != Lane.HIGH for source in busy)
-        kept = 1 if self._slots > 1 else 0
-        return LANES if others < self._slots - kept else (Lane.HIGH,)
+        return LANES if self._ordinary() < self._slots - self._kept else (Lane.HIGH,)
+
+    @property
+    def _kept(self) -> int:
+        """Slots for the high lane alone."""
+        return 1 if self._slots > 1 else 0
+
+    def _ordinary(self) -> int:
+        """Jobs of the other lanes in the slots."""
+        return sum(source not in {CANCEL, Lane.HIGH} for source, _ in self._runs.values())
+
+    async def _look_for_guests(self) -> None:
+        """Whether tenants wait that have nothing running, while others fill the slots."""
+        full = self._ordinary() >= self._slots - self._kept
+        if not self.settings.fair or not full or len(self.running) >= self._slots + GUESTS:
+            self._guests = 0
+            return
+        here = {run.tenant for source, run in self._runs.values() if source != CANCEL}
+        self._guests = 0 if None in here else len(await self._queue.tenants() - here)
 
     def _start_arrived(self) -> None:
         order = [CANCEL, *LANES]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import find_site
 from shared.wordpress.signin import sign_in
 from tests.e2e.product import Product
+from tests.integration.test_cells import commands
 from tests.sites.fixtures import MakeSite
 
 ON_A_CLONE = "isset( $_SERVER['HTTP_HOST'] ) && strpos( $_SERVER['HTTP_HOST'], 'clone-' ) === 0"
@@ -119,3 +124,30 @@ def test_what_wp_config_says(siteferry: Product, make_site: MakeSite) -> None:
     assert page.status_code == 200
     assert '[true,"\\/srv\\/acme",false]' in page.text
     assert "s3cret-1" not in str(job)
+
+
+def test_php_that_dies_while_the_clone_is_looked_at_is_asked_again(siteferry: Product, make_site: MakeSite) -> None:
+    """A process of the clone is killed, as the kernel does where memory ends: no verdict about the site."""
+    site = make_site("dies", content="bare")
+    site.mu_plugin(
+        "dies",
+        f"<?php if ( {ON_A_CLONE} && '/' === $_SERVER['REQUEST_URI'] && ! file_exists( WP_CONTENT_DIR . '/seen' ) ) {{"
+        " touch( WP_CONTENT_DIR . '/seen' ); sleep( 60 ); }",
+    )
+    clone = siteferry.submit(site)
+    seen = siteferry.directory(clone) / "site" / "wp-content" / "seen"
+    deadline = time.monotonic() + 180
+    while not seen.exists():
+        assert siteferry.job(clone)["status"] in {"pending", "running"}, siteferry.job(clone)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    worker = next(pid for pid, words in commands() if "php-fpm: pool cell" in words and _is_of(pid, seen))
+    os.kill(worker, signal.SIGKILL)
+    job = ended(siteferry, clone)
+    assert (job["status"], job["attempt"]) == ("completed", 1), job["error"]
+    assert not {"pages_failing", "admin_failing"} & set(codes(job))
+
+
+def _is_of(pid: int, seen: Path) -> bool:
+    """Whether it is of the account the file belongs to."""
+    return os.stat(f"/proc/{pid}").st_uid == seen.stat().st_uid

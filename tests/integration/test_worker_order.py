@@ -229,5 +229,20 @@ async def test_a_tenant_with_three_jobs_does_not_wait_for_the_sixty_of_another(e
     assert "limit:fair" in {event.job.reason for event in told if event.type is EventType.WAITING}
 
 
+async def test_a_tenant_whose_jobs_never_end_does_not_keep_another_from_beginning(engine: Lab) -> None:
+    """All slots are taken before the other comes; it gets one more, and the first tenant does not."""
+    limits = Limits(per_source=None)
+    async with engine.worker(slots=4, settings=fast(limits)):
+        held = Plan(steps=1, hold="s1")
+        many = [await engine.submit(held, source=f"http://a{number}.test", tenant="many") for number in range(8)]
+        await eventually(lambda: len(entered(engine)) >= 3, timeout=30, what="full slots")
+        few = [await engine.submit(QUICK, source=f"http://b{number}.test", tenant="few") for number in range(2)]
+        ended = [await engine.ended(job, timeout=60) for job in few]
+        assert {job.status for job in ended} == {Status.COMPLETED}
+        assert len(set(entered(engine)) & set(many)) == 3, "nobody else got more"
+        (engine.things / "go").touch()
+        await all_ended(engine, many, timeout=120)
+
+
 async def test_shares_leave_no_slot_empty() -> None:
     assert [share(4, tenants) for tenants in (1, 2, 3, 4, 9)] == [4, 2, 2, 1, 1]

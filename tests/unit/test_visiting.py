@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from services.cloner.steps.php_log import last_error
-from services.cloner.steps.visiting import Finding, breaks_off, failure, leads_away, notes
+from services.cloner.steps.visiting import Finding, breaks_off, failure, leads_away, notes, silent
 from services.restorer.steps.watch import cached
 from shared.wordpress.page import Page
 
@@ -34,6 +34,22 @@ def page(text: str = "", status: int = 200, **headers: str) -> Page:
 )
 def test_whether_a_page_fails(seen: Page, said: str) -> None:
     assert failure(seen) == said
+
+
+@pytest.mark.parametrize(
+    ("seen", "ours"),
+    [
+        (page(status=502, **{"siteferry-part": "php", "server": "nginx"}), True),
+        (page("This clone does not start", 503, **{"siteferry-part": "cell"}), True),
+        (page(status=502, server="Caddy"), True),
+        (page("Coming soon", 503, server="nginx"), False),
+        (page("Bad gateway", 502, server="nginx"), False),
+        (page(status=500, server="Caddy"), False),
+        (page(server="Caddy"), False),
+    ],
+)
+def test_an_answer_that_is_not_the_sites_own(seen: Page, ours: bool) -> None:
+    assert silent(seen) == ours
 
 
 @pytest.mark.parametrize(

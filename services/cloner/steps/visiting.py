@@ -13,7 +13,7 @@ from functools import partial
 
 import httpx2
 
-from services.cloner.errors import CloneUnhealthy
+from services.cloner.errors import CloneSilent, CloneUnhealthy
 from services.cloner.run import CloneRun
 from services.cloner.steps.php_log import last_error
 from shared.contract.jobs import Note
@@ -34,6 +34,11 @@ from shared.wordpress.page import CRITICAL, Page, fetch_at_home
 from shared.wordpress.probe import SiteAddress, origin_of
 from shared.wordpress.signin import AdminSession, sign_in
 
+PART = "siteferry-part"
+"""The header of an answer that is not the site's: a part of ours gave it in the place of the clone's PHP."""
+EDGE_SAYS = (502, 504)
+PAUSES = (0.5, 2.0, 5.0)
+"""Seconds between tries to hear the clone itself."""
 VISITORS = 2
 """Requests to the clone at the same time."""
 LOGIN_GUARDS = (TwoFactorRequired, CaptchaRequired, LoginHidden, SsoOnly)
@@ -105,6 +110,11 @@ def failure(page: Page) -> str:
     return f"says: {said}" if said and CRITICAL.search(page.died) else ""
 
 
+def silent(page: Page) -> bool:
+    """Whether it is not the clone that answered but our web server, as PHP or the cell was gone. Pure."""
+    return PART in page.headers or (page.status in EDGE_SAYS and page.headers.get("server") == "Caddy")
+
+
 def breaks_off(page: Page) -> bool:
     """Whether a page of HTML ends before its end. Pure."""
     is_html = page.headers.get("content-type", "").startswith("text/html")
@@ -120,7 +130,11 @@ def _open_page(
     run: CloneRun, clone: httpx2.Client, source: httpx2.Client, path: str, *, required: bool
 ) -> Finding | None:
     run.token.check()
-    ours = fetch_at_home(clone, run.target.url + path, guarded=False)
+    ours = _hear(run, clone, run.target.url + path)
+    if required and silent(ours):
+        raise CloneSilent(
+            f"The clone's PHP does not answer for its home page (HTTP {ours.status}).", status=ours.status
+        )
     if away := leads_away(ours):
         return Finding("pages_leave_clone", f"{path} -> {away}")
     wrong = failure(ours)
@@ -135,6 +149,17 @@ def _open_page(
         text = f"The clone's home page {wrong}; the source's does not.{f' PHP says: {said}' if said else ''}"
         raise CloneUnhealthy(text, status=ours.status, php_error=said)
     return Finding("pages_failing", f"{path} {wrong}{f' ({said})' if said else ''}")
+
+
+def _hear(run: CloneRun, http: httpx2.Client, url: str) -> Page:
+    """A page of the clone. A process of it that has just died is no word of the site: it is asked again."""
+    page = fetch_at_home(http, url, guarded=False)
+    for pause in PAUSES:
+        if not silent(page):
+            break
+        run.token.sleep(pause)
+        page = fetch_at_home(http, url, guarded=False)
+    return page
 
 
 def _sign_in(run: CloneRun, email: str) -> Finding | None:
@@ -156,7 +181,7 @@ def _sign_in(run: CloneRun, email: str) -> Finding | None:
             # A plugin that approves users, renames cookies or leads to another server has its say on the clone too.
             return Finding("login_unproven", error.message)
         # Not the dashboard: it would leave a draft in the clone.
-        page = fetch_at_home(http, f"{session.site.admin_url}profile.php", guarded=False)
+        page = _hear(run, http, f"{session.site.admin_url}profile.php")
         wrong = failure(page)
         said = last_error(run.target.log) if wrong else ""
         return Finding("admin_failing", f"wp-admin {wrong}{f' ({said})' if said else ''}") if wrong else None
@@ -180,7 +205,7 @@ def _signed_in(run: CloneRun, http: httpx2.Client, email: str) -> AdminSession:
 
 def _rest(run: CloneRun, clone: httpx2.Client) -> Finding | None:
     """The REST index answers; a site that switched REST off on purpose keeps it off."""
-    page = fetch_at_home(clone, f"{run.target.url}/?rest_route=/", guarded=False)
+    page = _hear(run, clone, f"{run.target.url}/?rest_route=/")
     is_json = page.headers.get("content-type", "").startswith("application/json")
     if page.status == 200 and is_json:
         return None

@@ -38,7 +38,8 @@ WEB, PHP, INFO, FILTER = 8, 9, 10, 11
 """File descriptors of a cell's first process."""
 SORRY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
-    b"Retry-After: 30\r\nConnection: close\r\n\r\nThis clone does not start; siteferry.log says why.\n"
+    b"Retry-After: 30\r\nSiteferry-Part: cell\r\nConnection: close\r\n\r\n"
+    b"This clone does not start; siteferry.log says why.\n"
 )
 
 
