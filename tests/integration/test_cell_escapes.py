@@ -10,21 +10,18 @@ import http.server
 import os
 import platform
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from shared import system_calls
 from shared.cells.isolation import isolation
 from siteferry.embedded.servers import MariaDB, Nats, running
-from siteferry.embedded.servers.base import make_directory
 from tests.integration.house import alive, place
+from tests.integration.ordinary import run_again
 from tests.integration.test_cells import Yard, commands
 
 pytestmark = pytest.mark.skipif(not isolation().cells, reason="this machine builds no walls")
@@ -289,40 +286,7 @@ def test_the_agent_leaves_nothing_behind_either(world: dict[str, object]) -> Non
         time.sleep(0.1)
 
 
-def python_for_everybody() -> str | None:
-    """A Python that an account without rights can start, as new as ours and with our packages beside it."""
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    for candidate in (os.path.realpath(sys.executable), f"/usr/bin/{version}"):
-        folders = [Path(candidate), *Path(candidate).parents]
-        if Path(candidate).exists() and all(folder.stat().st_mode & 0o001 for folder in folders):
-            return candidate
-    return None
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="is an ordinary account already")
 def test_the_same_as_an_ordinary_user() -> None:
     """The whole file once more, under an account without rights."""
-    checkout, python = Path(__file__).parents[2], python_for_everybody()
-    if python is None or not all(folder.stat().st_mode & 0o001 for folder in [checkout, *checkout.parents]):
-        pytest.skip("neither this Python nor this checkout can be entered by others")
     with place() as home:
-        make_directory(home / "tmp", mode=0o777)
-        environment = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
-            "PYTHONPATH": ":".join([str(checkout), *(path for path in sys.path if path.endswith("site-packages"))]),
-            "TMPDIR": str(home / "tmp"),
-            "HOME": str(home / "tmp"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--", python, "-m", "pytest"]
-        done = subprocess.run(
-            [*command, "-q", "-p", "no:cacheprovider", "-x", __file__, "-k", "not ordinary"],
-            cwd=checkout,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-        assert "5 passed" in done.stdout, done.stdout[-500:]
+        assert "5 passed" in run_again(__file__, home)
