@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.own import Own
 
 
 class Settings(BaseSettings):
@@ -38,8 +41,17 @@ class Settings(BaseSettings):
     """How long a job waits for a part of our own (database, PHP, web server, disk, NATS) before it fails."""
     parts_file: Path | None = None
     """Where the keeper of our parts writes how they stand; none: nobody keeps them on this machine."""
+    own_ports: str = ""
+    """Ports of this machine where parts of ours listen, with commas between; nothing that reads a site connects there.
+    Set by `siteferry up`."""
     allow_private_sources: bool = True
     """Whether sources on private or loopback addresses may be cloned. Turn off where strangers may submit jobs."""
+
+    @property
+    def own(self) -> Own:
+        """Our own servers on this machine. Raises ValueError when `own_ports` are no numbers."""
+        ports = frozenset(int(port) for port in self.own_ports.split(",") if port)
+        return Own(ports, edge=(urlsplit(self.edge_url).port or 0) if ports else 0)
 
     @property
     def nats_login(self) -> dict[str, str]:

@@ -83,6 +83,10 @@ DANGEROUS: dict[str, tuple[int, int]] = {  # number on x86_64, on aarch64; -1: n
 }
 NEW_PROCESSES = {"fork": (57, -1), "vfork": (58, -1), "execve": (59, 221), "execveat": (322, 281)}
 DEVICES = {"mknod": (133, -1), "mknodat": (259, 33)}
+SENDS = {"sendto": ((44, 206), 3), "sendmsg": ((46, 211), 2), "sendmmsg": ((307, 269), 3)}
+"""Numbers, and which argument holds the flags."""
+FAST_OPEN, MPTCP = 0x20000000, 262
+"""Ways to connect that Landlock's rules for ports do not see: with the first bytes sent, and by another protocol."""
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
 CLONE_THREAD = 0x00010000
 CLONE_NAMESPACES = 0x7E020000
@@ -129,9 +133,14 @@ class Filter:
             told = [_line(JUMP_SET, CLONE_THREAD, no=1), good, bad]
         lines += [_line(JUMP_EQUAL, CLONE[column], no=4), _line(LOAD, FIRST_ARGUMENT), *told]
         count = len(self.families)
-        lines += [_line(JUMP_EQUAL, SOCKET[column], no=count + 2), _line(LOAD, FIRST_ARGUMENT)]
+        for numbers, place in SENDS.values():
+            flags = FIRST_ARGUMENT + 8 * place
+            lines += [_line(JUMP_EQUAL, numbers[column], no=4), _line(LOAD, flags)]
+            lines += [_line(JUMP_SET, FAST_OPEN, no=1), bad, good]
+        lines += [_line(JUMP_EQUAL, SOCKET[column], no=count + 5), _line(LOAD, FIRST_ARGUMENT)]
         lines += [_line(JUMP_EQUAL, family, yes=count - place) for place, family in enumerate(self.families)]
-        lines += [_line(RETURN, REFUSE | errno.EAFNOSUPPORT), good]
+        lines += [_line(RETURN, REFUSE | errno.EAFNOSUPPORT), _line(LOAD, FIRST_ARGUMENT + 16)]
+        lines += [_line(JUMP_EQUAL, MPTCP, no=1), _line(RETURN, REFUSE | errno.EPROTONOSUPPORT), good]
         return b"".join(lines)
 
     def _refused(self, column: int) -> list[int]:

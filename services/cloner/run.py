@@ -19,7 +19,8 @@ from services.cloner.drivers.port import Target
 from shared.contract.events import CloneOptions, CloneRequested
 from shared.engine.carriers.surface import StepContext
 from shared.engine.token import StopToken
-from shared.wordpress.addresses import is_localhost
+from shared.settings import Settings
+from shared.wordpress.addresses import is_localhost, keep_off
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import SiteAddress, find_site
@@ -185,5 +186,6 @@ def step(run: CloneRun, function: Callable[..., Any], secrets: Secrets, *argumen
 
 
 def warm() -> None:
-    """Whatever is loaded late: once, before carriers are forked."""
+    """Whatever is loaded late: once, before carriers are forked; and what they must keep off."""
+    keep_off(Settings().own)
     site_client().close()

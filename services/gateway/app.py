@@ -42,6 +42,7 @@ from shared import log as logging
 from shared.bus.connection import connect
 from shared.contract import streams
 from shared.secrets.vault import KeyRing
+from shared.wordpress.addresses import keep_off
 
 log = logging.get(__name__)
 
@@ -156,6 +157,7 @@ def _answer_with_problems(app: FastAPI) -> None:
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     settings = GatewaySettings()
+    keep_off(settings.own)
     logging.configure("gateway", fmt=settings.log_format, level=settings.log_level)
     uvicorn.run(
         create_app(settings),

@@ -28,6 +28,8 @@ from shared.contract.events import RestoreRequested
 from shared.engine.carriers.surface import StepContext
 from shared.engine.token import StopToken
 from shared.log import get
+from shared.settings import Settings
+from shared.wordpress.addresses import keep_off
 from shared.wordpress.base import BadBase, Base, read_base
 from shared.wordpress.connector.writer import SiteWriter
 from shared.wordpress.http import site_client
@@ -220,5 +222,6 @@ def at(run: RestoreRun, name: str, function: Callable[..., Any], *arguments: Any
 
 
 def warm() -> None:
-    """Whatever is loaded late: once, before carriers are forked."""
+    """Whatever is loaded late: once, before carriers are forked; and what they must keep off."""
+    keep_off(Settings().own)
     site_client().close()

@@ -25,6 +25,7 @@ from shared.bus.connection import connect
 from shared.contract import streams
 from shared.contract.subjects import KINDS
 from shared.lifecycle import eternal, stop_on_signals
+from shared.wordpress.addresses import keep_off
 
 logger = log.get(__name__)
 
@@ -111,6 +112,7 @@ async def run(settings: StatusSettings) -> None:
 def main() -> None:
     """Entry point of `python -m services.status`."""
     settings = StatusSettings()
+    keep_off(settings.own)
     log.configure("status", fmt=settings.log_format, level=settings.log_level)
     # what is loaded now stays, and what comes lives by its references: a full collection walks every connection
     gc.collect()

@@ -13,9 +13,8 @@ import socket
 import threading
 from collections.abc import Iterable
 
+from shared.own import IPAddress, Own
 from shared.wordpress.errors import AddressRefused
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Cloud metadata services hand out credentials to whoever asks from inside: never, in any mode.
 METADATA_NETWORKS = tuple(
@@ -88,6 +87,15 @@ def refusal(address: IPAddress, *, allow_private: bool) -> str | None:
     return None
 
 
+_own = Own()
+
+
+def keep_off(own: Own) -> None:
+    """From now on nothing of this process, nor of what is forked from it, connects to our own servers as to a site."""
+    global _own
+    _own = own
+
+
 class Resolver:
     """Resolves host names for one client: once per name, checked, pinned. Safe to share between threads."""
 
@@ -113,7 +121,7 @@ class Resolver:
         """Check the addresses a name resolved to and keep them. Raises `AddressRefused` when any is forbidden."""
         checked = tuple(dict.fromkeys(addresses))
         for address in checked:
-            reason = refusal(ipaddress.ip_address(address.partition("%")[0]), allow_private=self.allow_private)
+            reason = refusal(_parsed(address), allow_private=self.allow_private)
             if reason is not None:
                 raise AddressRefused(f"{host} {reason}; Siteferry does not connect there.", host=host)
         with self._lock:
@@ -123,8 +131,14 @@ class Resolver:
         """Addresses to connect to, best first. Raises `socket.gaierror`, `AddressRefused`."""
         if self._only is not None and (host.lower(), port) not in self._only:
             raise AddressRefused(f"{host}:{port} is not the site that is looked at.", host=host)
-        known = self.pinned(host)
-        if known is not None:
-            return known
-        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return self.pin(host, (str(answer[4][0]) for answer in answers))
+        found = self.pinned(host)
+        if found is None:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = self.pin(host, (str(answer[4][0]) for answer in answers))
+        if any(_own.refuses(host, port, embedded_ipv4(_parsed(address))) for address in found):
+            raise AddressRefused(f"Siteferry itself answers at {host}:{port}; there is no site.", host=host)
+        return found
+
+
+def _parsed(address: str) -> IPAddress:
+    return ipaddress.ip_address(address.partition("%")[0])

@@ -148,6 +148,7 @@ class House:
             "vault_key_file": str(self.state / "vault.key"),
             "state_dir": str(self.state),
             "parts_file": str(self.state / FILE),
+            "own_ports": ",".join(map(str, self.own_ports)),
             "clones_dir": str(self.clones),
             "mariadb_socket": str(self.mariadb.socket),
             "mariadb_admin_user": self.mariadb.admin_user,

@@ -19,7 +19,9 @@ from shared.engine.carriers.pool import Carriers, CarrierSettings
 from shared.engine.carriers.surface import StepContext
 from shared.engine.carriers.watch import Deadlines
 from shared.wordpress.errors import SourceUnreachable
+from shared.wordpress.http import site_client
 
+IPPROTO_MPTCP = 262
 SHORT = Deadlines(stall=1.5, job=3600)
 
 
@@ -107,6 +109,39 @@ def tries(_bench: Any, paths: list[str], folder: str | None = None) -> dict[str,
             "climb": lambda: Path(f"{folder}/../climbed").write_text("x"),
         }
     return {name: _tried(door) for name, door in doors.items()}
+
+
+def connect(_bench: Any, port: int) -> dict[str, str]:
+    """Every way to a port of this machine's loopback."""
+    return {
+        "TCP": _connected(lambda: socket.create_connection(("127.0.0.1", port), 5)),
+        "TCP over IPv6's form": _connected(lambda: _dialled(socket.AF_INET6, 0, ("::ffff:127.0.0.1", port))),
+        "MPTCP": _connected(lambda: _dialled(socket.AF_INET, IPPROTO_MPTCP, ("127.0.0.1", port))),
+        "with the first bytes": _connected(lambda: _sent_at_once(port)),
+        "as to a site": _connected(lambda: site_client().get(f"http://127.0.0.1:{port}/", timeout=5)),
+        "as to a site by its name": _connected(lambda: site_client().get(f"http://a.localhost:{port}/", timeout=5)),
+    }
+
+
+def _dialled(family: int, protocol: int, address: tuple[str, int]) -> None:
+    with socket.socket(family, socket.SOCK_STREAM, protocol) as sock:
+        sock.settimeout(5)
+        sock.connect(address)
+
+
+def _sent_at_once(port: int) -> None:
+    with socket.socket() as sock:
+        sock.settimeout(5)
+        sock.sendto(b"GET / HTTP/1.0\r\n\r\n", socket.MSG_FASTOPEN, ("127.0.0.1", port))
+        assert sock.recv(1)
+
+
+def _connected(way: Any) -> str:
+    try:
+        way()
+    except Exception as error:
+        return type(error).__name__
+    return "open"
 
 
 def write(_bench: Any, path: str) -> int:

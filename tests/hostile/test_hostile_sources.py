@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -100,6 +103,19 @@ def test_every_attack_ends_as_a_failure_of_its_own_job(attacked: Product, front:
     assert {name: attacked.pid(name) for name in pids} == pids, "no service of ours died"
     assert _outside(attacked) == before
     assert not Path("/tmp/owned").exists()
+
+
+def test_our_own_servers_are_no_sources(attacked: Product) -> None:
+    """Not under any address; a gateway without keys would obey."""
+    run = json.loads((attacked.state / "run.json").read_text())
+    ports = {urlsplit(url).port for url in (*run["services"].values(), run["nats_url"], run["edge_url"])}
+    assert len(ports) >= 6
+    for host, port in itertools.product(("127.0.0.1", "localhost", "shop.localhost"), ports):
+        answer = attacked.http.post(
+            "/clone", json={"source_url": f"http://{host}:{port}", "username": "u", "password": "p"}
+        )
+        job = attacked.wait(answer.json()["job_id"], timeout=120)
+        assert (job["error"] or {}).get("code") == "address_refused", (host, port, job)
 
 
 def _outside(attacked: Product) -> list[str]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.cloner.app import CARRIED
+from shared import system_calls
 from shared.contract.jobs import Note
 from shared.engine.carriers import landlock, messages
 from shared.engine.carriers.carrier import Recipe
@@ -346,6 +350,35 @@ def test_the_same_as_an_ordinary_user() -> None:
     """The whole file once more, under an account without rights."""
     with place() as home:
         assert " passed" in run_again(__file__, home)
+
+
+async def test_no_carrier_connects_to_ports_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NATS, the gateway without keys: by its own client nowhere, by any other means where the kernel knows ports."""
+    with ExitStack() as stack:
+        ours, theirs = (stack.enter_context(answering()) for _ in range(2))
+        monkeypatch.setenv("SITEFERRY_OWN_PORTS", f"1,{ours}")
+        pool = Carriers((*CARRIED, carried.__name__))
+        stack.callback(pool.close)
+        async with working(pool) as (_, call, _pool):
+            found, elsewhere = await call(carried.connect, ours), await call(carried.connect, theirs)
+    sites = {way for way in found if way.startswith("as to a site")}
+    assert {found[way] for way in sites} == {"AddressRefused"}
+    assert {way for way, how in elsewhere.items() if how == "open"} >= {"TCP", *sites}, "the ways do lead there"
+    if landlock.abi() >= landlock.PORTS_SINCE and system_calls.known():
+        assert {way for way, how in found.items() if how == "open"} == set()
+
+
+@contextmanager
+def answering() -> Iterator[int]:
+    """A server on loopback; its port."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_landlock_leaves_out_what_is_not_named() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from shared.hosts import answers_to
-from shared.wordpress.addresses import Resolver, is_localhost, refusal
+from shared.own import Own
+from shared.wordpress.addresses import Resolver, is_localhost, keep_off, refusal
 from shared.wordpress.errors import AddressRefused, InvalidAddress
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import normalise
@@ -147,3 +149,43 @@ def test_a_malformed_host_is_nobody(host: str) -> None:
 def test_our_own_names_are_ours(host: str) -> None:
     assert answers_to(host, frozenset({"localhost", "127.0.0.1", "[::1]"}))
     assert not answers_to(host, frozenset({"example.com"}))
+
+
+@pytest.fixture
+def own() -> Iterator[None]:
+    keep_off(Own(frozenset({4222}), edge=8080))
+    yield
+    keep_off(Own())
+
+
+CLONE_HOST = "clone-0k3v9x2m7c1p5t8w.localhost"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "free"),
+    [
+        ("localhost", 4222, False),
+        ("127.0.0.1", 4222, False),
+        ("127.8.8.8", 4222, False),
+        ("::1", 4222, False),
+        ("::ffff:127.0.0.1", 4222, False),
+        ("shop.localhost", 4222, False),
+        (CLONE_HOST, 4222, False),
+        ("localhost", 8080, False),
+        ("127.0.0.1", 8080, False),
+        ("shop.localhost", 8080, False),
+        (f"evil.{CLONE_HOST}", 8080, False),
+        (CLONE_HOST, 8080, True),
+        (CLONE_HOST.upper(), 8080, True),
+        ("shop.localhost", 8081, True),
+        ("192.0.43.8", 4222, True),
+        ("192.0.43.8", 8080, True),
+    ],
+)
+def test_our_own_servers_are_no_sites(own: None, host: str, port: int, free: bool) -> None:
+    resolver = Resolver(allow_private=True)
+    if free:
+        assert resolver.resolve(host, port)
+    else:
+        with pytest.raises(AddressRefused, match="Siteferry itself"):
+            resolver.resolve(host, port)

@@ -23,6 +23,7 @@ EVERY = {
     "clone": system_calls.CLONE,
     "clone3": system_calls.CLONE3,
     "socket": system_calls.SOCKET,
+    **{name: numbers for name, (numbers, _) in system_calls.SENDS.items()},
 }
 CELL, CARRIER = Filter(processes=True), Filter(processes=False, families=(UNIX,))
 REFUSED = 0x00050000 | errno.EPERM
@@ -39,10 +40,11 @@ def test_the_numbers_are_those_of_the_kernels_headers(machine: str) -> None:
     assert {name: int(found.get(name, -1)) for name in ours} == ours
 
 
-def answer(program: bytes, machine: str, number: int, first: int = 0) -> int:
+def answer(program: bytes, machine: str, number: int, *arguments: int) -> int:
     """What the kernel's machine makes of a call."""
     code = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
-    words = {0: number, 4: ARCHITECTURES[machine], 16: first}
+    words = {0: number, 4: ARCHITECTURES[machine], 16: 0, 32: 0, 40: 0}
+    words |= {16 + 8 * place: value for place, value in enumerate(arguments)}
     held, at = 0, 0
     while True:
         kind, yes, no, value = code[at]
@@ -66,7 +68,7 @@ def test_every_call_is_answered_as_it_should(machine: str, filter_: Filter) -> N
     program, column = filter_.program(machine), list(ARCHITECTURES).index(machine)
     assert program is not None
     for name, numbers in EVERY.items():
-        if numbers[column] < 0 or name in {"clone", "clone3", "socket"}:
+        if numbers[column] < 0 or name in {"clone", "clone3", "socket", *system_calls.SENDS}:
             continue
         free = filter_.processes and name not in system_calls.DANGEROUS
         assert answer(program, machine, numbers[column]) == (ALLOW if free else REFUSED), name
@@ -78,6 +80,12 @@ def test_every_call_is_answered_as_it_should(machine: str, filter_: Filter) -> N
         free = family in filter_.families
         expected = ALLOW if free else 0x00050000 | errno.EAFNOSUPPORT
         assert answer(program, machine, system_calls.SOCKET[column], family) == expected, family
+        expected = 0x00050000 | (errno.EPROTONOSUPPORT if free else errno.EAFNOSUPPORT)
+        assert answer(program, machine, system_calls.SOCKET[column], family, 1, system_calls.MPTCP) == expected
+    for numbers, place in system_calls.SENDS.values():
+        arguments = [0] * place
+        assert answer(program, machine, numbers[column], *arguments, 0x4000) == ALLOW
+        assert answer(program, machine, numbers[column], *arguments, 0x20004000) == REFUSED
     if machine == "x86_64":
         assert answer(program, machine, 0x40000000) == REFUSED
     other = next(name for name in ARCHITECTURES if name != machine)

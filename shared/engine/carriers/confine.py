@@ -84,8 +84,11 @@ def runtime() -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.realpath(path) for path in found if os.path.exists(path)))
 
 
-def confine(limits: Confinement) -> None:
-    """Give up everything else. Raises OSError when something can not be given up that must be."""
+def confine(limits: Confinement, ports: int | None = None) -> None:
+    """Give up everything else. Raises OSError when something can not be given up that must be.
+
+    `ports`: the descriptor of `landlock.ports_but`, if any.
+    """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     os.chdir("/")
@@ -101,6 +104,7 @@ def confine(limits: Confinement) -> None:
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 0)
     landlock.enforce(rules)
+    landlock.enforce(ports)
     seccomp.restrict()
 
 

@@ -21,8 +21,10 @@ from shared.log import get
 
 log = get(__name__)
 
-PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "LANG", "LC_ALL", "TZ")
-"""What the fork-server needs to load Python and certificates; it forgets it before it forks."""
+OURS = ("SITEFERRY_OWN_PORTS", "SITEFERRY_EDGE_URL")
+"""Where our own servers are, which carriers keep off."""
+PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "LANG", "LC_ALL", "TZ", *OURS)
+"""What the fork-server needs to load Python and certificates, and OURS; it forgets it before it forks."""
 PATIENCE = 90.0
 """Seconds until the first carrier is there, on a machine that has much to do."""
 

@@ -25,7 +25,10 @@ READ = READ_FILE | READ_DIR
 WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SYM | REFER | TRUNCATE
 """Regular files, directories and links: no devices, no sockets, no pipes, and nothing is ever executed."""
 ON_A_FILE = READ_FILE | WRITE_FILE | TRUNCATE
-BIND_TCP = 1
+BIND_TCP, CONNECT_TCP = 1, 2
+RULE_PORT = 2
+PORTS_SINCE = 4
+"""The ABI that knows ports (Linux 6.7)."""
 SCOPE_ABSTRACT_SOCKETS, SCOPE_SIGNALS = 1, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -53,6 +56,24 @@ def prepare(*, readable: Iterable[str], writable: Iterable[str]) -> int | None:
         _allow(ruleset, path, READ & rights)
     for path in writable:
         _allow(ruleset, path, WRITE & rights)
+    return ruleset
+
+
+def ports_but(refused: Iterable[int]) -> int | None:
+    """A ruleset that forbids connecting to these TCP ports, as a descriptor; None: this kernel can not.
+
+    The kernel knows only what is allowed, so there is a rule for every other port: 0.1 s and 5 MB to make, 20 ms to put
+    on a process. To be made once and enforced by many. Raises OSError.
+    """
+    if abi() < PORTS_SINCE:
+        return None
+    attributes, closed = struct.pack("=2Q", 0, CONNECT_TCP), frozenset(refused)
+    ruleset = _checked(_libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0)))
+    for port in range(1 << 16):
+        if port not in closed:
+            rule = struct.pack("=QQ", CONNECT_TCP, port)
+            arguments = (ctypes.c_int(RULE_PORT), rule, ctypes.c_uint32(0))
+            _checked(_libc.syscall(ADD_RULE, ctypes.c_int(ruleset), *arguments))
     return ruleset
 
 

@@ -21,11 +21,12 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from shared.engine.carriers import inside
+from shared.engine.carriers import inside, landlock
 from shared.engine.carriers.confine import Confinement, confine, die_with_parent, runtime
 from shared.engine.carriers.inside import NO_MEMORY
 from shared.engine.carriers.shelf import Shelf
 from shared.log import to_worker
+from shared.settings import Settings
 
 REQUEST = 256 * 1024
 """Bytes of one message on the control socket."""
@@ -71,9 +72,11 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a worker that drains still needs it; it ends with the pipe
     control = socket.socket(fileno=descriptor)
     warm(argv[2:])
+    closed = Settings().own.ports
     os.environ.clear()
+    ports = landlock.ports_but(closed) if closed else None
     control.send(pickle.dumps("ready"))
-    _Server(control).serve()
+    _Server(control, ports).serve()
 
 
 def warm(modules: list[str]) -> None:
@@ -129,8 +132,10 @@ def _through(path: str, nearest: list[str], places: dict[str, str]) -> str:
 
 
 class _Server:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, ports: int | None) -> None:
+        """`ports`: what carriers may connect to, as `landlock.ports_but` makes it."""
         self._control = control
+        self._ports = ports
         self._numbers: dict[int, int] = {}
         self._wake, wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -164,7 +169,7 @@ class _Server:
                 os.close(channel)
                 os.close(shelf)
         if pid == 0:
-            _carry(ours, request.limits, channel, shelf)
+            _carry(ours, request.limits, channel, shelf, self._ports)
         self._numbers[pid] = request.number
         pidfd = os.pidfd_open(pid)
         socket.send_fds(self._control, [pickle.dumps(Forked(request.number, pid))], [pidfd])
@@ -181,7 +186,7 @@ class _Server:
         self._control.send(pickle.dumps(message))
 
 
-def _carry(parent: int, limits: Confinement, channel: int, shelf: int) -> None:
+def _carry(parent: int, limits: Confinement, channel: int, shelf: int, ports: int | None) -> None:
     """In the child. Never returns."""
     status = 1
     try:
@@ -189,8 +194,8 @@ def _carry(parent: int, limits: Confinement, channel: int, shelf: int) -> None:
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
-        channel, shelf = _only(channel, shelf)
-        confine(limits)
+        channel, shelf, ports = _only(channel, shelf, ports)
+        confine(limits, ports)
         die_with_parent(parent)
         os.dup2(0, 2)
         inside.main(socket.socket(fileno=channel), Shelf(shelf), to_worker)
@@ -204,16 +209,17 @@ def _carry(parent: int, limits: Confinement, channel: int, shelf: int) -> None:
         os._exit(status)
 
 
-def _only(channel: int, shelf: int) -> tuple[int, int]:
-    """Keep these two and the standard descriptors; close whatever else there is."""
+def _only(channel: int, shelf: int, ports: int | None) -> tuple[int, int, int | None]:
+    """Keep these and the standard descriptors; close whatever else there is."""
     channel, shelf = os.dup2(channel, CHANNEL, inheritable=False), os.dup2(shelf, CHANNEL + 1, inheritable=False)
+    ports = None if ports is None else os.dup2(ports, CHANNEL + 2, inheritable=False)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.closerange(3, CHANNEL)
-    os.closerange(CHANNEL + 2, FIRST_FOLDER)
+    os.closerange(CHANNEL + (2 if ports is None else 3), FIRST_FOLDER)
     os.closerange(FIRST_FOLDER + FOLDERS, os.sysconf("SC_OPEN_MAX"))
-    return channel, shelf
+    return channel, shelf, ports
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from shared.engine.carriers import landlock, seccomp
 from shared.engine.carriers.confine import runtime
-from shared.wordpress.addresses import IPAddress, embedded_ipv4, is_localhost, refusal
+from shared.own import is_this_machine
+from shared.wordpress.addresses import embedded_ipv4, is_localhost, refusal
 from siteferry.embedded.cells.sandbox import Account
 from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.cells.spawn import Process
@@ -70,18 +71,6 @@ class Rules:
 
     def _is_local(self, host: str) -> bool:
         return self.allow_private and is_localhost(host)
-
-
-def is_this_machine(ip: IPAddress) -> bool:
-    """Whether an address is one of this machine's own: it can be bound to."""
-    if ip.is_loopback or ip.is_unspecified:
-        return True
-    with socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((str(ip), 0))
-        except OSError:
-            return False
-    return True
 
 
 def rules_of(settings: CellSettings, clone_id: str) -> Rules:
