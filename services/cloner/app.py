@@ -54,6 +54,7 @@ def make_driver(settings: ClonerSettings) -> Provisioner:
         databases=databases,
         edge_url=settings.edge_url,
         cells=CellsClient(settings.cells_socket),
+        most=settings.max_clones,
     )
 
 
@@ -82,6 +83,7 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
             settings=settings.engine(),
             parts=parts,
             carriers=carriers,
+            room=driver,
         )
         async with asyncio.TaskGroup() as group:
             health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop, bus)

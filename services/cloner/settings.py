@@ -31,6 +31,8 @@ class ClonerSettings(CarrierLimits):
     max_jobs_per_tenant: int | None = Field(None, ge=1)
     max_jobs_per_source: int | None = Field(4, ge=1)
     """Jobs that read from one source host at the same time: production sites are not ours to overload."""
+    max_clones: int | None = Field(None, ge=1)
+    """Clones that exist at the same time; more jobs wait until one ends or is deleted."""
     connector_hours: int = Field(12, ge=1, le=168)
     """After this the connector on a source refuses and removes itself, whatever became of the job."""
     sweep_minutes: int = Field(60, ge=0)

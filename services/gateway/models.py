@@ -242,7 +242,7 @@ class JobSummary(BaseModel):
     type: Kind
     status: Status
     phase: Phase | None = Field(description="Why a pending or running job does not simply run.")
-    reason: str | None = Field(None, description="What a waiting job waits for: limit:…, or part_away:… of our own.")
+    reason: str | None = Field(None, description="What a waiting job waits for: limit:…, quota, or part_away:….")
     progress: float = Field(ge=0, le=100)
     step: str | None
     message: str

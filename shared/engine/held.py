@@ -23,6 +23,7 @@ from shared.engine.fairness import Queue
 from shared.engine.lease import Lease, leases
 from shared.engine.limits import Permits
 from shared.engine.parts import Parts
+from shared.engine.room import Room
 from shared.engine.settings import EngineSettings
 from shared.engine.steps import Workflow
 from shared.engine.token import StopToken
@@ -57,6 +58,8 @@ class Shop:
     """Whether more jobs run here than there are slots: the last ones are guests."""
     carriers: Carriers | None = None
     """For work that reads what a site sent; None: this kind of job has none."""
+    room: Room | None = None
+    """Places for what jobs make; None: this kind of job makes nothing that stays."""
 
 
 class Unexpected(Temporary):

@@ -18,6 +18,7 @@ from shared.contract.streams import LIMITS
 from shared.contract.subjects import LANES
 from shared.engine.fairness import Queue, share
 from shared.engine.records import Conflict, Records
+from shared.engine.room import Places
 from shared.engine.settings import Limits
 from shared.log import get
 
@@ -26,6 +27,7 @@ log = get(__name__)
 MOST_TENANTS = 4
 """A tenant with fewer slots than its share among so many is not asked who else waits."""
 DOING = {"clone": "reading from", "restore": "writing to"}
+QUOTA = "quota"
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class Scope:
 
     @property
     def reason(self) -> str:
-        """The same for a program: `limit:all`, `limit:tenant`, `limit:source`."""
-        return "limit:" + self.name.partition(".")[2].partition("-")[0]
+        """The same for a program: `limit:all`, `limit:tenant`, `limit:source`, `quota`."""
+        what = self.name.partition(".")[2].partition("-")[0]
+        return what if what == QUOTA else f"limit:{what}"
 
 
 @dataclass
@@ -100,6 +103,8 @@ class Permits:
         self._job_id = command.job_id
         self._scopes = scopes(command, limits)
         self._pause = pause_scope(command)
+        self.quota = Scope(f"{command.kind}.{QUOTA}", 0, "Waiting: every place for a clone is taken")
+        """What a job waits for that finds no room for what it would make."""
         self._ttl = ttl
         self._ticket = f"{LANES.index(command.lane)}-{since:020d}"
         self._held: list[Permit] = []
@@ -114,6 +119,24 @@ class Permits:
             if full is not None:
                 await self.release()
                 return full
+        return None
+
+    async def reserve(self, places: Places) -> Full | None:
+        """Keep a place for what the job will make, or tell how many are before it. `acquire` first.
+
+        A job that runs and has made nothing yet counts like what exists, so that those who wait stay in their order.
+        Two who ask in the same moment may both get the last place: who makes is the one that must refuse.
+        """
+        if self._job_id in places.taken:
+            return None
+        keys = await self._records.keys(self.quota.name)
+        reserved = {key.removeprefix("place.") for key in keys if key.startswith("place.")}
+        before = sum(key.startswith("line.") and key.removeprefix("line.") < self._ticket for key in keys)
+        free = places.limit - len((places.taken | reserved) - {self._job_id})
+        if before >= free:
+            await self.release()
+            return Full(self.quota, before - max(free, 0))
+        await self._create(f"{self.quota.name}.place.{self._job_id}")
         return None
 
     async def share(self, slots: int, queue: Queue, *, guest: bool = False) -> Full | None:
@@ -176,7 +199,7 @@ class Permits:
 
     async def leave_line(self) -> None:
         """The job does not wait any more, whatever for."""
-        for scope in [*self._scopes, self._fair]:
+        for scope in [*self._scopes, self.quota, self._fair]:
             known = await self._records.get(self._line_key(scope))
             if known is not None:
                 await self._records.drop(self._line_key(scope), revision=known.revision)

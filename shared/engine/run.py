@@ -20,8 +20,10 @@ from shared.engine.attempt import Attempt
 from shared.engine.checkpoint import Checkpoint, Ending, Verdict, judge
 from shared.engine.ending import conclude, end
 from shared.engine.held import Held, Shop
+from shared.engine.limits import Full
 from shared.engine.parts import missing
 from shared.engine.records import unreachable
+from shared.engine.room import NoRoom, Room
 from shared.engine.story import Story
 from shared.engine.token import Draining
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
@@ -32,6 +34,8 @@ log = get(__name__)
 
 LEFT_TO_NEWER = 12
 """Deliveries of a job that only another version understands before it is ended; ten seconds each by default."""
+REFUSED_PLACE = 100
+"""In the line, of a job that was let begin and then found no room: it comes back seldom, for it began in vain."""
 LOOKS = (0.05, 0.2, 0.5)
 """Seconds between looks for a cancel that was sent but perhaps not stored; storing takes milliseconds."""
 
@@ -233,6 +237,8 @@ class JobRun:
             await parking.wait_for_part(held, away)
             return
         full = await held.permits.acquire()
+        if full is None and self._shop.room is not None:
+            full = await self._reserve(self._shop.room)
         if full is None and held.settings.fair:
             full = await held.permits.share(self._shop.slots, self._shop.queue, guest=self._shop.crowded())
         if full is not None:
@@ -241,6 +247,7 @@ class JobRun:
         if held.known.ticket:
             await held.permits.leave_line()
         attempt = held.prepare()
+        held.known.waiting_for = ""  # it is told that it runs: should it wait again, that is told again
         try:
             await attempt.tell(EventType.STARTED)
             result = await attempt.run()
@@ -253,9 +260,21 @@ class JobRun:
         else:
             await end(held, EventType.COMPLETED, result=result)
 
+    async def _reserve(self, room: Room) -> Full | None:
+        """A place for what the job makes. Who can not tell how many there are finds out when the job makes it."""
+        try:
+            places = await asyncio.get_running_loop().run_in_executor(self._shop.threads, room.places)
+        except Exception as error:
+            log.warning("the places can not be counted", job=self.job_id, error=repr(error))
+            return None
+        return None if places is None else await self._held.permits.reserve(places)
+
     async def _failed(self, attempt: Attempt, error: Exception) -> None:
         """What a failure means: nothing, while a part of ours was away; else what it says."""
         held = self._held
+        if isinstance(error, NoRoom):
+            await parking.wait(held, Full(held.permits.quota, REFUSED_PLACE))
+            return
         decided = isinstance(error, JobError) and error.decided
         if not decided and (away := attempt.part_away(error)):
             await parking.wait_for_part(held, away, error)

@@ -27,6 +27,7 @@ from shared.engine.fairness import Queue
 from shared.engine.held import Shop
 from shared.engine.lanes import Aging, Puller
 from shared.engine.parts import AllParts, Disk, NoParts, OwnPartAway, Parts
+from shared.engine.room import NoRoom, Places, Room
 from shared.engine.run import JobRun
 from shared.engine.settings import EngineSettings, Limits
 from shared.engine.steps import StepSpec, Workflow
@@ -45,8 +46,11 @@ __all__ = [
     "LeaseLost",
     "Limits",
     "NoParts",
+    "NoRoom",
     "OwnPartAway",
     "Parts",
+    "Places",
+    "Room",
     "StepSpec",
     "StopToken",
     "Worker",
@@ -79,11 +83,12 @@ class Worker:
         settings: EngineSettings | None = None,
         parts: Parts | None = None,
         carriers: Carriers | None = None,
+        room: Room | None = None,
     ) -> None:
         """`slots`: jobs at the same time; of two or more, one is kept for the high lane.
 
         `parts`: what of our own the steps need; a job waits while one of them is away. `carriers`: for kinds of jobs
-        that read what a site sent.
+        that read what a site sent. `room`: places for what jobs make; a job waits while all are taken.
         """
         self.settings = settings or EngineSettings()
         self._kind = workflow.kind
@@ -107,6 +112,7 @@ class Worker:
             self._queue,
             lambda: len(self.running) > slots or self._ordinary() > slots - self._kept,
             carriers,
+            room,
         )
         durables = {lane.value: work_consumer(self._kind, lane) for lane in Lane}
         durables[CANCEL] = cancel_consumer(self._kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,6 +18,7 @@ from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.drivers.port import SiteConfig
 from services.cloner.errors import PathRefused
 from shared.cells.client import CellsClient
+from shared.engine.room import NoRoom
 from shared.ids import new_id
 from siteferry.embedded.servers import Cells, MariaDB, running
 from tests.integration.house import place
@@ -87,6 +89,34 @@ def test_destroy_removes_a_clone_in_use(driver: HostDriver) -> None:
     with pytest.raises(pymysql.MySQLError):
         connection.ping(reconnect=False)
     assert clone not in driver.ids()
+
+
+def test_never_more_clones_than_there_may_be(driver: HostDriver) -> None:
+    """Eight ask at once for the two places that are left: two get one, and what exists is never refused."""
+    first = new_id("clone")
+    driver.ensure(first)
+    few = replace(driver, most=3)
+    wanted = [new_id("clone") for _ in range(8)]
+
+    def got(clone: str) -> bool:
+        try:
+            few.ensure(clone)
+        except NoRoom:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [clone for clone, is_there in zip(wanted, pool.map(got, wanted), strict=True) if is_there]
+    assert len(made) == 2
+    places = few.places()
+    assert places is not None
+    assert (places.limit, places.taken) == (3, {first, *made})
+    few.ensure(first)
+    few.destroy(made[0])
+    assert got(next(clone for clone in wanted if clone not in made))
+    assert driver.places() is None
+    for clone in driver.ids():
+        driver.destroy(clone)
 
 
 @pytest.mark.parametrize("left", ["directory", "database"])

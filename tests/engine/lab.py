@@ -24,7 +24,7 @@ from shared.contract.events import Cancel, CloneRequested, JobEvent, Message, Re
 from shared.contract.jobs import Job
 from shared.contract.subjects import TERMINAL, EventType, Lane, every, parse, story
 from shared.engine.records import patiently
-from shared.engine.worker import EngineSettings, Limits, Parts, Worker
+from shared.engine.worker import EngineSettings, Limits, Parts, Room, Worker
 from shared.ids import new_id
 from shared.secrets.vault import KeyRing, Vault
 from tests.engine.cluster import Cluster
@@ -161,12 +161,13 @@ class Lab:
         settings: EngineSettings | None = None,
         prepare: Callable[[Bus], None] = lambda bus: None,
         parts: Parts | None = None,
+        room: Room | None = None,
     ) -> AsyncIterator[Worker]:
         """A worker in this process, with a connection of its own (which `prepare` may change first)."""
         async with connect(self.house.settings(), service="cloner") as bus:
             prepare(bus)
             vault = Vault(await bus.bucket(streams.VAULT), self.keys)
-            worker = Worker(bus, vault, self.workflow, slots=slots, settings=settings or fast(), parts=parts)
+            worker = Worker(bus, vault, self.workflow, slots=slots, settings=settings or fast(), parts=parts, room=room)
             stop = asyncio.Event()
             running = asyncio.create_task(worker.run(stop))
             try:

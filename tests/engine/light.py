@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,7 @@ from pathlib import Path
 from shared.contract.events import CloneRequested
 from shared.contract.jobs import CloneResult, Note
 from shared.contract.subjects import Kind
-from shared.engine.worker import JobContext, StepSpec
+from shared.engine.worker import JobContext, NoRoom, Places, StepSpec
 from shared.errors import Permanent, Temporary
 
 
@@ -119,6 +120,14 @@ class LightWorkflow:
 
     def __init__(self, directory: Path) -> None:
         self.ledger = Ledger(directory)
+        self.most: int | None = None
+        """Jobs that may have things at the same time, those that have ended included."""
+        self._making = threading.Lock()
+
+    def places(self) -> Places | None:
+        if self.most is None:
+            return None
+        return Places(self.most, frozenset(thing.partition(".")[0] for thing in self.ledger.things()))
 
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         plan = Plan(**json.loads(command.name or "{}"))
@@ -156,10 +165,15 @@ class LightWorkflow:
         self.ledger.add(context, "leave", name)
 
     def _make(self, context: JobContext, name: str) -> None:
-        try:
-            self.ledger.thing(context.job_id, name).touch(exist_ok=False)
-        except FileExistsError:
-            return
+        with self._making:
+            places = self.places()
+            if places and context.job_id not in places.taken and len(places.taken) >= places.limit:
+                self.ledger.add(context, "refused", name)
+                raise NoRoom
+            try:
+                self.ledger.thing(context.job_id, name).touch(exist_ok=False)
+            except FileExistsError:
+                return
         self.ledger.add(context, "make", name)
 
     def _trouble(self, context: JobContext, name: str, plan: Plan) -> None:

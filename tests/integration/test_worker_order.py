@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 
@@ -36,7 +37,7 @@ async def engine(the_lab: Lab) -> AsyncIterator[Lab]:
     await the_lab.all_acknowledged(timeout=30)
     the_lab.stop_processes()
     info = await the_lab.bus.js.stream_info(Records(the_lab.bus, streams.LIMITS).stream, subjects_filter=">")
-    slots = [name for name in info.state.subjects or {} if ".slot." in name or ".run." in name]
+    slots = [name for name in info.state.subjects or {} if re.search(r"\.(slot|run|place)\.", name)]
     assert slots == [], "a permit was left behind"
 
 
@@ -191,6 +192,60 @@ async def test_cancel_ends_a_waiting_job(engine: Lab) -> None:
         (engine.things / "go").touch()
         await engine.ended(first)
     assert entered(engine) == [first]
+
+
+async def test_jobs_wait_in_line_for_places_that_others_keep(engine: Lab) -> None:
+    """Four places, ten jobs: what a job made stays when it has ended, and the next one waits until it is removed."""
+    engine.workflow.most = 4
+    async with (
+        engine.worker(slots=6, room=engine.workflow),
+        engine.worker(slots=6, room=engine.workflow),
+    ):
+        jobs = [await engine.submit(QUICK, source=f"http://{number}.test") for number in range(10)]
+        made = await eventually(lambda: _with_places(engine, 4), what="four jobs")
+        later = [job for job in jobs if job not in made]
+        await eventually(lambda: _all_wait(engine, later), what="six jobs that wait")
+        for job in later:
+            gone = made.pop(0)
+            assert (await engine.ended(gone)).status is Status.COMPLETED
+            for thing in engine.ledger.things(gone):
+                (engine.things / thing).unlink()
+            made = await eventually(lambda: _with_places(engine, 4), what="the next job")
+            assert job in made, "first in, first out"
+        ended = await all_ended(engine, jobs)
+    assert {job.attempt for job in ended} == {1}
+    told = [await _waits(engine, job) for job in later]
+    assert {event.job.reason for events in told for event in events} == {"quota"}
+    assert [len(events) for events in told] == [1] * 6, "told once"
+
+
+def _with_places(engine: Lab, number: int) -> list[str]:
+    """The jobs that have one, in the order they got it, once there are so many."""
+    places = engine.workflow.places()
+    assert places is not None
+    assert len(places.taken) <= number
+    entered_in_order = [entry.job for entry in engine.ledger.entries() if entry.what == "make"]
+    return [job for job in entered_in_order if job in places.taken] if len(places.taken) == number else []
+
+
+async def _all_wait(engine: Lab, jobs: list[str]) -> bool:
+    return all([await _is_waiting(engine, job) for job in jobs])
+
+
+async def test_whoever_makes_the_place_has_the_last_word(engine: Lab) -> None:
+    """Nobody counts here beforehand, as when two ask at the same moment: who finds no room waits all the same."""
+    engine.workflow.most = 1
+    async with engine.worker(slots=4):
+        first = await engine.submit(QUICK)
+        assert (await engine.ended(first)).status is Status.COMPLETED
+        second = await engine.submit(QUICK)
+        await eventually(lambda: engine.ledger.did(second, "refused")[3:], what="more refusals than a step has tries")
+        job = await engine.job(second)
+        assert (job.phase, job.reason, job.attempt) == (Phase.WAITING, "quota", 1)
+        for thing in engine.ledger.things(first):
+            (engine.things / thing).unlink()
+        job = await engine.ended(second)
+    assert (job.status, job.attempt) == (Status.COMPLETED, 1)
 
 
 async def _is_waiting(engine: Lab, job: str) -> bool:

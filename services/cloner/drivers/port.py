@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pymysql.connections import Connection
 
+from shared.engine.room import Places
 from shared.wordpress.transfer.ddl import Dialect
 from shared.wordpress.transfer.files import Owner
 
@@ -101,7 +102,10 @@ class Provisioner(Protocol):
         """Where the clone is or would be. Makes nothing."""
 
     def ensure(self, clone_id: str) -> None:
-        """Make the place (directory, database, user with rights on that database only) or find it made."""
+        """Make the place (directory, database, user with rights on that database only) or find it made.
+
+        Raises NoRoom when as many exist as may.
+        """
 
     def dialect(self) -> Dialect:
         """What the database server knows."""
@@ -117,6 +121,9 @@ class Provisioner(Protocol):
 
     def capacity(self) -> Capacity:
         """What is free."""
+
+    def places(self) -> Places | None:
+        """How many clones may exist at the same time, and which do; None when there is no limit."""
 
     def mails(self, clone_id: str) -> list[MailMessage]:
         """The captured mail of a clone, newest first. Empty when the clone does not exist."""

@@ -27,14 +27,12 @@ def owner_of(clone: Path) -> Owner | None:
 
 @contextmanager
 def accounts_of(clones: Path) -> Iterator[Callable[[], Owner | None]]:
-    """Hands out accounts that no clone has, while nobody else does; None for all when we are not root."""
-    if os.geteuid() != 0:
-        yield lambda: None
-        return
+    """While nobody else makes a clone's place: hands out accounts that no clone has; None for all when we are not
+    root."""
     descriptor = os.open(clones / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield lambda: _free(clones)
+        yield lambda: _free(clones) if os.geteuid() == 0 else None
     finally:
         os.close(descriptor)
 

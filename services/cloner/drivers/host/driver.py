@@ -23,6 +23,7 @@ from services.cloner.drivers.port import Capacity, MailMessage, SiteConfig
 from services.cloner.errors import FinalizeFailed, PathRefused
 from shared.cells.client import AgentFailed, CellsClient
 from shared.cells.source import cell_source
+from shared.engine.room import NoRoom, Places
 from shared.ids import is_job_id
 from shared.wordpress.transfer.ddl import Dialect
 from shared.wordpress.transfer.errors import target_errors
@@ -34,6 +35,8 @@ PHP_SECONDS = 120
 MAIL_SECONDS = 30
 MAX_MAILS = 500
 MAIL_BYTES = 850_000
+DOOMED = ".deleting-"
+"""Before the name of a directory that is being removed."""
 
 
 @dataclass
@@ -162,11 +165,15 @@ class HostTarget:
             os.chown(temporary, 0, owner.gid)
         temporary.replace(path)
 
-    def make_place(self) -> None:
-        """Directories, database, user."""
+    def make_place(self, most: int | None = None) -> None:
+        """Directories, database, user. Raises NoRoom when it would be one of more than `most`."""
+        clones = self.directory.parent
         with target_errors("making the clone's directory"):
-            self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-            with accounts_of(self.directory.parent) as free:
+            clones.mkdir(mode=0o711, parents=True, exist_ok=True)
+            with accounts_of(clones) as free:
+                if most is not None and not self.directory.exists() and len(directories(clones)) >= most:
+                    raise NoRoom
+                self.directory.mkdir(mode=0o711, exist_ok=True)
                 owner = self.owner or free()
                 for name in WRITABLE:
                     path = self.directory / name
@@ -185,6 +192,8 @@ class HostDriver:
     databases: CloneDatabases
     edge_url: str
     cells: CellsClient
+    most: int | None = None
+    """Clones that may exist at the same time."""
 
     def place(self, clone_id: str) -> HostTarget:
         """Where the clone is or would be. Raises ValueError for what is no clone id."""
@@ -201,8 +210,8 @@ class HostDriver:
         )
 
     def ensure(self, clone_id: str) -> None:
-        """Make directory, database and user, or find them made."""
-        self.place(clone_id).make_place()
+        """Make directory, database and user, or find them made. Raises NoRoom when as many clones exist as may."""
+        self.place(clone_id).make_place(self.most)
 
     def dialect(self) -> Dialect:
         """What this MariaDB knows."""
@@ -216,7 +225,7 @@ class HostDriver:
         """End what runs of it, then remove directory, database and user. The host name is gone at once."""
         target = self.place(clone_id)
         self.cells.forget(clone_id)
-        doomed = self.clones / f".deleting-{clone_id}"
+        doomed = self.clones / f"{DOOMED}{clone_id}"
         if target.directory.exists():
             remove_tree(doomed)
             target.directory.rename(doomed)
@@ -225,17 +234,19 @@ class HostDriver:
 
     def ids(self) -> list[str]:
         """Clones of which a directory, a database or a user exists."""
-        ids = (
-            {re.sub(r"^\.deleting-", "", path.name) for path in self.clones.iterdir()}
-            if self.clones.exists()
-            else set()
-        )
+        ids = {name.removeprefix(DOOMED) for name in directories(self.clones)}
         ids |= {f"clone-{name.removeprefix(PREFIX)}" for name in self.databases.names()}
         return sorted(filter(is_job_id, ids))
 
     def capacity(self) -> Capacity:
         """Free bytes where the clones are."""
         return Capacity(free_bytes=shutil.disk_usage(self.clones).free)
+
+    def places(self) -> Places | None:
+        """Clones of which a directory exists, against how many may."""
+        if self.most is None:
+            return None
+        return Places(self.most, frozenset(name.removeprefix(DOOMED) for name in directories(self.clones)))
 
     def mails(self, clone_id: str) -> list[MailMessage]:
         """Captured mail, newest first."""
@@ -248,6 +259,15 @@ class HostDriver:
         except AgentFailed as error:
             raise OSError(f"the mail box can not be read: {error}") from error
         return read_mails(answer)
+
+
+def directories(clones: Path) -> set[str]:
+    """Names of the directories of clones, those on their way out included (`.deleting-…`)."""
+    try:
+        names = {path.name for path in clones.iterdir()}
+    except FileNotFoundError:
+        return set()
+    return {name for name in names if is_job_id(name.removeprefix(DOOMED))}
 
 
 def checked_path(path: str) -> str:
