@@ -33,6 +33,7 @@
         +-- PluginsNotWritable  the plugins directory can not be written
         +-- UploadTooLarge      upload_max_filesize or post_max_size is below the size of the connector
         +-- UploadRejected      the site refused the archive for a reason of its own (shown)
+        +-- InstallerBroken     WordPress's own installer of plugins dies
         +-- ActivationFailed    installed, but a fatal error stopped it
         +-- RemovalFailed       the connector could not be removed
 
@@ -267,6 +268,16 @@ class UploadRejected(InstallError):
     """The site refused the connector's archive."""
 
     code = "upload_rejected"
+
+
+class InstallerBroken(InstallError):
+    """WordPress's own installer of plugins ends with an error of PHP."""
+
+    code = "installer_broken"
+    hint = (
+        "The site's PHP error log names the cause. Where PHP may not call set_time_limit() (disable_functions), older"
+        f" WordPress installs nothing: allow it or update WordPress. {PAIRING_HINT}"
+    )
 
 
 class ActivationFailed(InstallError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
@@ -15,6 +16,7 @@ from shared.wordpress.errors import (
     ActivationFailed,
     FileModsDisallowed,
     FilesystemNotDirect,
+    InstallerBroken,
     InstallError,
     NotAdministrator,
     PluginsNotWritable,
@@ -36,6 +38,7 @@ FINISH_HINT = (
     "Sign in with a browser and finish what the site asks for there (a profile, a confirmation, a set-up); then run "
     f"the job again. {PAIRING_HINT}"
 )
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 FTP_FORMS = {"request-filesystem-credentials-form", "request-filesystem-credentials-dialog"}
 NOT_WRITABLE = re.compile(
     r"could not (create|copy|remove|move)|unable to create|not writable|writable by the server|disk|failed to write",
@@ -82,12 +85,11 @@ def _upload(
     """
     form = _upload_form(session, session.get(UPLOAD_PAGE))
     action = f"{form.action}&overwrite=update-plugin" if whatever_is_there else form.action
-    page = session.request(
-        "POST",
-        action,
-        data=form.fields | {"install-plugin-submit": "Install Now"},
-        files={"pluginzip": (f"{_folder(plugin)}.zip", zip_bytes, "application/zip")},
-    )
+    try:
+        page = _send(session, form, action, plugin, zip_bytes)
+    except SiteBroken as broken:
+        _forget_unpacked(session, form, plugin)
+        raise InstallerBroken(f"The site's installer of plugins broke off: {broken}") from broken
     replace, cancel = _link(page, "overwrite="), _link(page, "action=upload-plugin-cancel-overwrite")
     was_there = replace is not None
     if replace is not None and overwrite:
@@ -103,6 +105,25 @@ def _upload(
     else:
         return None, page
     return Installed(plugin, was_there, was_there, True), page
+
+
+def _send(session: AdminSession, form: Form, action: str, plugin: str, zip_bytes: bytes) -> Page:
+    return session.request(
+        "POST",
+        action,
+        data=form.fields | {"install-plugin-submit": "Install Now"},
+        files={"pluginzip": (f"{_folder(plugin)}.zip", zip_bytes, "application/zip")},
+    )
+
+
+def _forget_unpacked(session: AdminSession, form: Form, plugin: str) -> None:
+    """Get rid of what an installation that broke off has left, best effort: the archive, and what was unpacked of it.
+
+    WordPress empties its working directory before it unpacks the next archive; of this one an empty folder stays.
+    """
+    with suppress(JobError):
+        _send(session, form, form.action, plugin, EMPTY_ZIP)
+    _discard_archive(session, plugin)
 
 
 def _folder(plugin: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from shared.wordpress.errors import InstallError, SiteBroken, SourceUnreachable
+from shared.wordpress.connector.package import KEY_BYTES, build_connector_zip
+from shared.wordpress.errors import InstallerBroken, InstallError, SiteBroken, SourceUnreachable
 from shared.wordpress.http import site_client
 from shared.wordpress.install import check_may_install, install_connector, remove_connector
 from shared.wordpress.probe import find_site
@@ -139,7 +141,13 @@ def test_a_php_without_many_functions() -> None:
     with farm:
         site = farm.create(SiteSpec("bereft", content="small"))
         (site.uploads / "there").symlink_to("nowhere")
-        # Laid there by hand: WordPress's own upgrader calls set_time_limit() without asking.
+        if "\t\tset_time_limit(" in (site.abspath / "wp-admin/includes/class-wp-upgrader.php").read_text():
+            with signed_in(site) as session, pytest.raises(InstallerBroken, match="critical error") as caught:
+                install_connector(session, build_connector_zip(b"k" * KEY_BYTES, "job", int(time.time()) + 3600))
+            assert "set_time_limit" in caught.value.hint
+            assert nothing_left(site)
+            assert not [path for path in (site.content / "upgrade").rglob("*") if path.is_file()]
+        # Laid there by hand: that WordPress's own installer asks for set_time_limit() is not so everywhere.
         with connected(site) as source:
             files, _, rows = copied(source)
             assert files > 1000
