@@ -37,7 +37,6 @@ final class Removal {
 	public static function now(): array {
 		$plugin = plugin_basename(SITEFERRY_CONNECTOR_FILE);
 		self::package();
-		@rmdir(WP_CONTENT_DIR . '/upgrade'); // only if it is empty: WordPress made it to unpack us
 		self::deactivate($plugin);
 		$dir  = dirname(SITEFERRY_CONNECTOR_FILE);
 		$left = array();

@@ -125,3 +125,13 @@ def test_a_half_folder_that_nobody_can_delete_is_told(make_site: MakeSite) -> No
         assert caught.value.code == "removal_failed"
     finally:
         path.parent.chmod(0o755)
+
+
+def test_the_folder_wordpress_unpacks_in_stays(make_site: MakeSite) -> None:
+    """Nobody can tell whether it was there before; where WordPress may not make it again, updates need it."""
+    site = make_site("unpacking", content="bare")
+    with signed_in(site) as session, site_client() as http:
+        install_connector(session, archive())
+        assert ConnectorClient(http, endpoints(site.home, site.siteurl), KEY).remove() == {"removed": True, "left": []}
+    assert nothing_left(site)
+    assert list((site.content / "upgrade").iterdir()) == []
