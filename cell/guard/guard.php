@@ -93,6 +93,9 @@ function banner(): void
         ' &middot; safe to break</div><!-- /siteferry:banner -->';
 }
 
+if (is_file(__DIR__ . '/login.php')) {
+    require_once __DIR__ . '/login.php';
+}
 hook('pre_wp_mail', __NAMESPACE__ . '\\capture_mail', 2);
 hook('pre_http_request', __NAMESPACE__ . '\\deny_http', 3);
 hook('option_active_plugins', __NAMESPACE__ . '\\without_quarantined');

@@ -1,4 +1,4 @@
-"""Answers the cloner gives at once, without a job: a clone's captured mail."""
+"""Answers the cloner gives at once, without a job: a clone's captured mail, links that sign in to it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import asdict
 
 from nats.aio.msg import Msg
 
-from services.cloner.drivers.port import Provisioner
+from services.cloner.drivers.port import CloneSilent, Provisioner, UserNotFound
 from shared.bus.connection import Bus
+from shared.contract.login_link import Question, Reply
 from shared.contract.subjects import rpc
+from shared.errors import JobError
 from shared.log import get
 
 log = get(__name__)
@@ -34,6 +36,37 @@ async def serve_mail(bus: Bus, driver: Provisioner) -> None:
 
     await bus.nc.subscribe(rpc("cloner", "mail"), queue=QUEUE, cb=answer)
     await asyncio.Event().wait()
+
+
+async def serve_login_links(bus: Bus, driver: Provisioner) -> None:
+    """Answer `rpc.cloner.login` (`shared.contract.login_link`), for ever. Several links are made beside each other."""
+    making: set[asyncio.Task[None]] = set()
+
+    async def answer(msg: Msg) -> None:
+        reply = await asyncio.to_thread(_login_link, driver, msg.data)
+        await msg.respond(reply.model_dump_json().encode())
+
+    async def take(msg: Msg) -> None:
+        task = asyncio.create_task(answer(msg))
+        making.add(task)
+        task.add_done_callback(making.discard)
+
+    await bus.nc.subscribe(rpc("cloner", "login"), queue=QUEUE, cb=take)
+    await asyncio.Event().wait()
+
+
+def _login_link(driver: Provisioner, data: bytes) -> Reply:
+    try:
+        question = Question.model_validate_json(data)
+        link = driver.login_link(question.clone_id, question.user)
+    except UserNotFound:
+        return Reply(refused="user_not_found")
+    except CloneSilent as error:
+        return Reply(refused="clone_silent", words=str(error))
+    except (JobError, OSError, ValueError) as error:  # our own part is away, or the clone is not here any more
+        log.warning("no login link could be made", error=repr(error))
+        return Reply(refused="away")
+    return Reply(query=link.query, login=link.login, ends=link.ends)
 
 
 def _fitting(mails: list[dict[str, object]]) -> bytes:

@@ -1,8 +1,11 @@
-"""Commands about clones: `clones`, `delete`, `extend`, `mail`."""
+"""Commands about clones: `clones`, `open`, `delete`, `extend`, `mail`."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+import webbrowser
 from typing import Annotated
 
 import typer
@@ -45,6 +48,35 @@ def clones(
         for clone in page["clones"]
     ]
     return render.table(["CLONE", "STATE", "EXPIRES", "URL", "SOURCE"], rows)
+
+
+def open_clone(
+    context: typer.Context,
+    clone_id: CloneArgument,
+    user: Annotated[
+        str | None, typer.Option(help="Login name or e-mail address of one of its users. Default: its administrator.")
+    ] = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the link instead of opening a browser.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Open a clone's wp-admin, signed in. The link works once, within a minute.
+
+    \b
+    siteferry open clone-0k3v9x2m7c1p5t8w
+    siteferry open clone-0k3v9x2m7c1p5t8w --user editor
+    xdg-open "$(siteferry open clone-0k3v9x2m7c1p5t8w --print)"
+    """
+    link = api_of(context).post(f"/clones/{clone_id}/login-link", {"user": user} if user else {})
+    if as_json:
+        return render.print_json(link)
+    if not only_print and has_display() and webbrowser.open(link["url"]):
+        return render.say(f"Opened wp-admin of {clone_id} as {link['username']}")
+    return render.out.print(Text(link["url"]), soft_wrap=True)
+
+
+def has_display() -> bool:
+    """Whether a browser could show itself: one in this terminal would take the terminal."""
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def delete(

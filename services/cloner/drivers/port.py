@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,24 @@ class MailMessage:
     headers: list[str]
     body: str
     attachments: list[str]
+
+
+@dataclass(frozen=True)
+class LoginLink:
+    """What, in the query of the clone's login page, signs in once (`cell/guard/login.php`)."""
+
+    query: str
+    login: str
+    """Login name of the user."""
+    ends: datetime
+
+
+class UserNotFound(Exception):
+    """The clone has no such user."""
+
+
+class CloneSilent(Exception):
+    """The clone's WordPress does not start; the message has PHP's own words."""
 
 
 class Target(Protocol):
@@ -127,3 +146,9 @@ class Provisioner(Protocol):
 
     def mails(self, clone_id: str) -> list[MailMessage]:
         """The captured mail of a clone, newest first. Empty when the clone does not exist."""
+
+    def login_link(self, clone_id: str, user: str) -> LoginLink:
+        """A link that signs one of the clone's users in, once, within a minute; `user` is a name or an e-mail address.
+
+        Raises UserNotFound, CloneSilent, and OSError when there is no such clone.
+        """

@@ -15,7 +15,7 @@ from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.cells.spawn import ENVIRONMENT
 from siteferry.embedded.cells.usage import MemoryGroups, entering
 
-CALLS = frozenset({"administrator", "mail", "place"})
+CALLS = frozenset({"administrator", "mail", "place", "user"})
 MAX_OUTPUT = 1_000_000
 MAX_WORDS = 4000
 AT_ONCE = 4

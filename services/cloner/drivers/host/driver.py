@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 from pymysql.connections import Connection
 
 from services.cloner.drivers.host.accounts import accounts_of, owner_of
-from services.cloner.drivers.host.config import cell_facts, constants, guard_config, wp_config
+from services.cloner.drivers.host.config import cell_facts, constants, guard_config, php, wp_config
+from services.cloner.drivers.host.login_link import LONGEST_LOGIN, make_link
 from services.cloner.drivers.host.mailbox import read_mails
 from services.cloner.drivers.host.mariadb import PREFIX, CloneDatabases, new_password
-from services.cloner.drivers.port import Capacity, MailMessage, SiteConfig
+from services.cloner.drivers.port import Capacity, CloneSilent, LoginLink, MailMessage, SiteConfig, UserNotFound
 from services.cloner.errors import FinalizeFailed, PathRefused
 from shared.cells.client import AgentFailed, CellsClient
 from shared.cells.source import cell_source
@@ -29,10 +30,11 @@ from shared.wordpress.transfer.ddl import Dialect
 from shared.wordpress.transfer.errors import target_errors
 from shared.wordpress.transfer.files import Owner
 
-GUARD_FILES = ("guard.php", "prepend.php", "sendmail.sh")
+GUARD_FILES = ("guard.php", "login.php", "prepend.php", "sendmail.sh")
 WRITABLE = ("site", "tmp", "log", "mail", "cache", "quarantine", "records")
 PHP_SECONDS = 120
 MAIL_SECONDS = 30
+USER_SECONDS = 25
 MAX_MAILS = 500
 MAIL_BYTES = 850_000
 DOOMED = ".deleting-"
@@ -97,8 +99,7 @@ class HostTarget:
             checked_path(config.content_path)
         guard = self.directory / "guard"
         with target_errors("writing the clone's configuration"):
-            for name in GUARD_FILES:
-                self._write(guard / name, (cell_source() / "guard" / name).read_text())
+            self._write_guard()
             host = urlsplit(self.url).hostname or ""
             self._write(guard / "config.php", guard_config(config, host=host))
             self._write(guard / "cell.json", cell_facts(config))
@@ -132,6 +133,42 @@ class HostTarget:
         answer = self._agent("administrator", wanted, seconds=PHP_SECONDS)
         if not isinstance(answer.get("user_id"), int):
             raise FinalizeFailed("WordPress could not make the clone's administrator: it did not say which user it is")
+
+    def login_link(self, user: str) -> LoginLink:
+        """A link for one of the clone's users. A clone made by an older version gets the guard that knows links.
+
+        Raises UserNotFound, CloneSilent, CellsAway, OSError.
+        """
+        wanted = {
+            "config": str(self.directory / "wp-config.php"),
+            "host": urlsplit(self.url).netloc,
+            "user": user,
+        }
+        try:
+            answer = self.cells.agent(self.clone_id, "user", wanted, seconds=USER_SECONDS)
+        except AgentFailed as error:
+            raise CloneSilent(str(error).replace(self._password(), "…")[-500:]) from error
+        user_id, login = answer.get("user_id"), answer.get("login")
+        if not isinstance(user_id, int) or user_id <= 0 or not isinstance(login, str):
+            raise UserNotFound
+        with target_errors("writing the clone's guard"):
+            self._write_guard()
+        return make_link(self._login_key(), user_id=user_id, login=login[:LONGEST_LOGIN])
+
+    def _write_guard(self) -> None:
+        for name in GUARD_FILES:
+            path, text = self.directory / "guard" / name, (cell_source() / "guard" / name).read_text()
+            if not path.exists() or path.read_text() != text:
+                self._write(path, text)
+        if not self._login_key_file.exists():
+            self._write(self._login_key_file, f"<?php return {php(new_password())};\n")
+
+    @property
+    def _login_key_file(self) -> Path:
+        return self.directory / "guard" / "login-key.php"
+
+    def _login_key(self) -> str:
+        return self._login_key_file.read_text().split("'")[1]
 
     def _agent(self, call: str, values: dict[str, Any], *, seconds: float) -> dict[str, Any]:
         try:
@@ -259,6 +296,13 @@ class HostDriver:
         except AgentFailed as error:
             raise OSError(f"the mail box can not be read: {error}") from error
         return read_mails(answer)
+
+    def login_link(self, clone_id: str, user: str) -> LoginLink:
+        """A link that signs in once. Raises FileNotFoundError when there is no such clone."""
+        target = self.place(clone_id)
+        if not (target.directory / "wp-config.php").exists():
+            raise FileNotFoundError(f"{clone_id} is not on this machine")
+        return target.login_link(user)
 
 
 def directories(clones: Path) -> set[str]:

@@ -1,7 +1,7 @@
 // A clone: its address, login, time left and captured mail.
 
 import { html, useState } from "../vendor/preact-htm.js";
-import { call, get } from "./api.js";
+import { call, get, post } from "./api.js";
 import { moment, number, site } from "./format.js";
 import { announce, Confirm, Copy, Countdown, Icon, State, Trouble } from "./parts.js";
 import { Restore } from "./restore.js";
@@ -39,6 +39,23 @@ function Mail({ clone }) {
   </details>`;
 }
 
+/** Opens wp-admin in another tab, signed in: the tab is opened by the click, or the browser would hold it back. */
+function Admin({ clone }) {
+  const [problem, setProblem] = useState(null);
+  const open = async () => {
+    const tab = window.open("", "_blank");
+    if (tab) tab.opener = null;
+    await post(`/clones/${clone.clone_id}/login-link`).then((link) => {
+      setProblem(null);
+      (tab ?? window).location.replace(link.url);
+    }, (failed) => {
+      tab?.close();
+      setProblem(failed);
+    });
+  };
+  return html`<button type="button" class="button" onClick=${open}>WordPress admin<${Icon} name="open" /></button><${Trouble} problem=${problem} />`;
+}
+
 /** Extend and delete. */
 export function CloneActions({ clone }) {
   const [asking, setAsking] = useState(false);
@@ -64,7 +81,7 @@ export function ClonePanel({ clone }) {
     <div class="row between wrap"><h2 id="result-title"><${Icon} name="check" />The clone is ready</h2><p class="expiry"><${Countdown} until=${clone.expires_at} /></p></div>
     <p class="address"><a href=${clone.clone_url} target="_blank" rel="noopener">${clone.clone_url}</a></p>
     <div class="row wrap"><a class="button primary" href=${clone.clone_url} target="_blank" rel="noopener">Open the clone<${Icon} name="open" /></a>
-      <a class="button" href=${clone.admin_url} target="_blank" rel="noopener">WordPress admin<${Icon} name="open" /></a>
+      <${Admin} clone=${clone} />
       <${Copy} text=${clone.clone_url} label="Copy the address">Copy address<//><span class="push"></span><${CloneActions} clone=${clone} /></div>
     <${Login} clone=${clone} /><${Mail} clone=${clone} /><${Restore} clone=${clone} />
   </section>`;
