@@ -19,7 +19,8 @@ dev: ## the same and what its tests need
 demo: install ## clone a demo site before your eyes (ONCE=1: end when the clone is done)
 	@$(BIN)/python -m demo $(if $(ONCE),--once) $(ARGS)
 
-test: dev ## all tests, on real servers (ARGS='-k words' for some; VERSIONS=1, MYSQL=1: sources of other releases too; KILLS=120: everything killed)
+test: dev ## all tests, on real servers (ARGS='-k words' for some; VERSIONS=1, MYSQL=1: sources of other releases too; KUBERNETES=1: builds one, 10 min, once; KILLS=120: everything killed)
+	@$(if $(KUBERNETES),$(BIN)/python -m tests.kubernetes.bed)
 	@VERSIONS=$(VERSIONS) MYSQL=$(MYSQL) KILLS=$(KILLS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 bench: install ## measure, each result one line of JSON (BENCH=name for one)
