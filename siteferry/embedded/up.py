@@ -174,6 +174,7 @@ class House:
             self.clones,
             required=options.required(loopback=self.options.host in LOOPBACK),
             mariadb_socket=str(self.mariadb.socket),
+            mariadb_data=str(self.mariadb.data),
             edge_port=self.port,
             refused_ports=self.own_ports,
             allow_private=private,

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.cloner.drivers.host.driver import database_name
+from shared.cells.names import database_name
 from tests.e2e.product import Product
 from tests.e2e.target import connect
 from tests.sites.compare import Tables

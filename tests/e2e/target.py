@@ -6,7 +6,7 @@ from typing import Any
 
 import pymysql
 
-from services.cloner.drivers.host.driver import database_name
+from shared.cells.names import database_name
 from siteferry.embedded.servers import MariaDB
 from tests.e2e.product import Product
 

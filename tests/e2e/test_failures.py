@@ -15,7 +15,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from services.cloner.drivers.host.driver import database_name
+from shared.cells.names import database_name
 from siteferry.embedded.servers import free_port
 from tests.e2e.product import Product, product
 from tests.e2e.target import connect, connectors, leftovers

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.cloner.drivers.host.driver import database_name
+from shared.cells.names import database_name
 from tests.e2e.product import Product
 from tests.e2e.target import connect, connectors
 from tests.sites.compare import Exclusions, Mapping, Tables, compare_files, compare_pages, compare_tables, leftovers

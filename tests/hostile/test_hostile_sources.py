@@ -28,6 +28,7 @@ LIMITS = {
     "SITEFERRY_MAX_JOBS_PER_SOURCE": "8",
     "SITEFERRY_CLONER_SLOTS": "6",
 }
+MEMORY = 150 << 20
 UNTYPED = {"internal_error", "poison"}
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
@@ -101,6 +102,7 @@ def test_every_attack_ends_as_a_failure_of_its_own_job(attacked: Product, front:
     assert len(jobs) >= 60
     assert attacked.wait(honest, timeout=300)["status"] == "completed", "an honest clone in the middle of it"
     assert {name: attacked.pid(name) for name in pids} == pids, "no service of ours died"
+    assert peak(attacked.pid("cloner")) < MEMORY, "the worker itself reads nothing of what a site sends"
     assert _outside(attacked) == before
     assert not Path("/tmp/owned").exists()
 
@@ -116,6 +118,12 @@ def test_our_own_servers_are_no_sources(attacked: Product) -> None:
         )
         job = attacked.wait(answer.json()["job_id"], timeout=120)
         assert (job["error"] or {}).get("code") == "address_refused", (host, port, job)
+
+
+def peak(pid: int) -> int:
+    """The most bytes a process ever held in memory."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _outside(attacked: Product) -> list[str]:

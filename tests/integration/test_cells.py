@@ -16,13 +16,15 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
 from shared import system_calls
 from shared.cells.client import AgentFailed, CellsAway, CellsClient
 from shared.cells.isolation import isolation
+from shared.cells.names import database_name
 from siteferry.embedded.cells.egress import Rules
-from siteferry.embedded.servers import Cells, ServerProcess, start
+from siteferry.embedded.servers import Cells, MariaDB, ServerProcess, running, start
 from siteferry.embedded.servers.caddy import UnixConnection
 from tests.integration.cells import give, make_clone
 from tests.integration.house import alive, eventually, place
@@ -275,6 +277,55 @@ def test_a_clone_that_holds_too_much_can_not_write_any_more(yard: Yard, monkeypa
     script.write_text("<?php echo json_encode(@file_put_contents(__DIR__ . '/again', 'x'));")
     give(script, clone)
     assert yard.get(clone, "/write.php") == (200, "false")
+
+
+def test_a_clones_database_counts_too_and_is_cut_off_when_it_alone_is_too_much() -> None:
+    with place() as home, running(MariaDB(home / "mariadb")) as mariadb:
+        data = str(mariadb.data)
+        yard = Yard(home, max_bytes=24 << 20, mariadb_socket=str(mariadb.socket), mariadb_data=data)
+        yard.start()
+        try:
+            clone = yard.add()
+            admin = pymysql.connect(
+                unix_socket=str(mariadb.socket),
+                user=mariadb.admin_user,
+                password=mariadb.admin_password_file.read_text().strip(),
+                autocommit=True,
+            )
+            with admin, admin.cursor() as cursor:
+                name = database_name(clone)
+                cursor.execute(f"CREATE DATABASE {name}")
+                cursor.execute(f"CREATE USER {name}@localhost IDENTIFIED BY 'p'")
+                cursor.execute(f"GRANT ALL ON {name}.* TO {name}@localhost")
+                connects = f"mysqli_report(0); $m = @new mysqli('localhost', '{name}', 'p', '{name}', 0,"
+                connects += f" '{mariadb.socket}'); return $m->connect_errno;"
+                assert yard.run(clone, connects) == 0
+                big = yard.clones / clone / "site" / "big"
+                big.write_bytes(b"x" * (12 << 20))
+                give(big, clone)
+                cursor.execute(f"CREATE TABLE {name}.t (a LONGBLOB) ENGINE=InnoDB")
+                cursor.execute(f"INSERT INTO {name}.t SELECT REPEAT('x', 12 << 20)")
+                ask = yard.clones / clone / "site" / "ask.php"
+                ask.write_text(f"<?php echo json_encode((function () {{{connects}}})());")
+                give(ask, clone)
+                eventually(lambda: state(yard, clone)["full"], timeout=120, what="files and database together")
+                assert not state(yard, clone)["cut_off"]
+                eventually(lambda: yard.get(clone, "/ask.php") == (200, "0"), timeout=30, what="its database, still")
+                cursor.execute(f"INSERT INTO {name}.t SELECT REPEAT('x', 14 << 20)")
+                eventually(lambda: state(yard, clone)["cut_off"], timeout=120, what="the database alone")
+                eventually(lambda: yard.get(clone, "/ask.php") == (200, "2002"), timeout=30, what="no socket any more")
+                cursor.execute(f"DROP TABLE {name}.t")
+                eventually(lambda: not state(yard, clone)["full"], timeout=120, what="room again")
+                eventually(lambda: yard.get(clone, "/ask.php") == (200, "0"), timeout=30, what="its database again")
+        finally:
+            assert yard.process
+            yard.process.stop()
+
+
+def state(yard: Yard, clone: str) -> dict[str, Any]:
+    """What the launcher says of a clone."""
+    found: dict[str, Any] = yard.client.status()["cells"][clone]
+    return found
 
 
 def test_an_import_does_not_switch_the_guard_off(yard: Yard) -> None:

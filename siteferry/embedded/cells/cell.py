@@ -68,6 +68,10 @@ class Cell:
         self.seen = self.woken = 0.0
         self.full = False
         """Whether it holds more bytes than it may."""
+        self.cut_off = False
+        """Whether its database alone does."""
+        self.files_bytes = 0
+        """Bytes of its files when they were last counted."""
         self.directory = write_configuration(settings, clone_id, self.account.gid, plain=self._plain)
         self.path = str(settings.web_socket(clone_id))
         make_directory(Path(self.path).parent, mode=0o755)  # the edge opens it to see whether the clone is there
@@ -123,10 +127,17 @@ class Cell:
             os.unlink(self.path)
             os.rmdir(os.path.dirname(self.path))
 
-    def mark_full(self, full: bool) -> None:
-        """Say whether it holds more than it may; a change counts from the next start, which comes at once."""
-        if full != self.full:
-            self.full = full
+    def weigh(self, database: int) -> None:
+        """Say how many bytes its database has, beside its files; a change of what that allows it counts from the next
+        start, which comes at once."""
+        most = self.settings.max_bytes
+        now = (self.files_bytes + database > most, database > most)
+        if now != (self.full, self.cut_off):
+            if any(now):
+                held = f"{self.files_bytes} bytes in files and {database} in its database"
+                what = "has no database any more" if now[1] else "can not write files any more"
+                log.warning("%s holds %s, more than it may: it %s", self.clone_id, held, what)
+            self.full, self.cut_off = now
             if self.awake:
                 self._kill()
 
@@ -165,7 +176,14 @@ class Cell:
             with filter_file(self.settings) as filtered:
                 number = None if filtered is None else FILTER
                 files |= {} if filtered is None else {FILTER: filtered}
-                command = cell_command(self.settings, self.clone_id, self.account, read_only=self.full, filtered=number)
+                command = cell_command(
+                    self.settings,
+                    self.clone_id,
+                    self.account,
+                    read_only=self.full,
+                    filtered=number,
+                    database=not self.cut_off,
+                )
                 self._process = Process.start([*prefix, *command], files=files, ended=self._ended)
         except BaseException:
             os.close(report)

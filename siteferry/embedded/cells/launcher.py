@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shared.cells.names import database_name
 from shared.ids import is_job_id
 from siteferry.embedded.cells.agents import AgentError, Agents
 from siteferry.embedded.cells.cell import Cell, State
@@ -23,7 +24,7 @@ from siteferry.embedded.cells.recipe import write_runtime
 from siteferry.embedded.cells.sandbox import WRITABLE, Account, as_account
 from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.cells.spawn import reserve_low_numbers
-from siteferry.embedded.cells.usage import MemoryGroups, connections
+from siteferry.embedded.cells.usage import MemoryGroups, connections, database_bytes
 from siteferry.embedded.servers.base import make_directory
 
 log = logging.getLogger("cells")
@@ -108,7 +109,10 @@ class Launcher:
                 cell.sleep()
         self._serve_queue()
         for clone_id, cell in self.cells.items():
-            if (cell.awake or cell.full) and now - self._measured.get(clone_id, 0.0) > MEASURE_EVERY:
+            if not (cell.awake or cell.full):
+                continue
+            cell.weigh(self._database_bytes(clone_id))
+            if now - self._measured.get(clone_id, 0.0) > MEASURE_EVERY:
                 self._measured[clone_id] = now
                 self._begin(self._measure(cell))
 
@@ -124,7 +128,7 @@ class Launcher:
             self._queue.pop(0)
 
     async def _measure(self, cell: Cell) -> None:
-        """How many bytes a clone holds, counted by its own account."""
+        """How many bytes a clone's files have, counted by its own account."""
         folders = [str(cell.clone / name) for name in WRITABLE if (cell.clone / name).is_dir()]
         command = [*as_account(cell.account), "du", "--summarize", "--block-size=1", "--one-file-system", "--total"]
         with suppress(OSError, ValueError, IndexError, TimeoutError):
@@ -132,10 +136,12 @@ class Launcher:
                 *command, "--", *folders, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd="/"
             )
             output, _ = await asyncio.wait_for(process.communicate(), MEASURE_EVERY)
-            total = int(output.split(b"\n")[-2].split()[0])
-            if total > self.settings.max_bytes and not cell.full:
-                log.warning("%s holds %d bytes, more than it may: it can not write any more", cell.clone_id, total)
-            cell.mark_full(total > self.settings.max_bytes)
+            cell.files_bytes = int(output.split(b"\n")[-2].split()[0])
+            cell.weigh(self._database_bytes(cell.clone_id))
+
+    def _database_bytes(self, clone_id: str) -> int:
+        data = self.settings.mariadb_data
+        return database_bytes(Path(data) / database_name(clone_id)) if data else 0
 
     def _begin(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -209,7 +215,9 @@ class Launcher:
         return await self._agents.call(clone_id, account, str(request["call"]), dict(request["input"]), seconds)
 
     def _status(self) -> dict[str, Any]:
-        cells = {name: {"state": cell.state, "full": cell.full} for name, cell in self.cells.items()}
+        cells = {
+            name: {"state": cell.state, "full": cell.full, "cut_off": cell.cut_off} for name, cell in self.cells.items()
+        }
         return {"walls": self.settings.walls, "memory_limited": self._groups.available, "cells": cells}
 
 

@@ -17,7 +17,8 @@ class CellOptions(BaseSettings):
     """`required`: refuse to run clones without full isolation; `best`: as well as the machine can. Unless said:
     `best` on loopback, `required` when others can reach the origin."""
     clone_max_bytes: int = Field(20 << 30, ge=1 << 20)
-    """Bytes of all files of one clone; with more its files become read-only."""
+    """Bytes of one clone's files and database; with more its files become read-only, and a database that is larger by
+    itself is out of the clone's reach."""
     cell_idle_seconds: float = Field(120.0, ge=1)
     """Without a visitor for so long, a clone's processes end; the next visitor starts them."""
     cell_children: int = Field(6, ge=1, le=100)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.cells.isolation import Walls, become, walls_argv
@@ -63,10 +63,16 @@ def filter_file(settings: CellSettings) -> Iterator[int | None]:
 
 
 def cell_command(
-    settings: CellSettings, clone_id: str, account: Account, *, read_only: bool, filtered: int | None
+    settings: CellSettings,
+    clone_id: str,
+    account: Account,
+    *,
+    read_only: bool,
+    filtered: int | None,
+    database: bool = True,
 ) -> list[str]:
-    """Web server and PHP-FPM. File descriptor 8 is the web server's socket, 9 PHP's, 10 where bubblewrap reports,
-    `filtered` the one of `filter_file` there."""
+    """Web server and PHP-FPM, with MariaDB's socket or without. File descriptor 8 is the web server's socket, 9 PHP's,
+    10 where bubblewrap reports, `filtered` the one of `filter_file` there."""
     clone = Path(settings.clones) / clone_id
     here, runtime, sh = _places(settings, clone_id)
     start = [sh, f"{runtime}/start.sh", settings.nginx, settings.php_fpm]
@@ -80,7 +86,8 @@ def cell_command(
     start += [*map(str, limits), here]
     start += ["setpriv"] if walls(settings) is Walls.NONE else []
     given = ["--info-fd", "10", *_filtered(filtered)]
-    return _inside(settings, clone_id, account, environment, start, read_only=read_only, given=given)
+    reached = settings if database else replace(settings, mariadb_socket="")
+    return _inside(reached, clone_id, account, environment, start, read_only=read_only, given=given)
 
 
 def agent_command(

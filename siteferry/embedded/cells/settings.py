@@ -29,6 +29,8 @@ class CellSettings:
     php_cli: str
     bwrap: str
     mariadb_socket: str = ""
+    mariadb_data: str = ""
+    """Where MariaDB has a directory for each database; without it databases are not counted."""
     edge_port: int = 0
     refused_ports: tuple[int, ...] = ()
     """Ports of our own on loopback that no clone may call, whatever its owner allowed."""
@@ -48,7 +50,8 @@ class CellSettings:
     file_bytes: int = 4 << 30
     """Bytes of the largest file."""
     max_bytes: int = 20 << 30
-    """Bytes of all files of a clone; its cell is read-only when there are more."""
+    """Bytes of a clone's files and database: with more its files are read-only. With more in its database alone, that
+    is out of its reach."""
     disabled_functions: str = NO_PROGRAMS_NO_SOCKETS
     php_values: dict[str, str] = field(default_factory=dict)
     """Further settings of PHP."""

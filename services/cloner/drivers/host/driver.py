@@ -19,10 +19,11 @@ from services.cloner.drivers.host.accounts import accounts_of, owner_of
 from services.cloner.drivers.host.config import cell_facts, constants, guard_config, php, wp_config
 from services.cloner.drivers.host.login_link import LONGEST_LOGIN, make_link
 from services.cloner.drivers.host.mailbox import read_mails
-from services.cloner.drivers.host.mariadb import PREFIX, CloneDatabases, new_password
+from services.cloner.drivers.host.mariadb import CloneDatabases, new_password
 from services.cloner.drivers.port import Capacity, CloneSilent, LoginLink, MailMessage, SiteConfig, UserNotFound
 from services.cloner.errors import FinalizeFailed, PathRefused
 from shared.cells.client import AgentFailed, CellsClient
+from shared.cells.names import DATABASES, database_name
 from shared.cells.source import cell_source
 from shared.engine.room import NoRoom, Places
 from shared.ids import is_job_id
@@ -272,7 +273,7 @@ class HostDriver:
     def ids(self) -> list[str]:
         """Clones of which a directory, a database or a user exists."""
         ids = {name.removeprefix(DOOMED) for name in directories(self.clones)}
-        ids |= {f"clone-{name.removeprefix(PREFIX)}" for name in self.databases.names()}
+        ids |= {f"clone-{name.removeprefix(DATABASES)}" for name in self.databases.names()}
         return sorted(filter(is_job_id, ids))
 
     def capacity(self) -> Capacity:
@@ -338,8 +339,3 @@ def remove_tree(path: Path) -> None:
     done = subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", path], capture_output=True, check=False)
     if done.returncode:
         raise OSError(done.stderr.decode(errors="replace").strip()[-500:])
-
-
-def database_name(clone_id: str) -> str:
-    """`sf_` and the clone id's last part."""
-    return PREFIX + clone_id.partition("-")[2]

@@ -12,11 +12,11 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 
+from shared.cells.names import DATABASES
 from shared.wordpress.transfer.ddl import Dialect, quote
 from shared.wordpress.transfer.errors import target_errors
 from shared.wordpress.transfer.load import CLIENT_FLAG
 
-PREFIX = "sf_"
 MAX_PACKET = 256 * 1024 * 1024
 RIGHTS = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, LOCK TABLES, CREATE TEMPORARY TABLES, "
@@ -62,7 +62,7 @@ class CloneDatabases:
     def names(self) -> set[str]:
         """Every database and user of ours."""
         with target_errors("listing databases"), self._admin() as cursor:
-            pattern = PREFIX.replace("_", "\\_") + "%"
+            pattern = DATABASES.replace("_", "\\_") + "%"
             cursor.execute("SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE %s", (pattern,))
             found = {row[0] for row in cursor.fetchall()}
             cursor.execute("SELECT user FROM mysql.user WHERE user LIKE %s", (pattern,))
