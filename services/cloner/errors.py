@@ -42,10 +42,10 @@ class CloneUnhealthy(Permanent):
     hint = "Look at the details; a plugin may need something of its old host. Exclude it with options.exclude_paths."
 
 
-class CloneSilent(Temporary):
+class ClonePhpDies(Temporary):
     """The clone's PHP ends before it answers."""
 
-    code = "clone_silent"
+    code = "clone_php_dies"
     hint = "See the clone's lines in siteferry.log: is its memory too small, or does a page make PHP crash?"
 
 

@@ -13,7 +13,7 @@ from functools import partial
 
 import httpx2
 
-from services.cloner.errors import CloneSilent, CloneUnhealthy
+from services.cloner.errors import ClonePhpDies, CloneUnhealthy
 from services.cloner.run import CloneRun
 from services.cloner.steps.php_log import last_error
 from shared.contract.jobs import Note
@@ -132,7 +132,7 @@ def _open_page(
     run.token.check()
     ours = _hear(run, clone, run.target.url + path)
     if required and silent(ours):
-        raise CloneSilent(
+        raise ClonePhpDies(
             f"The clone's PHP does not answer for its home page (HTTP {ours.status}).", status=ours.status
         )
     if away := leads_away(ours):
