@@ -25,6 +25,7 @@ from demo.closing import closing_lines, show
 from demo.product import Product
 from demo.site import PASSWORD, PICTURES, USERNAME, open_or_build
 from siteferry.embedded.servers import ServerError
+from siteferry.embedded.servers.base import shared_temporary
 from siteferry.embedded.servers.ports import port_in_use
 from tests.sites.farm import SourceFarm
 from tests.sites.site import Site
@@ -130,7 +131,7 @@ def _default_state() -> Path:
 
 
 def _temporary() -> Path:
-    return Path(tempfile.mkdtemp(prefix="siteferry-demo-"))
+    return Path(tempfile.mkdtemp(prefix="siteferry-demo-", dir=shared_temporary()))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from siteferry.embedded.servers.base import Server
+from siteferry.embedded.servers.base import Server, shared_temporary
 
-PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
+PASSED_ON = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
 """What a service gets from the user's environment, besides every SITEFERRY_ variable of his."""
 
 
@@ -49,7 +49,7 @@ class Service(Server):
     def env(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if key in PASSED_ON or key.startswith("SITEFERRY_")}
         own = {f"SITEFERRY_{key.upper()}": value for key, value in self.settings.items()}
-        return super().env() | kept | {"PYTHONUNBUFFERED": "1"} | own
+        return super().env() | kept | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(shared_temporary())} | own
 
     def shows(self, line: str) -> bool:
         return True

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from siteferry.embedded.servers.base import shared_temporary
+
 T = TypeVar("T")
 
 
 @contextmanager
 def place() -> Iterator[Path]:
     """A directory that www-data and mysql may pass through, removed afterwards."""
-    path = Path(tempfile.mkdtemp(prefix="siteferry-"))
+    path = Path(tempfile.mkdtemp(prefix="siteferry-", dir=shared_temporary()))
     path.chmod(0o711)
     try:
         yield path

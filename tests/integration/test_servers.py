@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,9 @@ from siteferry.embedded.servers import (
     running,
     start,
 )
-from siteferry.embedded.servers.base import running_as_root
+from siteferry.embedded.servers.base import running_as_root, traversable_by_all
 from siteferry.embedded.servers.sockets import LONGEST
+from siteferry.embedded.services import Service
 from tests.integration.house import members, place
 
 TIMEOUT = 5
@@ -208,10 +210,21 @@ def test_a_directory_the_database_can_not_enter_is_named(home: Path) -> None:
         start(MariaDB(shut / "mariadb"))
 
 
-@pytest.mark.parametrize("name", ['quote"d', "dollar$", "new\nline", "colon:"])
+@pytest.mark.parametrize("name", ['quote"d', "dollar$", "new\nline", "colon:", "a blank", "(2)"])
 def test_a_directory_that_settings_can_not_spell_is_refused(home: Path, name: str) -> None:
     with pytest.raises(ServerError, match="can not hold"):
         PhpFpm(home / name)
+
+
+def test_temporary_files_go_where_other_accounts_can_enter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = home / "own"
+    own.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
+    told = Service("gateway", home, {}).env()["TMPDIR"]
+    assert told == ("/tmp" if running_as_root() else str(own))
+    own.chmod(0o711)
+    if traversable_by_all(home):
+        assert Service("gateway", home, {}).env()["TMPDIR"] == str(own)
 
 
 def test_caddy_takes_a_new_configuration_without_a_restart(home: Path) -> None:

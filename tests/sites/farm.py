@@ -32,7 +32,7 @@ from siteferry.embedded.servers import (
     farm_config,
     start,
 )
-from siteferry.embedded.servers.base import find_binary
+from siteferry.embedded.servers.base import find_binary, shared_temporary
 from tests.sites import content
 from tests.sites.core import (
     ASSETS,
@@ -67,7 +67,7 @@ class SourceFarm:
     ) -> None:
         """`database` makes the server in a directory; `wordpress` is the tree that sites are copies of."""
         self._temporary = directory is None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="siteferry-farm-"))
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="siteferry-farm-", dir=shared_temporary()))
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o711)
         self.sites_dir = self.directory / "sites"

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -115,11 +116,19 @@ def running_as_root() -> bool:
     return os.geteuid() == 0
 
 
+UNFIT = frozenset("\"'`:;{}()[]<>$%#\\|&!?*^~")
+"""Signs with a meaning in the settings of one of the servers; blanks part words there."""
+
+
 def checked_directory(path: Path) -> Path:
     """The absolute path, refused when a configuration file of one of the servers could not spell it."""
     absolute = Path(os.path.abspath(path))
-    if bad := sorted(set(str(absolute)) & set("\"'\n\r:;{}$%#\\`")):
-        raise ServerError(f"the directory {absolute} contains {' '.join(bad)!r}, which server settings can not hold")
+    if bad := sorted({sign for sign in str(absolute) if sign in UNFIT or sign.isspace() or not sign.isprintable()}):
+        named = ", ".join("a blank" if sign == " " else repr(sign) for sign in bad)
+        raise ServerError(
+            f"the directory {str(absolute)!r} has {named} in its name, which settings of its servers can not hold; "
+            "choose another, with --state or SITEFERRY_STATE"
+        )
     return absolute
 
 
@@ -204,3 +213,9 @@ def traversable_by_all(path: Path) -> bool:
     """Whether every account may use a file or pass through a directory."""
     real = path.resolve()
     return all(folder.stat().st_mode & 0o001 for folder in [*path.parents, real, *real.parents])
+
+
+def shared_temporary() -> Path:
+    """Where temporary files go that other accounts must reach: root's own TMPDIR (libpam-tmpdir gives one) is shut."""
+    chosen = Path(tempfile.gettempdir())
+    return Path("/tmp") if running_as_root() and not traversable_by_all(chosen) else chosen  # noqa: S108
