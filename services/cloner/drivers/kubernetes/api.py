@@ -125,11 +125,11 @@ class Cluster:
         body: Any = None,
         content: str = JSON,
     ) -> dict[str, Any]:
-        """One request, sent again while that may help. Raises ApiError."""
+        """One request, sent again while that may help and the budget lasts. Raises ApiError."""
         patience = self.patience
-        timeout = aiohttp.ClientTimeout(total=patience.budget, sock_connect=patience.connect, sock_read=patience.answer)
 
-        async def once() -> dict[str, Any]:
+        async def once(seconds: float) -> dict[str, Any]:
+            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=patience.connect, sock_read=patience.answer)
             response = await self.send(method, path, query=query, body=body, content=content, timeout=timeout)
             async with response:
                 return _object(await response.read())
@@ -187,14 +187,14 @@ async def configuration(kubeconfig: Path | None, *, strict_tls: bool = True) -> 
     return found
 
 
-async def _persistently(once: Callable[[], Awaitable[dict[str, Any]]], patience: Patience) -> dict[str, Any]:
+async def _persistently(once: Callable[[float], Awaitable[dict[str, Any]]], patience: Patience) -> dict[str, Any]:
     """Send again what may work when sent again, until the budget is spent. Raises the last ApiError."""
     clock = asyncio.get_running_loop().time
     deadline, pause = clock() + patience.budget, patience.first
     while True:
         try:
             with _no_answer():
-                return await once()
+                return await once(max(0.1, deadline - clock()))  # of 0 the transport makes: for ever
         except ApiError as error:
             if error.meaning is Meaning.CONTENDED:
                 wait = random.uniform(*CONTENTION)
