@@ -24,7 +24,7 @@ class Own:
         """Whether a connection to an address that `host` leads to would reach a part of ours, and no clone."""
         if port not in self.ports and port != self.edge:
             return False
-        return not (port == self.edge and _is_clone(host)) and is_this_machine(address)
+        return not (port == self.edge and is_clone(host)) and is_this_machine(address)
 
 
 def is_this_machine(address: IPAddress) -> bool:
@@ -39,6 +39,7 @@ def is_this_machine(address: IPAddress) -> bool:
     return True
 
 
-def _is_clone(host: str) -> bool:
+def is_clone(host: str) -> bool:
+    """Whether a name is one that a clone has here."""
     name, dot, rest = host.rstrip(".").lower().partition(".")
     return dot == "." and rest == "localhost" and is_job_id(name)

@@ -13,8 +13,9 @@ import socket
 import threading
 from collections.abc import Iterable
 
-from shared.own import IPAddress, Own
+from shared.own import IPAddress, Own, is_clone
 from shared.wordpress.errors import AddressRefused
+from shared.wordpress.nearby import NEARBY, Nearby
 
 # Cloud metadata services hand out credentials to whoever asks from inside: never, in any mode.
 METADATA_NETWORKS = tuple(
@@ -99,10 +100,13 @@ def keep_off(own: Own) -> None:
 class Resolver:
     """Resolves host names for one client: once per name, checked, pinned. Safe to share between threads."""
 
-    def __init__(self, *, allow_private: bool, only: frozenset[tuple[str, int]] | None = None) -> None:
+    def __init__(
+        self, *, allow_private: bool, only: frozenset[tuple[str, int]] | None = None, nearby: Nearby = NEARBY
+    ) -> None:
         """`only`: the servers (host, port) that may be called; every other is refused, whatever its address."""
         self.allow_private = allow_private
         self._only = only
+        self._nearby = nearby
         self._pinned: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
@@ -120,23 +124,38 @@ class Resolver:
     def pin(self, host: str, addresses: Iterable[str]) -> tuple[str, ...]:
         """Check the addresses a name resolved to and keep them. Raises `AddressRefused` when any is forbidden."""
         checked = tuple(dict.fromkeys(addresses))
-        for address in checked:
+        self._check(host, checked)
+        with self._lock:
+            return self._pinned.setdefault(host, checked)
+
+    def _check(self, host: str, addresses: Iterable[str]) -> None:
+        for address in addresses:
             reason = refusal(_parsed(address), allow_private=self.allow_private)
             if reason is not None:
                 raise AddressRefused(f"{host} {reason}; Siteferry does not connect there.", host=host)
-        with self._lock:
-            return self._pinned.setdefault(host, checked)
 
     def resolve(self, host: str, port: int) -> tuple[str, ...]:
         """Addresses to connect to, best first. Raises `socket.gaierror`, `AddressRefused`."""
         if self._only is not None and (host.lower(), port) not in self._only:
             raise AddressRefused(f"{host}:{port} is not the site that is looked at.", host=host)
+        if is_localhost(host) and (stand_in := self._nearby.host(port)):
+            return self._standing_in(stand_in, host, port)
         found = self.pinned(host)
         if found is None:
             answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             found = self.pin(host, (str(answer[4][0]) for answer in answers))
         if any(_own.refuses(host, port, embedded_ipv4(_parsed(address))) for address in found):
             raise AddressRefused(f"Siteferry itself answers at {host}:{port}; there is no site.", host=host)
+        return found
+
+    def _standing_in(self, stand_in: str, host: str, port: int) -> tuple[str, ...]:
+        """Where localhost is another machine. Not pinned: the operator named it, and a container that is started again
+        may have another address."""
+        if self._nearby.ours(port) and not is_clone(host):
+            raise AddressRefused(f"Siteferry itself answers at {host}:{port}; there is no site.", host=host)
+        answers = socket.getaddrinfo(stand_in, port, type=socket.SOCK_STREAM)
+        found = tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        self._check(host, found)
         return found
 
 

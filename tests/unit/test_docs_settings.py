@@ -12,6 +12,7 @@ from services.gateway.settings import GatewaySettings
 from services.restorer.settings import RestorerSettings
 from services.status.settings import StatusSettings
 from shared.settings import Settings
+from shared.wordpress.nearby import Nearby
 from siteferry.embedded.cells.options import CellOptions
 
 DOC = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -23,6 +24,7 @@ SERVICES = {
     "restorer": RestorerSettings,
     "status": StatusSettings,
     "cells": CellOptions,
+    "workers": Nearby,
 }
 CLIENT = {"state", "url", "api_key", "nats_store_gb"}
 """Variables of the command line, which are no service's settings."""

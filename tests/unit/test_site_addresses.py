@@ -13,6 +13,7 @@ from shared.own import Own
 from shared.wordpress.addresses import Resolver, is_localhost, keep_off, refusal
 from shared.wordpress.errors import AddressRefused, InvalidAddress
 from shared.wordpress.http import site_client
+from shared.wordpress.nearby import Nearby
 from shared.wordpress.probe import normalise
 
 
@@ -189,3 +190,37 @@ def test_our_own_servers_are_no_sites(own: None, host: str, port: int, free: boo
     else:
         with pytest.raises(AddressRefused, match="Siteferry itself"):
             resolver.resolve(host, port)
+
+
+def test_in_a_container_localhost_is_another_machine() -> None:
+    resolver = Resolver(allow_private=True, nearby=Nearby(localhost="8080=127.0.0.7,*=127.0.0.9"))
+    assert resolver.resolve(CLONE_HOST, 8080) == ("127.0.0.7",)
+    assert resolver.resolve("shop.localhost.", 8081) == ("127.0.0.9",)
+    assert resolver.resolve("127.0.0.1", 8080) == ("127.0.0.1",)
+
+
+@pytest.mark.parametrize("host", ["localhost", "shop.localhost", f"evil.{CLONE_HOST}"])
+def test_in_a_container_nothing_but_clones_is_at_our_port(host: str) -> None:
+    resolver = Resolver(allow_private=True, nearby=Nearby(localhost="8080=127.0.0.7,*=127.0.0.9"))
+    with pytest.raises(AddressRefused, match="Siteferry itself"):
+        resolver.resolve(host, 8080)
+
+
+def test_only_the_ports_that_are_named_lead_elsewhere() -> None:
+    resolver = Resolver(allow_private=True, nearby=Nearby(localhost="8080=127.0.0.7"))
+    assert resolver.resolve("shop.localhost", 8081) == ("127.0.0.1",)
+
+
+def test_where_localhost_leads_is_checked_as_any_address() -> None:
+    resolver = Resolver(allow_private=False, nearby=Nearby(localhost="*=127.0.0.7"))
+    with pytest.raises(AddressRefused):
+        resolver.resolve("shop.localhost", 80)
+    metadata = Resolver(allow_private=True, nearby=Nearby(localhost="*=169.254.169.254"))
+    with pytest.raises(AddressRefused):
+        metadata.resolve("shop.localhost", 80)
+
+
+@pytest.mark.parametrize("text", ["edge", "8080=", "eighty=edge"])
+def test_where_localhost_leads_must_be_readable(text: str) -> None:
+    with pytest.raises(ValueError, match="SITEFERRY_LOCALHOST"):
+        Nearby(localhost=text)

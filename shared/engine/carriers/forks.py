@@ -21,8 +21,8 @@ from shared.log import get
 
 log = get(__name__)
 
-OURS = ("SITEFERRY_OWN_PORTS", "SITEFERRY_EDGE_URL")
-"""Where our own servers are, which carriers keep off."""
+OURS = ("SITEFERRY_OWN_PORTS", "SITEFERRY_EDGE_URL", "SITEFERRY_LOCALHOST")
+"""Where our own servers are, which carriers keep off, and where localhost is."""
 PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "LANG", "LC_ALL", "TZ", *OURS)
 """What the fork-server needs to load Python and certificates, and OURS; it forgets it before it forks."""
 PATIENCE = 90.0
