@@ -13,6 +13,7 @@ from functools import cache
 LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_VERSION = 1
 PROBE_SECONDS = 10
+PROBE = ("--ro-bind", "/", "/", "--dev", "/dev", "--", "/bin/true")
 NOBODY = 65534
 ACCOUNTS = (1_900_000_000, 100_000)
 """First account of ours and how many there are: beyond those of systemd, containers and people."""
@@ -107,8 +108,7 @@ def walls_argv(walls: Walls, bwrap: str) -> list[str]:
         kept = [word for name in needed for word in ("--cap-add", name)]
         spaces = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
         return [bwrap, *spaces, "--cap-drop", "ALL", *kept, *common]
-    nested = ["--disable-userns"] if _knows(bwrap, "--disable-userns") else []
-    return [bwrap, "--unshare-all", "--unshare-user", *nested, "--uid", "1000", "--gid", "1000", *common]
+    return [*_user_namespace(bwrap), "--uid", "1000", "--gid", "1000", *common]
 
 
 def become(uid: int, gid: int) -> list[str]:
@@ -126,14 +126,20 @@ def landlock() -> int:
 
 
 @cache
-def _knows(bwrap: str, option: str) -> bool:
-    done = subprocess.run([bwrap, "--help"], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
-    return option in done.stdout + done.stderr
+def _user_namespace(bwrap: str) -> list[str]:
+    """The command's beginning, with no more namespaces inside of it where that can be had: not with bubblewrap before
+    0.8, nor in a container, where /proc/sys can not be written."""
+    plain = [bwrap, "--unshare-all", "--unshare-user"]
+    strict = [*plain, "--disable-userns"]
+    return strict if _runs([*strict, *PROBE], as_nobody=True) else plain
 
 
 def _holds(walls: Walls, bwrap: str) -> bool:
-    command = [*walls_argv(walls, bwrap), "--ro-bind", "/", "/", "--dev", "/dev", "--", "/bin/true"]
-    if os.geteuid() == 0 and walls is Walls.USER_NAMESPACE:
+    return _runs([*walls_argv(walls, bwrap), *PROBE], as_nobody=walls is Walls.USER_NAMESPACE)
+
+
+def _runs(command: list[str], *, as_nobody: bool) -> bool:
+    if as_nobody and os.geteuid() == 0:
         command = [*become(NOBODY, NOBODY), *command]
     try:
         done = subprocess.run(
