@@ -9,16 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nats.errors import Error as NatsError
-
-from shared.bus.connection import connect
-from shared.bus.upkeep import Upkeep
 from shared.contract.rights import KEEPER, OPERATOR
 from shared.secrets.vault import KeyRing
 from shared.settings import Settings
 from shared.standing import FILE, Standing, serialised
 from siteferry.embedded.cells.options import CellOptions
 from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
+from siteferry.embedded.keeper import keep
 from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers import Caddy, Cells, MariaDB, Nats, Server, ServerError, edge_config, free_port
 from siteferry.embedded.servers.base import checked_directory, make_directory, running_as_root, write_file
@@ -221,12 +218,7 @@ class House:
         """Make streams and buckets, and make them again when one is gone: no service may."""
         settings = Settings(nats_url=self.nats.url, nats_token_file=self.nats.token_file)
         ack_wait = float(self.settings(KEEPER).get("ack_wait", settings.ack_wait))
-        while True:
-            try:
-                async with connect(settings, service=KEEPER) as bus:
-                    await Upkeep(bus, ack_wait=ack_wait, limit=self.nats.max_store, say=log.say).run()
-            except (NatsError, OSError, TimeoutError):  # not there yet
-                await asyncio.sleep(0.2)
+        await keep(settings, ack_wait=ack_wait, limit=self.nats.max_store, say=log.say)
 
     def banner(self) -> str:
         """What people want to know once everything runs."""

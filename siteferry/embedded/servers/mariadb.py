@@ -74,8 +74,17 @@ class MariaDB(Server):
     stop_timeout: ClassVar[float] = 30.0
     admin_user: ClassVar[str] = "siteferry"
 
-    def __init__(self, directory: Path, *, buffer_pool: str = "256M", log_size: str = "128M") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        buffer_pool: str = "256M",
+        log_size: str = "128M",
+        admin_password_file: Path | None = None,
+    ) -> None:
+        """`admin_password_file`: made here when absent; unless said, in the directory."""
         super().__init__(directory)
+        self.admin_password_file = admin_password_file or self.directory / "admin.password"
         self.buffer_pool, self.log_size = buffer_pool, log_size
         self.socket = socket_path(self.directory / "run", "mariadb.sock")
 
@@ -90,10 +99,6 @@ class MariaDB(Server):
     @property
     def config_file(self) -> Path:
         return self.directory / "my.cnf"
-
-    @property
-    def admin_password_file(self) -> Path:
-        return self.directory / "admin.password"
 
     @property
     def admin_password(self) -> str:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import ClassVar
 
-from shared.contract.rights import KEEPER, USERS, inbox_prefix, rights
+from shared.contract.rights import KEEPER, USERS, inbox_prefix
 from shared.contract.streams import PROBE, PROBE_SUBJECT
 from siteferry.embedded.servers.base import (
     Server,
@@ -17,27 +17,10 @@ from siteferry.embedded.servers.base import (
     make_directory,
     write_file,
 )
+from siteferry.embedded.servers.nats_config import config
 from siteferry.embedded.servers.nats_probe import Answer, ask
 from siteferry.embedded.servers.ports import free_port, port_in_use, require_free_port
 
-CONFIG = """\
-server_name: siteferry
-host: "127.0.0.1"
-port: {port}
-max_payload: 1MB
-max_connections: 1000
-write_deadline: "10s"
-authorization {{
-  timeout: 5
-  users: {users}
-}}
-jetstream {{
-  store_dir: "{store}"
-  sync_interval: always   # an acknowledged message survives a power cut
-  max_memory_store: 64MB
-  max_file_store: {max_store}
-}}
-"""
 STUCK = re.compile(r"critical write error|failed to store a msg|no space left on device", re.IGNORECASE)
 
 
@@ -97,22 +80,16 @@ class Nats(Server):
         make_directory(self.directory / "users", mode=0o700)
         self._choose_port()
         self.problem, self._stuck = "", False
-        config = CONFIG.format(
+        text = config(
+            name="siteferry",
+            host="127.0.0.1",
             port=self.port,
-            users=json.dumps([self._user(user) for user in USERS], indent=1),
             store=make_directory(self.store, mode=0o700),
             max_store=self.max_store,
+            logins={user: self.login(user) for user in USERS},
+            cluster=None,
         )
-        write_file(self.config_file, config, mode=0o600)
-
-    def _user(self, user: str) -> dict[str, object]:
-        name, _, password = self.login(user).partition(":")
-        may = rights(user)
-        heard = {"allow": list(may.subscribe), "deny": list(may.not_heard)}
-        permissions: dict[str, object] = {"publish": list(may.publish), "subscribe": heard}
-        if may.answers:
-            permissions["allow_responses"] = {"max": 1, "expires": "15m"}
-        return {"user": name, "password": password, "permissions": permissions}
+        write_file(self.config_file, text, mode=0o600)
 
     def _choose_port(self) -> None:
         memory = self.directory / "ports.json"

@@ -1,0 +1,80 @@
+"""The configuration of nats-server as text: alone on a machine, or one node of three."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.contract.rights import USERS, rights
+
+CLIENTS, ROUTES, MONITOR = 4222, 6222, 8222
+"""Ports where a node has a network of its own."""
+
+CONFIG = """\
+server_name: {name}
+host: "{host}"
+port: {port}
+max_payload: 1MB
+max_connections: 1000
+write_deadline: "10s"
+authorization {{
+  timeout: 5
+  users: {users}
+}}
+jetstream {{
+  store_dir: "{store}"
+  sync_interval: always   # an acknowledged message survives a power cut
+  max_memory_store: 64MB
+  max_file_store: {max_store}
+}}
+"""
+NODE = """\
+http: "127.0.0.1:{monitor}"
+"""
+CLUSTER = """\
+cluster {{
+  name: siteferry
+  listen: "0.0.0.0:{port}"
+  authorization {{ user: {user}, password: {password}, timeout: 5 }}
+  routes: {routes}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the nodes of one cluster share."""
+
+    nodes: Sequence[str]
+    """Host names of all of them; their servers are called the same."""
+    login: str
+    """`user:password` by which they know one another."""
+
+
+def config(
+    *, name: str, host: str, port: int, store: Path, max_store: int, logins: Mapping[str, str], cluster: Cluster | None
+) -> str:
+    """`logins`: `user:password` of each of `shared.contract.rights.USERS`; `max_store`: bytes. A node of a cluster (of
+    one, too) tells its health on loopback, port MONITOR."""
+    users = json.dumps([_user(user, logins[user]) for user in USERS], indent=1)
+    text = CONFIG.format(name=name, host=host, port=port, users=users, store=store, max_store=max_store)
+    if cluster is None:
+        return text
+    text += NODE.format(monitor=MONITOR)
+    if len(cluster.nodes) == 1:
+        return text
+    user, _, password = cluster.login.partition(":")
+    routes = json.dumps([f"nats://{user}:{password}@{node}:{ROUTES}" for node in cluster.nodes if node != name])
+    return text + CLUSTER.format(port=ROUTES, user=user, password=password, routes=routes)
+
+
+def _user(user: str, login: str) -> dict[str, object]:
+    name, _, password = login.partition(":")
+    may = rights(user)
+    heard = {"allow": list(may.subscribe), "deny": list(may.not_heard)}
+    permissions: dict[str, object] = {"publish": list(may.publish), "subscribe": heard}
+    if may.answers:
+        permissions["allow_responses"] = {"max": 1, "expires": "15m"}
+    return {"user": name, "password": password, "permissions": permissions}
