@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 MACHINES ?= trixie bookworm
 
-.PHONY: help install dev demo test bench lint machines
+.PHONY: help install dev demo images test bench lint machines
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,9 +19,12 @@ dev: ## the same and what its tests need
 demo: install ## clone a demo site before your eyes (ONCE=1: end when the clone is done)
 	@$(BIN)/python -m demo $(if $(ONCE),--once) $(ARGS)
 
-test: dev ## all tests, on real servers (ARGS='-k words' for some; VERSIONS=1, MYSQL=1: sources of other releases too; KUBERNETES=1: builds one, 10 min, once; KILLS=120: everything killed)
+images: ## Docker images for compose.yaml (BASE=debian:13-slim: another base; BOOTSTRAP=1: one made here, without a registry)
+	@BASE=$(BASE) scripts/images.sh $(if $(BOOTSTRAP),--bootstrap)
+
+test: dev $(if $(COMPOSE),images) ## all tests, on real servers (ARGS='-k words' for some; VERSIONS=1, MYSQL=1: sources of other releases too; KUBERNETES=1: builds one, 10 min, once; COMPOSE=1: builds images, on a Docker engine; KILLS=120: everything killed)
 	@$(if $(KUBERNETES),$(BIN)/python -m tests.kubernetes.bed)
-	@VERSIONS=$(VERSIONS) MYSQL=$(MYSQL) KILLS=$(KILLS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@VERSIONS=$(VERSIONS) MYSQL=$(MYSQL) KILLS=$(KILLS) COMPOSE=$(COMPOSE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 bench: install ## measure, each result one line of JSON (BENCH=name for one)
 	@$(BIN)/python -m benchmarks $(BENCH)
