@@ -8,6 +8,7 @@ thing around it that can be done without.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,22 +18,28 @@ ROUNDS = 100
 """Times something is left out before we say that we can not read it."""
 
 
-def understood(model: type[Model], data: bytes | str) -> Model:
-    """The record, without what this version does not know. Raises ValidationError when too little is left."""
+def understood(model: type[Model], data: bytes | str, instead: Mapping[str, Any] | None = None) -> Model:
+    """The record, without what this version does not know. Raises ValidationError when too little is left.
+
+    `instead` has, for fields that nothing can be told without, what is read where their value is not understood.
+    """
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        return _leniently(model, data, error)
+        return _leniently(model, data, instead or {}, error)
 
 
-def _leniently(model: type[Model], data: bytes | str, error: ValidationError) -> Model:
+def _leniently(model: type[Model], data: bytes | str, instead: Mapping[str, Any], error: ValidationError) -> Model:
     try:
         value = json.loads(data)
     except ValueError:
         raise error from None
     failed = error
     for _ in range(ROUNDS):
-        if not _drop(value, failed.errors(include_url=False, include_input=False)[0]["loc"]):
+        where = failed.errors(include_url=False, include_input=False)[0]["loc"]
+        if len(where) == 1 and where[0] in instead:
+            value[where[0]] = instead[str(where[0])]
+        elif not _drop(value, where):
             break
         try:
             return model.model_validate(value)
