@@ -69,6 +69,7 @@ def after_restore(base: Base, work: Work, at: str) -> Base:
                 rows[key] = digest
         # what the clone got says nothing any more about rows that production got from it since
         loaded = {key: digest for key, digest in known.loaded.items() if key not in table.rebased}
+        loaded |= table.apart
         tables[table.pair.short] = replace(known, rows=rows, loaded=loaded)
     files = dict(base.files)
     for name, md5 in work.files.rebased.items():

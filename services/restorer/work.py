@@ -47,6 +47,8 @@ class TableWork:
     """Key -> digest of each row that is written."""
     rebased: dict[bytes, bytes | None] = field(default_factory=dict)
     """Key -> digest production has after the restore (None: no such row), where the base says something else."""
+    apart: dict[bytes, bytes] = field(default_factory=dict)
+    """Key -> digest of the clone's row, where production's server stores the same one otherwise."""
     highest: int = 0
     """The highest number of a row of the clone, for tables that number their rows."""
     number: int = -1

@@ -6,6 +6,7 @@ They come as bare systems from the distribution's mirror, once, and are kept (sc
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.product import Product
+from tests.e2e.restoring import Pair
 from tests.e2e.test_fidelity import GUID, copy
 from tests.sites.compare import compare_pages, leftovers
 from tests.sites.core import WORDPRESS
@@ -71,3 +73,21 @@ def test_a_source_on_mysql_is_cloned(siteferry: Product, mysql: SourceFarm) -> N
         "('Lärche', NULL), ('⛵', '[]')",
     )
     clone_and_compare(siteferry, site)
+
+
+def test_json_edited_on_a_clone_goes_back_to_mysql(siteferry: Product, mysql: SourceFarm) -> None:
+    """MySQL orders keys, sets blanks and spells characters as it likes; that is no other row."""
+    site = mysql.create(SiteSpec("documents", content="bare"))
+    site.script(
+        "CREATE TABLE {p}documents (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, told JSON)",
+        f"INSERT INTO {{p}}documents (told) VALUES (JSON_OBJECT('at', '{site.home}/larch/', 'b', 1)), ('{{}}'), (NULL)",
+    )
+    pair = Pair(siteferry, site, siteferry.clone(site))
+    at = pair.clone_url.replace("/", "\\/")
+    told = '{"longer":1e2,"b":[1,{"z":null,"a":"\\u00fc"}],"at":"' + at + '\\/oak\\/"}'
+    pair.on_clone("UPDATE {p}documents SET told=%s WHERE id=2", told)
+    done = pair.restore()["result"]
+    assert done["rows"] == 1
+    stored = json.loads(site.sql("SELECT told FROM {p}documents WHERE id=2")[0][0])
+    assert stored == {"longer": 100.0, "b": [1, {"z": None, "a": "ü"}], "at": f"{site.home}/oak/"}
+    assert pair.restore()["result"]["rows"] == 0

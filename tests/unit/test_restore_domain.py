@@ -17,6 +17,7 @@ from services.restorer.domain.losses import kind_of, loss, own_trace
 from services.restorer.domain.options import active_plugins, kept_options, serialized
 from services.restorer.domain.paths import folder, wanted
 from services.restorer.domain.people import user_map, with_author
+from services.restorer.domain.stored import same_but_for_json
 from services.restorer.domain.tables import RUNTIME, refuse_tied, select
 from services.restorer.errors import NotEnoughRoom, UnsupportedTables
 from services.restorer.rebase import after_restore, packed
@@ -295,7 +296,7 @@ def test_worse_is_what_was_well_before() -> None:
 
 
 def test_the_base_after_a_restore(tmp_path: Path) -> None:
-    table = BaseTable(("ID",), ("ID", "x"), {b"1": A, b"2": B, b"3": C}, {b"1": C, b"3": A})
+    table = BaseTable(("ID",), ("ID", "x"), {b"1": A, b"2": B, b"3": C, b"4": A}, {b"1": C, b"3": A, b"4": A})
     base = Base(
         BaseHeader("clone-x", "http://a", "wp_", "2026-01-01T00:00:00+00:00"),
         {"posts": table},
@@ -306,15 +307,16 @@ def test_the_base_after_a_restore(tmp_path: Path) -> None:
         class pair:
             short = "posts"
 
-        rebased = {b"1": B, b"2": None}
+        rebased = {b"1": B, b"2": None, b"4": C}
+        apart = {b"4": B}
 
     files = FilesWork(rebased={("content", b"a"): None, ("uploads", b"b"): "2" * 32})
     work = Work([Changed], files, RestorePlan())  # type: ignore[list-item]
     after = after_restore(base, work, "2026-02-01T00:00:00+00:00")
     with packed(after, tmp_path) as file:
         again = read_base(file)
-    assert again.tables["posts"].rows == {b"1": B, b"3": C}
-    assert again.tables["posts"].loaded == {b"3": A}, "row 1 of the clone may have come back to what it was"
+    assert again.tables["posts"].rows == {b"1": B, b"3": C, b"4": C}
+    assert again.tables["posts"].loaded == {b"3": A, b"4": B}, "row 1 of the clone may have come back to what it was"
     assert again.files == {("uploads", b"b"): "2" * 32}
     assert again.created == datetime(2026, 2, 1, tzinfo=UTC)
     assert base.tables["posts"].rows[b"1"] == A
@@ -333,3 +335,25 @@ def test_the_job_that_ends_a_snapshot_has_an_id_of_its_own() -> None:
     one = discard_of("restore-576y4mf1cxc20axn")
     assert is_job_id(one)
     assert one == discard_of("restore-576y4mf1cxc20axn") != discard_of("restore-576y4mf1cxc20axm")
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored", "same"),
+    [
+        (b'{"bb":1,"a":[1,2]}', b'{"a": [1, 2], "bb": 1}', True),
+        (rb'{"u":"https:\\/\\/a\\u00fc"}', '{"u": "https://aü"}'.encode(), True),
+        (b'{"n":1e2}', b'{"n": 100.0}', True),
+        (b'{"a":1,"a":2}', b'{"a": 2}', True),
+        (b'{"a":1}', b'{"a": 2}', False),
+        (b'{"a":9007199254740993}', b'{"a": 9007199254740992}', False),
+        (b'{"a":true}', b'{"a": 1}', False),
+        (b'{"a":1}', b"\\N", False),
+        (b"no json", b"no  json", False),
+        (b"[" * 5000, b"[ " * 5000, False),
+    ],
+)
+def test_json_of_another_spelling_is_the_same(sent: bytes, stored: bytes, same: bool) -> None:
+    assert same_but_for_json(b"7\t" + sent, b"7\t" + stored, {1}) is same
+    assert same_but_for_json(b"7\t" + sent, b"7\t" + stored, {0}) is False
+    assert same_but_for_json(b"7\t" + sent, b"8\t" + stored, {1}) is False
+    assert same_but_for_json(b"7\t" + sent, b"7\t" + stored + b"\t", {1}) is False
