@@ -24,6 +24,7 @@ from siteferry.cli import (
     render,
     restore,
     snapshots,
+    statistics,
     sweep,
     webhooks,
 )
@@ -139,6 +140,7 @@ app.command()(clones.extend)
 app.command()(jobs.cancel)
 app.command()(jobs.retry)
 app.command()(dead.dead)
+app.command()(statistics.statistics)
 app.add_typer(batch.app, name="batch")
 app.command()(restore.restore)
 app.command()(snapshots.snapshots)

@@ -20,7 +20,7 @@ from tests.live.simulator import Simulated
 from tests.live.stack import eventually
 from tests.live.stage import Stage, chromium, stage
 
-LOADED = ".jobpage, .empty, .signin, .clones, .jobs:not([aria-busy])"
+LOADED = ".statistics, .jobpage, .empty, .signin, .clones, .jobs:not([aria-busy])"
 """Something of every page that is there once it has loaded."""
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -132,6 +132,7 @@ async def scenes(it: Stage) -> dict[str, str]:
         "job-missing": "#/jobs/clone-0000000000000000",
         "batch-missing": "#/batches/batch-00000000000000",
         "clones": "#/clones",
+        "statistics": "#/statistics",
         **more,
     }
 

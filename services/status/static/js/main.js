@@ -10,6 +10,7 @@ import { JobPage } from "./job.js";
 import { Icon } from "./parts.js";
 import { Boat } from "./rows.js";
 import { Snapshots } from "./snapshots.js";
+import { Statistics } from "./statistics.js";
 import { SignedIn, SignIn, useSession } from "./session.js";
 
 const THEMES = ["light dark", "light", "dark"];
@@ -32,6 +33,7 @@ const PAGES = {
   batches: (id) => (id ? html`<${BatchPage} key=${id} id=${id} />` : html`<${Batches} />`),
   clones: (id) => (id ? html`<${NotFound} />` : html`<${Clones} />`),
   snapshots: (id) => (id ? html`<${NotFound} />` : html`<${Snapshots} />`),
+  statistics: (id) => (id ? html`<${NotFound} />` : html`<${Statistics} />`),
 };
 
 function NotFound() {
@@ -39,7 +41,7 @@ function NotFound() {
   return html`<div class="empty"><${Boat} /><h1>There is no such page</h1><p>The address may be mistyped, or from another version.</p><p><a class="button primary" href="#/">To all jobs</a></p></div>`;
 }
 
-const LINKS = [["", "Jobs"], ["batches", "Batches"], ["clones", "Clones"], ["snapshots", "Snapshots"]];
+const LINKS = [["", "Jobs"], ["batches", "Batches"], ["clones", "Clones"], ["snapshots", "Snapshots"], ["statistics", "Statistics"]];
 
 function Navigation({ page }) {
   const here = (name) => (page === name || (name === "" && page === "jobs") ? "page" : undefined);
