@@ -107,8 +107,9 @@ class House:
     """All parts of one machine's Siteferry, and what each must know of the others."""
 
     def __init__(self, state: Path, options: Options) -> None:
-        """Raises `ServerError` when the port is taken."""
+        """Raises `ServerError` when the port is taken, or when strangers could do everything."""
         self.state, self.options = state, options
+        self._require_keys()
         self.port = options.port or free_port(options.host)
         try:
             require_free_port(self.port, options.host)
@@ -131,6 +132,15 @@ class House:
             for name in SERVICES
             if installed(name)
         ]
+
+    def _require_keys(self) -> None:
+        """Without API keys whoever reaches the origin may do everything, so only this machine may reach it."""
+        keys = (self.options.settings or {}).get("api_keys_file") or os.environ.get("SITEFERRY_API_KEYS_FILE")
+        if self.options.host not in LOOPBACK and not keys:
+            raise ServerError(
+                f"without API keys everybody who reaches {self.options.host} could do everything; name a file of keys "
+                "in SITEFERRY_API_KEYS_FILE (docs/operations.md), or leave out --host"
+            )
 
     def stages(self) -> list[list[Server]]:
         """What starts together; each stage needs the ones before it."""

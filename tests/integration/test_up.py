@@ -150,6 +150,22 @@ def assert_private(state: Path) -> None:
     assert not [name for name in files if (state / name).read_text().strip() in said]
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_without_api_keys_only_this_machine_gets_in(state: Path, host: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "SITEFERRY_API_KEYS_FILE"}
+    done = subprocess.run(
+        [*COMMAND, "--state", str(state), "up", "--port", "0", "--host", host],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+    )
+    assert done.returncode == 1
+    assert f"without API keys everybody who reaches {host} could do everything" in done.stderr
+    assert "SITEFERRY_API_KEYS_FILE" in done.stderr
+    assert not (state / "nats").exists(), "nothing was started"
+
+
 def test_up_names_who_has_the_port(state: Path) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
