@@ -37,7 +37,7 @@ class Plane(Server):
     """One of the program's parts."""
 
     ready_timeout: ClassVar[float] = 120.0
-    stop_timeout: ClassVar[float] = 20.0
+    stop_timeout: ClassVar[float] = 4.0  # an API server would wait for its watches to end, longer than any test
 
     def __init__(self, program: Path, directory: Path) -> None:
         super().__init__(directory / self.name)
