@@ -55,6 +55,8 @@ class TableWork:
     """The staged table's number."""
     leftovers: int = 0
     """Places in what is written that still name the clone's address."""
+    left_at: list[str] = field(default_factory=list)
+    """Some of these places, for people."""
     shorter: list[str] = field(default_factory=list)
     """Values of production that would be cut, as sentences."""
     identity: list[str] = field(default_factory=list)

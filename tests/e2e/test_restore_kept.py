@@ -76,3 +76,18 @@ def test_a_restore_right_after_cloning_loses_nothing_and_keeps_what_is_productio
     assert site.sql("SELECT COUNT(*) FROM {p}harbour_trail")[0][0] >= trail
     assert site.sql("SELECT ID, user_login FROM people") == people
     assert "REFERENCES" in site.sql("SHOW CREATE TABLE {p}downloads")[0][1]
+
+
+def test_what_a_restore_leaves_over_is_named(siteferry: Product, make_site: MakeSite) -> None:
+    """Encoded addresses outside of options, and serialized PHP that can not be read: counted, and told where."""
+    site = make_site("named", content="bare")
+    pair = Pair(siteferry, site, siteferry.clone(site))
+    hidden = base64.b64encode(b"at " + pair.clone_url.encode() + b"/x").decode()
+    broken = f's:999:"{pair.clone_url}/a";'
+    for key, value in (("hidden", hidden), ("broken", broken)):
+        pair.on_clone("INSERT INTO {p}postmeta (post_id, meta_key, meta_value) VALUES (1, %s, %s)", key, value)
+    rows = pair.on_clone("SELECT meta_id FROM {p}postmeta WHERE meta_key IN ('hidden', 'broken')")
+    result = pair.restore()["result"]
+    note = next(note for note in result["notes"] if note["code"] == "leftovers")
+    assert note["count"] == result["leftovers"] == 2
+    assert sorted(note["samples"]) == sorted(f"{site.prefix}postmeta.meta_value row {int(row[0])}" for row in rows)

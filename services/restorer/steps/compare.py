@@ -99,7 +99,7 @@ class TableComparison:
         if self.pair.short == "options":
             self._plugins()
         plan = self._plan
-        self._work.leftovers = self._mover.leftovers
+        self._work.leftovers, self._work.left_at = self._mover.leftovers, self._mover.left_at
         if self.pair.target is None:
             plan.action, plan.reason = "create", "only the clone has it"
         elif plan.action == "keep" and plan.add + plan.change + plan.remove:

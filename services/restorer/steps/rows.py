@@ -20,6 +20,7 @@ KEYS = 2000
 BUDGET = 10.0
 MAX_BYTES = 256 << 20
 TRIES = 4
+MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Mover:
         self.keys: Mapping[bytes, bytes] = {}
         """Keys of the clone -> keys of production, for rows whose key holds an address."""
         self.leftovers = 0
+        self.left_at: list[str] = []
+        """Some of the places of leftovers, for people."""
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
         """The rows of these lines of the clone, in their order."""
@@ -98,8 +101,12 @@ class Mover:
         """Count the places in a row that travels which still name the clone's address, encoded ones too."""
         rewriter, encoded = self._run.rewriter, self._run.encoded_clone.found_in(line)
         if encoded or rewriter.may_match(line):
-            places = sum(rewriter.count_leftovers_tsv(line + b"\n", self._rules, self._pair.live).values())
-            self.leftovers += max(places, int(encoded))
+            found = rewriter.count_leftovers_tsv(line + b"\n", self._rules, self._pair.live)
+            self.leftovers += max(sum(found.values()), int(encoded))
+            if (found or encoded) and len(self.left_at) < MAX_NAMED:
+                row = self.key(line).replace(b"\t", b", ").decode("utf-8", "backslashreplace")[:120]
+                named = [".".join(place) for place in found] or [self._pair.live]
+                self.left_at += [f"{name} row {row}" if self._pair.key else name for name in named]
 
     def _keyed(self, old: bytes, new: bytes) -> bytes:
         """The row with the key production has for it: of two addresses that are one on the clone, it has both."""

@@ -35,7 +35,7 @@ def verify(run: RestoreRun) -> None:
         proof.conclude()
     if run.state.get("leftovers"):
         text = "Places that still name the clone's address"
-        where = [table.pair.live for table in work.tables if table.leftovers]
+        where = [place for table in work.tables for place in table.left_at]
         run.context.note(Note(code="leftovers", message=text, count=run.state["leftovers"], samples=where[:20]))
 
 
