@@ -55,6 +55,7 @@ def test_everything_is_up_in_time_and_only_the_edge_is_published_on_loopback(com
     }
     assert published == {("edge", "127.0.0.1", composed.port)}
     assert composed.http.get("/readyz").status_code == 200
+    assert "Access denied" not in composed.compose("logs", "--no-color", "mariadb")
 
 
 def test_a_clone_equals_its_source(pair: Pair) -> None:
