@@ -9,6 +9,7 @@ import http.client
 import json
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ from tests.sites.site import Site
 
 HEADER = struct.Struct(">cBII")
 MAGIC = b"SFR1"
+AFAR = 0.03
+"""Seconds."""
 HOP = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
 
 
@@ -93,8 +96,8 @@ class Forged:
     """By the twin's name."""
     port: int = 0
     remember: bool = False
-    """Whether what the site says once is said again without asking it: a lie then costs this machine next to nothing,
-    as one from afar would."""
+    """Whether liars are far away: what the site said once is said again without asking it, after the time an answer
+    needs to come from there. So a lie costs this machine no more than one of another machine's would."""
     said: dict[str, tuple[int, list[tuple[str, str]], bytes]] = field(default_factory=dict)
     """By what was asked."""
 
@@ -182,8 +185,10 @@ def forged(site: Site, pairing: str) -> Iterator[Forged]:
         def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
             """What the real site says: status, headers, body."""
             about = f"{self.command} {self.path} {unpacked(body).op if body.startswith(b'SF1.') else ''}"
-            if front.remember and self.name in front.lies and about in front.said:
-                return front.said[about]
+            if front.remember and self.name in front.lies:
+                time.sleep(AFAR)
+                if about in front.said:
+                    return front.said[about]
             connection = http.client.HTTPConnection("127.0.0.1", behind, timeout=60)
             try:
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}

@@ -328,6 +328,14 @@ def state(yard: Yard, clone: str) -> dict[str, Any]:
     return found
 
 
+def test_processes_of_a_clone_stand_behind_jobs(yard: Yard) -> None:
+    clone = yard.add()
+    assert yard.get(clone) == (200, "front /")
+    assert yard.process
+    behind = {os.getpriority(os.PRIO_PROCESS, pid) for pid in yard.pids(clone)}
+    assert behind == {os.getpriority(os.PRIO_PROCESS, yard.process.pid) + 5}
+
+
 def test_an_import_does_not_switch_the_guard_off(yard: Yard) -> None:
     """Neither with a wp-config.php of its own, nor by writing to ours."""
     clone = yard.add()

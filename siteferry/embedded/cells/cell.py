@@ -28,6 +28,8 @@ from siteferry.embedded.servers.base import make_directory
 log = logging.getLogger(__name__)
 
 BACKLOG = 511
+BEHIND = ("nice", "-n", "5")
+"""A cell's processes stand behind those that carry out jobs: six endless requests of one clone weigh as much as two."""
 QUICK_DEATH = 5.0
 """Seconds: a cell that ends sooner after its start did not work."""
 TRIES = 3
@@ -184,7 +186,7 @@ class Cell:
                     filtered=number,
                     database=not self.cut_off,
                 )
-                self._process = Process.start([*prefix, *command], files=files, ended=self._ended)
+                self._process = Process.start([*prefix, *BEHIND, *command], files=files, ended=self._ended)
         except BaseException:
             os.close(report)
             raise
