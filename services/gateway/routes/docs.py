@@ -13,6 +13,7 @@ from services.gateway.docs_page import STYLE, render
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
 from services.gateway.models_restore import DiscardRequest, RestoreRequest, RollbackRequest
+from services.gateway.routes.responses import problem
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,7 +31,7 @@ TAGS = [
 CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
+def install_openapi(app: FastAPI, answer: type[BaseModel]) -> None:
     """Give the app an OpenAPI document with the problem schema and API keys described."""
 
     def openapi() -> dict[str, Any]:
@@ -38,26 +39,38 @@ def install_openapi(app: FastAPI, problem: type[BaseModel]) -> None:
             document = get_openapi(
                 title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=TAGS
             )
-            _complete(document, problem)
+            _complete(document, answer)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _complete(document: dict[str, Any], problem: type[BaseModel]) -> None:
+def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    undeclared = (problem, CloneRequest, BatchRequest, RestoreRequest, RollbackRequest, DiscardRequest)
+    undeclared = (answer, CloneRequest, BatchRequest, RestoreRequest, RollbackRequest, DiscardRequest)
     for model in undeclared:  # by any route
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    for path in document["paths"].values():
+        for operation in path.values():
+            _refusals(operation)
     components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
     # {}: on one's own machine no key is needed
     document["security"] = [{"apiKey": []}, {}]
+
+
+def _refusals(operation: dict[str, Any]) -> None:
+    """What any route answers to a body or an Idempotency-Key that can not be read, whatever the route is about."""
+    headers = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
+    statuses = (400, 413, 415) if "requestBody" in operation else (400,) if "idempotency-key" in headers else ()
+    for status, described in problem(*statuses).items():
+        if status in statuses:
+            operation["responses"].setdefault(str(status), described)
 
 
 @router.get("/docs")

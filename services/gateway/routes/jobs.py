@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
+from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from services.gateway import domain, views, waiting
@@ -35,6 +37,13 @@ SEALED = frozenset({"sealed_password", "secret_ref"})
 """Members of payloads that are of no use outside and hint at secrets."""
 
 
+def rfc3339(value: object) -> object:
+    """A moment as RFC 3339 writes it: a bare number, which pydantic would take for seconds, is none."""
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d[Tt ][\d:.]+([Zz]|[+-]\d\d:\d\d)", value):
+        raise ValueError("needs a date, a time and a time zone, like 2026-11-30T12:00:00Z")
+    return value
+
+
 Search = Annotated[
     str | None,
     Query(
@@ -55,7 +64,9 @@ async def list_jobs(
     source: Annotated[str | None, Query(description="Part of the source's address.")] = None,
     target: Annotated[str | None, Query(description="Part of the address a restore goes to.")] = None,
     batch: Annotated[str | None, Query(description="Id of the batch the jobs belong to.")] = None,
-    created_after: datetime | None = None,
+    created_after: Annotated[
+        datetime | None, BeforeValidator(rfc3339), Query(description="With a time zone, like 2026-11-30T12:00:00Z.")
+    ] = None,
     q: Search = None,
     sort: Order = Sort.NEWEST,
     count: Count = False,
@@ -66,8 +77,6 @@ async def list_jobs(
     """Jobs, newest first. A job accepted a moment ago may take some milliseconds to appear here."""
     edge, principal = enter(request)
     after = read_cursor(cursor, sort)
-    if created_after is not None and created_after.tzinfo is None:
-        raise Problem(422, "invalid_request", "created_after needs a time zone, like 2026-11-30T12:00:00Z.")
     words = words_in(q)
 
     def wanted(job: Job) -> bool:

@@ -8,6 +8,7 @@ from services.gateway.models import ProblemAnswer
 from services.gateway.problems import CONTENT_TYPE
 
 TEXT = {
+    400: "The body is no JSON, or a header can not be read",
     401: "No valid API key",
     403: "Not allowed",
     404: "There is no such job, batch, clone or snapshot",
