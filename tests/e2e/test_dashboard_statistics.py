@@ -35,6 +35,12 @@ async def it() -> AsyncIterator[Stage]:
         await Simulated(found.bus, keys=found.keys, lane=Lane.LOW).submit()
         running = await Simulated(found.bus, keys=found.keys, lane=Lane.HIGH).submit()
         await running.start()
+
+        async def told() -> bool:
+            lanes = {lane["lane"]: lane for lane in (await asked(found.url))["lanes"]}
+            return bool(lanes["high"]["running"] and lanes["low"]["queued"])
+
+        await eventually(told, timeout=60, what="what was played in the projection")
         yield found
 
 
