@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from services.gateway import models
 from services.gateway.app import create_app
 from services.gateway.docs_page import render
+from services.gateway.idempotency import KEY_MAX
 from services.gateway.settings import GatewaySettings
 from services.gateway.views import job_answer
 from shared.contract.jobs import Job
@@ -100,6 +101,18 @@ def test_every_call_about_jobs_documents_its_problems(document: dict[str, Any]) 
             for status, response in responses.items():
                 if status[0] in "45":
                     assert list(response["content"]) == ["application/problem+json"], (name, status)
+
+
+def test_every_idempotency_key_tells_its_length(document: dict[str, Any]) -> None:
+    keys = [
+        parameter["schema"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["name"].lower() == "idempotency-key"
+    ]
+    assert len(keys) >= 5
+    assert [key.get("maxLength") for key in keys] == [KEY_MAX] * len(keys)
 
 
 def test_examples_are_what_the_models_take(document: dict[str, Any]) -> None:

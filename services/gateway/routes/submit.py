@@ -11,6 +11,7 @@ from starlette.responses import Response
 from services.gateway import domain, metrics, views
 from services.gateway.access import Principal
 from services.gateway.edge import Edge, enter
+from services.gateway.idempotency import KEY_MAX
 from services.gateway.models import Accepted, CloneRequest
 from services.gateway.problems import Problem, validation
 from services.gateway.routes.responses import Responses, problem
@@ -25,7 +26,10 @@ Wish = TypeVar("Wish", bound=BaseModel)
 
 PATH = "/clone"
 IDEMPOTENCY = "The same key and body get the same answer for a day, however often they are sent."
-IdempotencyKey = Annotated[str | None, Header(description=IDEMPOTENCY)]
+IdempotencyKey = Annotated[
+    str | None, Header(description=IDEMPOTENCY, json_schema_extra={"minLength": 1, "maxLength": KEY_MAX})
+]
+"""Its limits are checked where it is used, on the short way too."""
 ACCEPTED_HEADERS = {
     "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds until it is worth looking.", "schema": {"type": "integer"}},
