@@ -37,6 +37,7 @@ from services.gateway.routes import (
     statistics,
     submit,
     tickets,
+    v1,
     webhooks,
 )
 from services.gateway.settings import GatewaySettings
@@ -121,6 +122,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         connector,
         health,
         docs,
+        v1,
     ):
         # not include_router: it matches every request router by router, which a submission pays for
         app.router.routes.extend(module.router.routes)

@@ -30,7 +30,7 @@ class Express:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         method, path = scope["method"], scope["path"]
-        if method == "POST" and path == submit.PATH:
+        if method == "POST" and path == submit.PATH and not scope["query_string"]:
             scope["route"] = submit.ROUTE
             return await submit.request_clone(Request(scope, receive))
         job_id = path.removeprefix(JOBS)

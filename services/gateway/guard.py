@@ -26,6 +26,8 @@ from shared.web import is_preflight, may_ask, may_read, request_id
 
 log = get(__name__)
 
+V2 = "/api/v2"
+"""Before every path: another name of the same."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/openapi.json", "/version"})
 """Answered without a key and under any Host name: they tell nothing about jobs."""
@@ -55,6 +57,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["path"].startswith(f"{V2}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(V2)}
         began = time.perf_counter()
         headers = Headers(scope=scope)
         trace_id, traceparent = trace_of(headers.get("traceparent"))

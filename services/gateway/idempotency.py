@@ -45,7 +45,7 @@ class Idempotency:
             return await action(new_id)
         if not 0 < len(key) <= KEY_MAX:
             raise Problem(400, "invalid_idempotency_key", f"An Idempotency-Key has 1 to {KEY_MAX} characters.")
-        name = hashlib.sha256(f"{scope}\n{key}".encode()).hexdigest()
+        name = _name(scope, key)
         claim = await self._claim(name, body, new_id)
         if isinstance(claim, Response):
             return claim
@@ -58,6 +58,14 @@ class Idempotency:
             raise
         await self._finish(name, record, revision, response)
         return response
+
+    async def made_within(self, key: str, *, scope: str, seconds: float) -> bool:
+        """Whether the key was first used so many seconds ago or less."""
+        try:
+            entry = await (await self._bus.bucket(streams.IDEMPOTENCY)).get(_name(scope, key))
+        except KeyNotFoundError:
+            return False
+        return bool(time.time() - json.loads(entry.value or b"{}").get("at", 0) <= seconds)
 
     async def _claim(self, name: str, body: bytes, new_id: str) -> Response | tuple[dict[str, Any], int]:
         bucket = await self._bus.bucket(streams.IDEMPOTENCY)
@@ -102,6 +110,10 @@ class Idempotency:
         answer = {"status": response.status_code, "headers": headers, "body": text}
         bucket = await self._bus.bucket(streams.IDEMPOTENCY)
         await bucket.update(name, _encoded({**record, "answer": answer}), last=revision)
+
+
+def _name(scope: str, key: str) -> str:
+    return hashlib.sha256(f"{scope}\n{key}".encode()).hexdigest()
 
 
 def _encoded(record: dict[str, Any]) -> bytes:

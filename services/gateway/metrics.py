@@ -19,6 +19,13 @@ SECONDS = Histogram(
     "siteferry_gateway_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS, registry=REGISTRY
 )
 SUBMITTED = Counter("siteferry_gateway_jobs_submitted_total", "Jobs accepted.", ["kind", "lane"], registry=REGISTRY)
+CALLS = Counter(
+    "siteferry_gateway_submissions_total",
+    "Submissions by form of call and API key.",
+    ["form", "key"],
+    registry=REGISTRY,
+)
+"""`form`: async, waiting (POST /clone and /restore), v1. Who still has to move from the last one."""
 CONNECTED = Gauge("siteferry_gateway_nats_connected", "Whether NATS is connected.", registry=REGISTRY)
 
 QUEUE = QueueGauges(REGISTRY)

@@ -13,8 +13,9 @@ from typing import Any
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, OutboundBufferLimitError
 from nats.js.errors import APIError
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
+V1 = "/api/v1/"
 CONTENT_TYPE = "application/problem+json"
 UNAVAILABLE = (NatsError, OutboundBufferLimitError, TimeoutError, ConnectionError)
 """What a call to NATS raises when it can not be reached or does not answer in time."""
@@ -60,7 +61,10 @@ class Problem(Exception):
         }
 
     def response(self, *, instance: str, trace_id: str) -> Response:
-        """The answer."""
+        """The answer. To calls of /api/v1 in the form they know: `{"success": false, "error": …}`."""
+        if instance.startswith(V1):
+            old = {"success": False, "error": f"{self.detail} {self.hint}".strip(), "code": self.code}
+            return JSONResponse(old, self.status, self.headers)
         body = json.dumps(self.body(instance=instance, trace_id=trace_id), ensure_ascii=False)
         return Response(body.encode(), self.status, self.headers, media_type=CONTENT_TYPE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 from pydantic import Field
@@ -30,6 +31,15 @@ class GatewaySettings(Settings):
     """Comma-separated networks beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
     store_timeout: float = Field(2.0, gt=0)
     """Seconds a call waits for NATS before it is answered with 503."""
+
+    sync_seconds: int = Field(55, ge=1, le=600)
+    """Seconds a synchronous call waits for its job before it is answered with 202: less than any proxy on the way."""
+    sync_default: bool = False
+    """Whether `POST /clone` and `/restore` wait when the call does not say `async`."""
+    v1_deprecated: date = date(2026, 12, 1)
+    """Since when /api/v1 is deprecated (RFC 9745)."""
+    v1_sunset: date | None = None
+    """When /api/v1 ends (RFC 8594); not said while it is not decided."""
 
     @property
     def hosts(self) -> frozenset[str]:

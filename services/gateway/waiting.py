@@ -25,10 +25,15 @@ WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})", re.IGNORECASE)
 _waiting = 0
 
 
+def wait_of(prefer: str) -> int | None:
+    """Seconds a `Prefer` header (RFC 7240) asks to wait; None where it does not say."""
+    found = WAIT.search(prefer)
+    return int(found[1]) if found else None
+
+
 def wish(prefer: str | None) -> int:
     """Seconds a `Prefer` header (RFC 7240) asks to wait, as far as we go; 0: none."""
-    found = WAIT.search(prefer or "")
-    return min(int(found[1]), LONGEST) if found else 0
+    return min(wait_of(prefer or "") or 0, LONGEST)
 
 
 async def turns(bus: Bus, key: str, seconds: float) -> AsyncIterator[None]:

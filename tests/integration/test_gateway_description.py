@@ -22,7 +22,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", "--no-color", "--continue-on-failure"]
     command += ["--checks", "all", "--exclude-checks", NOT_ASKED, "--exclude-path", WORKER]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--max-time", str(SECONDS)]
-    with running_gateway(rate_limit_per_minute=0) as gateway, running_status(gateway):
+    with running_gateway(rate_limit_per_minute=0, sync_seconds=1) as gateway, running_status(gateway):
         asked = subprocess.run(
             [*command, f"{gateway.url}/openapi.json"],
             cwd=tmp_path,  # where it keeps what it found

@@ -122,7 +122,7 @@ def test_pages_of_other_origins_may_not(api: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/jobs?stauts=failed", "/jobs?limit=5&page=2", "/clones?x", "/batches?q=a", "/livez?a=1", "/clone?async=1"]
+    "path", ["/jobs?stauts=failed", "/jobs?limit=5&page=2", "/clones?x", "/batches?q=a", "/livez?a=1", "/clone?wait=1"]
 )
 def test_unknown_parameters_are_refused_like_unknown_fields(api: httpx2.Client, path: str) -> None:
     answer = api.post(path, json=WISH) if path.startswith("/clone?") else api.get(path)

@@ -16,7 +16,7 @@ from shared.wordpress.nearby import Nearby
 from siteferry.embedded.cells.options import CellOptions
 
 DOC = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-ROW = re.compile(r"^\| `SITEFERRY_([A-Z_]+)` \| ([^|]*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `SITEFERRY_([A-Z0-9_]+)` \| ([^|]*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
 ROWS = {name.lower(): (who.strip(), default.strip()) for name, who, default in ROW.findall(DOC)}
 SERVICES = {
     "gateway": GatewaySettings,

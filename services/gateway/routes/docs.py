@@ -26,6 +26,7 @@ TAGS = [
     {"name": "clones", "description": "What completed jobs made: log in, extend, delete, read captured mail."},
     {"name": "live", "description": "Tickets and sessions for live connections and the dashboard."},
     {"name": "webhooks", "description": "Being told when jobs end."},
+    {"name": "v1", "description": "The synchronous calls of before. Clients move to `POST /clone` and `/restore`."},
     {"name": "operations", "description": "Health and numbers of the gateway."},
 ]
 CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from services.gateway import domain
+from services.gateway import domain, sync
 from services.gateway.access import Principal
 from services.gateway.edge import Edge, enter, owned_clone
 from services.gateway.models import Accepted
 from services.gateway.models_restore import RestoreRequest
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
-from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
+from services.gateway.routes.submit import STORED, WAITED, Async, allowed_lane, described, parsed, store, waits
 from shared.contract.events import RestoreRequested
 from shared.contract.jobs import Clone, CloneState
 from shared.contract.subjects import Lane
@@ -21,22 +21,30 @@ from shared.secrets.vault import SecretGone
 
 router = APIRouter(tags=["restore"])
 
+RESTORE_SCOPE = "{} POST /restore"
+
 
 @router.post(
     "/restore",
     operation_id="requestRestore",
     summary="Restore a clone or a site to a target",
-    openapi_extra=described(RestoreRequest),
+    openapi_extra=waits(described(RestoreRequest)),
     status_code=202,
     response_model=Accepted,
-    responses=problem(403, 404, 409, 415, 422, 429, also=STORED),
+    responses=problem(403, 404, 409, 415, 422, 429, also=STORED | WAITED),
 )
-async def request_restore(request: Request) -> Response:
+async def request_restore(request: Request, wanted: Async = None) -> Response:
     """Ask that a clone's content goes to production, with a way back. Answers at once, like `POST /clone`.
 
     With `dry_run` the job ends with a plan: what would be added, changed and removed, and what production would lose.
     """
     edge, principal = enter(request)
+    response = await submit_restore(request, edge, principal, request.headers.get("idempotency-key"))
+    return await sync.answered(edge, principal, response, request.headers, wanted)
+
+
+async def submit_restore(request: Request, edge: Edge, principal: Principal, key: str | None) -> Response:
+    """Store the wish for a restore. Answers 202, or what it answered to the same key before."""
     body = await request.body()
     wish = parsed(RestoreRequest, body)
     lane = allowed_lane(wish.priority, principal)
@@ -49,8 +57,8 @@ async def request_restore(request: Request) -> Response:
         return await store(edge, command, secret, request.state.traceparent)
 
     response = await edge.idempotency.once(
-        request.headers.get("idempotency-key"),
-        scope=f"{principal.tenant} POST /restore",
+        key,
+        scope=RESTORE_SCOPE.format(principal.tenant),
         body=body,
         new_id=new_id("restore"),
         action=accept,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
-from services.gateway import domain, metrics, views
+from services.gateway import domain, metrics, sync, views
 from services.gateway.access import Principal
 from services.gateway.edge import Edge, enter
 from services.gateway.idempotency import KEY_MAX
-from services.gateway.models import Accepted, CloneRequest
+from services.gateway.models import Accepted, CloneRequest, JobAnswer
 from services.gateway.problems import Problem, validation
 from services.gateway.routes.responses import Responses, problem
 from shared.contract.events import CloneRequested, Command
@@ -30,11 +30,22 @@ IdempotencyKey = Annotated[
     str | None, Header(description=IDEMPOTENCY, json_schema_extra={"minLength": 1, "maxLength": KEY_MAX})
 ]
 """Its limits are checked where it is used, on the short way too."""
+CLONE_SCOPE = "{} POST /clone"
+Async = Annotated[
+    bool | None,
+    Query(alias="async", description="`false`: answer when the job has ended (200), or 202 when that takes too long."),
+]
 ACCEPTED_HEADERS = {
     "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds until it is worth looking.", "schema": {"type": "integer"}},
 }
 STORED: Responses = {202: {"description": "Stored; a worker will take it", "headers": ACCEPTED_HEADERS}}
+WAITED: Responses = {
+    200: {
+        "description": "Asked to wait, and the job has ended: `status` says how",
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{JobAnswer.__name__}"}}},
+    }
+}
 
 
 def described(body: type[BaseModel]) -> dict[str, Any]:
@@ -50,9 +61,20 @@ def described(body: type[BaseModel]) -> dict[str, Any]:
                 "in": "header",
                 "schema": {"type": "string", "maxLength": 255},
                 "description": IDEMPOTENCY,
-            }
+            },
         ],
     }
+
+
+def waits(description: dict[str, Any]) -> dict[str, Any]:
+    """The description of a submission that can be asked to wait for its job."""
+    prefer = {
+        "name": "Prefer",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "`respond-async`, `wait=N` (RFC 7240): answer at once, or once the job has ended.",
+    }
+    return {**description, "parameters": [*description["parameters"], prefer]}
 
 
 BODY = described(CloneRequest)
@@ -62,15 +84,23 @@ BODY = described(CloneRequest)
     PATH,
     operation_id="requestClone",
     summary="Clone a site",
-    openapi_extra=BODY,
+    openapi_extra=waits(BODY),
     status_code=202,
     response_model=Accepted,
-    responses=problem(403, 409, 415, 422, 429, also=STORED),
+    responses=problem(403, 409, 415, 422, 429, also=STORED | WAITED),
 )
-async def request_clone(request: Request) -> Response:
-    """Ask for a clone of a WordPress site. Answers at once; the job's address tells how it goes."""
-    # The hot path: parameters of its own would cost this route a quarter of its time in FastAPI.
+async def request_clone(request: Request, wanted: Async = None) -> Response:
+    """Ask for a clone of a WordPress site. Answers at once; the job's address tells how it goes.
+
+    With `async=false`, or `Prefer: wait=N`, it answers with the job once that has ended (200), if it does in time.
+    """
     edge, principal = enter(request)
+    response = await submit_clone(request, edge, principal, request.headers.get("idempotency-key"))
+    return await sync.answered(edge, principal, response, request.headers, wanted)
+
+
+async def submit_clone(request: Request, edge: Edge, principal: Principal, key: str | None) -> Response:
+    """Store the wish for a clone. Answers 202, or what it answered to the same key before."""
     body = await request.body()
     wish = parsed(CloneRequest, body)
     lane = allowed_lane(wish.priority, principal)
@@ -81,8 +111,8 @@ async def request_clone(request: Request) -> Response:
         return await store(edge, command, wish.credentials(), request.state.traceparent)
 
     response = await edge.idempotency.once(
-        request.headers.get("idempotency-key"),
-        scope=f"{principal.tenant} POST /clone",
+        key,
+        scope=CLONE_SCOPE.format(principal.tenant),
         body=body,
         new_id=new_id("clone"),
         action=accept,

@@ -1,0 +1,73 @@
+"""Synchronous calls: a submission that is answered once its job has ended, if that is soon enough.
+
+The job is stored before anybody waits. A client or a proxy that hangs up loses an answer and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import aclosing
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from services.gateway import metrics, waiting
+from services.gateway.access import Principal
+from services.gateway.edge import Edge, answer_for
+from services.gateway.settings import GatewaySettings
+from shared.contract.jobs import Job
+
+ASYNC = re.compile(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
+
+
+def seconds_to_wait(settings: GatewaySettings, headers: Headers, wanted: bool | None) -> int:
+    """How long a submission waits for its job; 0: not at all.
+
+    `wanted` is what `?async=` says; it counts more than `Prefer` (RFC 7240: `respond-async`, `wait=N`), which counts
+    more than the setting.
+    """
+    if wanted is True:
+        return 0
+    prefer = headers.get("prefer", "")
+    wait = waiting.wait_of(prefer)
+    if wait is not None:
+        return min(wait, settings.sync_seconds)
+    if wanted is False:
+        return settings.sync_seconds
+    if ASYNC.search(prefer):
+        return 0
+    return settings.sync_seconds if settings.sync_default else 0
+
+
+async def answered(
+    edge: Edge, principal: Principal, accepted: Response, headers: Headers, wanted: bool | None
+) -> Response:
+    """The job once it has ended, with status 200; what was answered at once (202) when it does not end in time.
+
+    Says in `Preference-Applied` what of `Prefer` was done.
+    """
+    seconds = seconds_to_wait(edge.settings, headers, wanted)
+    metrics.CALLS.labels("waiting" if seconds else "async", principal.name).inc()
+    response = accepted
+    if seconds and (job := await ended(edge, job_of(accepted), seconds)) is not None:
+        response = Response(await answer_for(edge, job), 200, media_type="application/json")
+        response.headers["Location"] = f"/jobs/{job.job_id}"
+    if "prefer" in headers:
+        response.headers["Preference-Applied"] = f"wait={seconds}" if seconds else "respond-async"
+    return response
+
+
+def job_of(accepted: Response) -> str:
+    """The job that an answer of 202 is about, also one that was given before."""
+    return str(json.loads(bytes(accepted.body))["job_id"])
+
+
+async def ended(edge: Edge, job_id: str, seconds: float) -> Job | None:
+    """The job when it has ended before so many seconds have passed. Not polled: it is looked at when it is written."""
+    async with aclosing(waiting.turns(edge.bus, job_id, seconds)) as turns:  # type: ignore[type-var]
+        async for _ in turns:
+            job = await edge.store.job(job_id)
+            if job is not None and job.status.terminal:
+                return job
+    return None
