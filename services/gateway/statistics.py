@@ -86,7 +86,7 @@ def count(jobs: Iterable[Job], *, window: Window, until: datetime) -> Statistics
     number, length = PIECES[window]
     since = until - number * length
     known = [job for job in jobs if _counts(job, since)]
-    ended = [job for job in known if job.finished_at and since < job.finished_at <= until]
+    ended = [job for job in known if job.status.terminal and job.finished_at and since < job.finished_at <= until]
     of = Counter(job.status for job in ended)
     decided = of[Status.COMPLETED] + of[Status.FAILED]
     codes = Counter(job.error.code if job.error else "unknown" for job in ended if job.status is Status.FAILED)

@@ -70,6 +70,13 @@ def test_an_hour_of_jobs() -> None:
     assert told.pieces[0].start == told.since == NOW - timedelta(hours=1)
 
 
+def test_a_job_that_runs_again_has_not_ended() -> None:
+    """Retried by hand, it still knows when it ended first."""
+    told = count([job(1, accepted=9, begun=8, ended=5, status=Status.RUNNING)], window="hour", until=NOW)
+    assert (told.completed, told.failed, told.cancelled) == (0, 0, 0)
+    assert all(piece.completed == piece.failed == piece.cancelled == 0 for piece in told.pieces)
+
+
 def test_nothing_is_no_division() -> None:
     told = count([], window="day", until=NOW)
     assert told.success_rate is None
