@@ -105,10 +105,10 @@ def test_a_part_is_killed_in_a_step_of_four_clones(hurried: Product, site: Site,
     assert connectors(site) == []
 
 
-@pytest.mark.parametrize("name", ["mariadb", "caddy"])
-def test_a_part_that_stands_still_is_waited_for_visibly(hurried: Product, site: Site, name: str) -> None:
+@pytest.mark.parametrize(("name", "step"), [("mariadb", "database"), ("caddy", "finalize")])
+def test_a_part_that_stands_still_is_waited_for_visibly(hurried: Product, site: Site, name: str, step: str) -> None:
     job_id = hurried.submit(site)
-    reach(hurried, job_id, "finalize")
+    reach(hurried, job_id, step)
     stopped = part(hurried, name)
     os.kill(stopped, signal.SIGSTOP)
     if name != "caddy":  # which is the way to the API, too
