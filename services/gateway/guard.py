@@ -57,7 +57,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"].startswith(f"{V2}/"):
+        if scope["path"].startswith(f"{V2}/") and not scope["path"].startswith(f"{V2}/api/"):
             scope = {**scope, "path": scope["path"].removeprefix(V2)}
         began = time.perf_counter()
         headers = Headers(scope=scope)

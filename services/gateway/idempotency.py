@@ -59,13 +59,14 @@ class Idempotency:
         await self._finish(name, record, revision, response)
         return response
 
-    async def made_within(self, key: str, *, scope: str, seconds: float) -> bool:
-        """Whether the key was first used so many seconds ago or less."""
+    async def used(self, key: str, *, scope: str) -> tuple[str, float] | None:
+        """The job id a key was first used for, and when (seconds since 1970); None when it was not used yet."""
         try:
             entry = await (await self._bus.bucket(streams.IDEMPOTENCY)).get(_name(scope, key))
         except KeyNotFoundError:
-            return False
-        return bool(time.time() - json.loads(entry.value or b"{}").get("at", 0) <= seconds)
+            return None
+        record = json.loads(entry.value or b"{}")
+        return record["id"], record["at"]
 
     async def _claim(self, name: str, body: bytes, new_id: str) -> Response | tuple[dict[str, Any], int]:
         bucket = await self._bus.bucket(streams.IDEMPOTENCY)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from services.gateway import metrics, waiting
 from services.gateway.access import Principal
 from services.gateway.edge import Edge, answer_for
+from services.gateway.problems import UNAVAILABLE
 from services.gateway.settings import GatewaySettings
 from shared.contract.jobs import Job
 
@@ -50,11 +51,16 @@ async def answered(
     seconds = seconds_to_wait(edge.settings, headers, wanted)
     metrics.CALLS.labels("waiting" if seconds else "async", principal.name).inc()
     response = accepted
-    if seconds and (job := await ended(edge, job_of(accepted), seconds)) is not None:
-        response = Response(await answer_for(edge, job), 200, media_type="application/json")
-        response.headers["Location"] = f"/jobs/{job.job_id}"
-    if "prefer" in headers:
-        response.headers["Preference-Applied"] = f"wait={seconds}" if seconds else "respond-async"
+    job = await ended(edge, job_of(accepted), seconds) if seconds else None
+    if job is not None:
+        with suppress(*UNAVAILABLE):  # the job is stored: what was answered at once is still true
+            response = Response(await answer_for(edge, job), 200, media_type="application/json")
+            response.headers["Location"] = f"/jobs/{job.job_id}"
+    prefer = headers.get("prefer", "")
+    if seconds and waiting.wait_of(prefer) is not None:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    elif not seconds and ASYNC.search(prefer):
+        response.headers["Preference-Applied"] = "respond-async"
     return response
 
 
@@ -64,10 +70,15 @@ def job_of(accepted: Response) -> str:
 
 
 async def ended(edge: Edge, job_id: str, seconds: float) -> Job | None:
-    """The job when it has ended before so many seconds have passed. Not polled: it is looked at when it is written."""
-    async with aclosing(waiting.turns(edge.bus, job_id, seconds)) as turns:  # type: ignore[type-var]
-        async for _ in turns:
-            job = await edge.store.job(job_id)
-            if job is not None and job.status.terminal:
-                return job
+    """The job when it has ended before so many seconds have passed: looked at when it is written, and now and then.
+
+    None when it has not, also when NATS goes away meanwhile: the job is stored, and whoever asked for it must learn its
+    id, or he would ask for another one.
+    """
+    with suppress(*UNAVAILABLE):
+        async with aclosing(waiting.turns(edge.bus, job_id, seconds)) as turns:  # type: ignore[type-var]
+            async for _ in turns:
+                job = await edge.store.job(job_id)
+                if job is not None and job.status.terminal:
+                    return job
     return None

@@ -126,6 +126,53 @@ async def test_hanging_up_and_asking_again_loses_nothing_and_doubles_nothing(
     assert other.json()["job_id"] != worker.job_id, "another password is another wish"
 
 
+async def test_what_failed_is_asked_for_anew_and_what_is_there_is_not(
+    gateway: Gateway, api: httpx2.AsyncClient, bus: Bus
+) -> None:
+    jobs = []
+    for outcome in ("fail", "complete", "complete"):
+        call = asyncio.create_task(api.post("/api/v1/clone", json=wish("stubborn")))
+        if len(jobs) < 2:
+            worker = await newest(gateway, api, bus, "stubborn", but=jobs)
+            await (worker.fail() if outcome == "fail" else worker.complete())
+        jobs.append((await call).json()["job_id"])
+    assert jobs[0] != jobs[1], "the site was mended in between"
+    assert jobs[1] == jobs[2], "the answer was lost in between"
+
+
+async def newest(gateway: Gateway, api: httpx2.AsyncClient, bus: Bus, name: str, *, but: list[str]) -> Simulated:
+    """The job of this name that is not known yet, in the hands of a worker."""
+
+    async def found() -> list[str]:
+        listed = (await api.get("/jobs", params={"q": name})).json()["jobs"]
+        return [job["job_id"] for job in listed if job["job_id"] not in but]
+
+    (job_id,) = await eventually(found, what=f"another job {name}")
+    worker = await Simulated(bus, job_id=job_id, keys=KeyRing.load(gateway.directory / "vault.key"), ticks=1).adopt()
+    await worker.start()
+    return worker
+
+
+async def test_the_store_goes_away_while_a_call_waits() -> None:
+    """The job is stored: whoever asked learns its id, and asks for no other."""
+    with running_gateway(rate_limit_per_minute=0, sync_seconds=20) as own, running_status(own):
+        async with httpx2.AsyncClient(base_url=own.url, timeout=60, trust_env=False) as client:
+            calls = [
+                asyncio.create_task(client.post(path, json=wish(path)))
+                for path in ("/clone?async=false", "/api/v1/clone")
+            ]
+
+            async def both() -> bool:
+                return len((await client.get("/jobs")).json()["jobs"]) == 2
+
+            await eventually(both, what="both jobs")
+            await asyncio.sleep(0.3)
+            own.stop_nats()
+            answers = await asyncio.gather(*calls)
+            assert [answer.status_code for answer in answers] == [202, 202]
+            assert all(answer.json()["job_id"].startswith("clone-") for answer in answers)
+
+
 @pytest.mark.parametrize("form", [{"params": {"async": "false"}}, {"headers": {"Prefer": "wait=30"}}])
 async def test_todays_call_can_wait(gateway: Gateway, api: httpx2.AsyncClient, bus: Bus, form: dict[str, Any]) -> None:
     name = f"waits-{next(iter(form))}"
@@ -158,6 +205,7 @@ async def test_v2_is_another_name_of_todays_calls(api: httpx2.AsyncClient) -> No
     assert answer.status_code == 202
     assert (await api.get(f"/api/v2/jobs/{answer.json()['job_id']}")).json()["job_id"] == answer.json()["job_id"]
     assert (await api.get("/api/v2/nothing")).status_code == 404
+    assert (await api.post("/api/v2/api/v1/clone", json=wish("third"))).status_code == 404
     assert (await api.get("/api/v1/nothing")).json()["success"] is False
 
 

@@ -22,10 +22,12 @@ from services.gateway.models import CloneRequest
 from services.gateway.models_restore import RestoreRequest
 from services.gateway.routes.restore import RESTORE_SCOPE, submit_restore
 from services.gateway.routes.submit import CLONE_SCOPE, described, submit_clone
-from shared.contract.jobs import CloneResult, Job, Status
+from shared.contract.jobs import CloneResult, CloneState, Job, Status
 
 router = APIRouter(tags=["v1"])
 
+TURNS_MOST = 100
+"""Jobs by the same words within that time; more share the last one."""
 AGAIN_SECONDS = 600
 """A call that comes again within this time, word for word, is taken for a retry and gets the same job."""
 
@@ -96,17 +98,33 @@ async def restore(request: Request) -> Response:
 
 
 async def _key(request: Request, edge: Edge, scope: str) -> str:
-    """The call's Idempotency-Key; without one a key made of what is asked for, good for a few minutes: clients that
-    know only this call ask again when a proxy has hung up."""
+    """The call's Idempotency-Key; without one a key made of what is asked for: clients that know only this call ask
+    again in the same words when a proxy has hung up, and then want what they asked for first."""
     given = request.headers.get("idempotency-key")
     if given is not None:
         return given
     mark = edge.keys.mark(await request.body(), purpose=f"v1 {scope}")
     turn = int(time.time() // AGAIN_SECONDS)
-    before = f"v1-{turn - 1}-{mark}"
-    if await edge.idempotency.made_within(before, scope=scope, seconds=AGAIN_SECONDS):
-        return before
-    return f"v1-{turn}-{mark}"
+    for each in (turn - 1, turn):
+        for number in range(TURNS_MOST):
+            key = f"v1-{each}-{number}-{mark}"
+            used = await edge.idempotency.used(key, scope=scope)
+            if used is None:
+                break
+            job_id, at = used
+            if time.time() - at <= AGAIN_SECONDS and await _is_wanted_again(edge, job_id):
+                return key
+    return key
+
+
+async def _is_wanted_again(edge: Edge, job_id: str) -> bool:
+    """Whether the same call means this job: one that runs, or a clone that is there. What failed, was deleted or
+    restored before is asked for anew."""
+    job = await edge.store.job(job_id)
+    if job is None or not job.status.terminal:
+        return True
+    clone = await edge.store.clone(job_id) if job.status is Status.COMPLETED else None
+    return clone is not None and clone.state is CloneState.ACTIVE
 
 
 async def _answered(edge: Edge, principal: Principal, accepted: Response) -> Response:
