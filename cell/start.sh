@@ -13,7 +13,9 @@ master=$$
   ulimit -v "$5"
   [ -z "$7" ] || exec "$7" --pdeathsig TERM "$2" --nodaemonize --fpm-config "$6/php-fpm.conf" $SITEFERRY_PHP_STARTUP
   "$2" --nodaemonize --fpm-config "$6/php-fpm.conf" $SITEFERRY_PHP_STARTUP
-  kill -TERM "$master"
+  # The first process of a namespace does not even get a signal it has no handler for yet, and nginx may just be starting.
+  tries=0
+  while [ "$tries" -lt 5000000 ] && kill -TERM "$master" 2>/dev/null; do tries=$((tries + 1)); done
 ) &
 exec 9>&-
 unset FPM_SOCKETS SITEFERRY_PHP_STARTUP
