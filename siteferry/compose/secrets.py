@@ -7,14 +7,13 @@ that a newer version's rights count.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from shared.contract.rights import USERS
 from shared.secrets.vault import KeyRing
 from siteferry.compose import accounts
 from siteferry.embedded.servers.base import make_directory, secret_file, write_file
-from siteferry.embedded.servers.nats_config import CLIENTS, Cluster, config
+from siteferry.embedded.servers.nats_config import CLIENTS, Cluster, config, login_in
 
 STORE = Path("/var/lib/siteferry/nats")
 
@@ -23,10 +22,10 @@ def make(folder: Path, *, nodes: int, max_store: int) -> None:
     """Idempotent. `nodes`: 1 or 3 servers of NATS, called `nats-1` and so on; `max_store`: bytes of each."""
     make_directory(folder, mode=0o711)
     users = make_directory(folder / "nats", mode=0o711)
-    logins = {user: _login(users / user, user) for user in USERS}
+    logins = {user: login_in(users / user, user) for user in USERS}
     for user, account in accounts.OF_USER.items():
         _for_group(users / user, account)
-    routes = _login(users / "routes", "routes")
+    routes = login_in(users / "routes", "routes")
     _for_group(users / "routes", accounts.ROOT)
     names = [f"nats-{number}" for number in range(1, nodes + 1)]
     for name in names:
@@ -45,12 +44,6 @@ def make(folder: Path, *, nodes: int, max_store: int) -> None:
     _for_group(folder / "vault.key", accounts.SHARED)
     secret_file(folder / "mariadb.password")
     _for_group(folder / "mariadb.password", accounts.MARIADB)
-
-
-def _login(file: Path, user: str) -> str:
-    if not file.exists():
-        write_file(file, f"{user}:{secrets.token_hex(24)}\n", mode=0o600)
-    return file.read_text().strip()
 
 
 def _for_group(file: Path, group: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -50,11 +50,14 @@ def wish(name: str, **more: Any) -> dict[str, Any]:
     return {"source_url": "https://shop.example.com", "username": "a", "password": f"pw-{name}", "name": name, **more}
 
 
-async def taken(gateway: Gateway, api: httpx2.AsyncClient, bus: Bus, name: str) -> Simulated:
-    """The one job of this name, in the hands of a worker."""
+async def taken(
+    gateway: Gateway, api: httpx2.AsyncClient, bus: Bus, name: str, *, but: Sequence[str] = ()
+) -> Simulated:
+    """The one job of this name, beside those known already, in the hands of a worker."""
 
     async def found() -> list[str]:
-        return [job["job_id"] for job in (await api.get("/jobs", params={"q": name})).json()["jobs"]]
+        listed = (await api.get("/jobs", params={"q": name})).json()["jobs"]
+        return [job["job_id"] for job in listed if job["job_id"] not in but]
 
     ids = await eventually(found, what=f"the job {name}")
     assert len(ids) == 1
@@ -133,24 +136,11 @@ async def test_what_failed_is_asked_for_anew_and_what_is_there_is_not(
     for outcome in ("fail", "complete", "complete"):
         call = asyncio.create_task(api.post("/api/v1/clone", json=wish("stubborn")))
         if len(jobs) < 2:
-            worker = await newest(gateway, api, bus, "stubborn", but=jobs)
+            worker = await taken(gateway, api, bus, "stubborn", but=jobs)
             await (worker.fail() if outcome == "fail" else worker.complete())
         jobs.append((await call).json()["job_id"])
     assert jobs[0] != jobs[1], "the site was mended in between"
     assert jobs[1] == jobs[2], "the answer was lost in between"
-
-
-async def newest(gateway: Gateway, api: httpx2.AsyncClient, bus: Bus, name: str, *, but: list[str]) -> Simulated:
-    """The job of this name that is not known yet, in the hands of a worker."""
-
-    async def found() -> list[str]:
-        listed = (await api.get("/jobs", params={"q": name})).json()["jobs"]
-        return [job["job_id"] for job in listed if job["job_id"] not in but]
-
-    (job_id,) = await eventually(found, what=f"another job {name}")
-    worker = await Simulated(bus, job_id=job_id, keys=KeyRing.load(gateway.directory / "vault.key"), ticks=1).adopt()
-    await worker.start()
-    return worker
 
 
 async def test_the_store_goes_away_while_a_call_waits() -> None:

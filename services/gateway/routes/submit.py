@@ -59,7 +59,7 @@ def described(body: type[BaseModel]) -> dict[str, Any]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string", "maxLength": 255},
+                "schema": {"type": "string", "maxLength": KEY_MAX},
                 "description": IDEMPOTENCY,
             },
         ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +16,7 @@ from siteferry.embedded.servers.base import (
     make_directory,
     write_file,
 )
-from siteferry.embedded.servers.nats_config import config
+from siteferry.embedded.servers.nats_config import config, login_in
 from siteferry.embedded.servers.nats_probe import Answer, ask
 from siteferry.embedded.servers.ports import free_port, port_in_use, require_free_port
 
@@ -61,10 +60,7 @@ class Nats(Server):
 
     def login(self, user: str) -> str:
         """What the file holds, made on first use."""
-        file = self.login_file(user)
-        if not file.exists():
-            write_file(file, f"{user}:{secrets.token_hex(24)}\n", mode=0o600)
-        return file.read_text().strip()
+        return login_in(self.login_file(user), user)
 
     @property
     def config_file(self) -> Path:

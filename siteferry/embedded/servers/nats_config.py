@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.contract.rights import USERS, rights
+from siteferry.embedded.servers.base import write_file
 
 CLIENTS, ROUTES, MONITOR = 4222, 6222, 8222
 """Ports where a node has a network of its own."""
@@ -78,3 +80,10 @@ def _user(user: str, login: str) -> dict[str, object]:
     if may.answers:
         permissions["allow_responses"] = {"max": 1, "expires": "15m"}
     return {"user": name, "password": password, "permissions": permissions}
+
+
+def login_in(file: Path, user: str) -> str:
+    """`user:password` as the file holds it, made on first use."""
+    if not file.exists():
+        write_file(file, f"{user}:{secrets.token_hex(24)}\n", mode=0o600)
+    return file.read_text().strip()
