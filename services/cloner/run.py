@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from services.cloner.compression import Compress, compresses
 from services.cloner.domain import Plan, make_plan
 from services.cloner.drivers.port import Target
 from shared.contract.events import CloneOptions, CloneRequested
 from shared.engine.carriers.surface import StepContext
 from shared.engine.token import StopToken
 from shared.settings import Settings
-from shared.wordpress.addresses import is_localhost, keep_off
+from shared.wordpress.addresses import keep_off
 from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import SiteAddress, find_site
@@ -37,6 +38,7 @@ class Brief:
     dialect: Dialect
     allow_private_sources: bool
     connector_hours: int
+    compress: Compress = "auto"
     php: str = ""
     """Version of the PHP clones run on."""
 
@@ -122,9 +124,9 @@ class CloneRun:
         return urlsplit(self.site.home).netloc
 
     @property
-    def source_is_near(self) -> bool:
-        """Whether the source is on this machine: compressing what it sends would only cost."""
-        return is_localhost(urlsplit(self.site.home).hostname or "")
+    def compress(self) -> bool:
+        """Whether the source compresses what it sends."""
+        return compresses(self.settings.compress, self.site.home)
 
     @cached_property
     def desk(self) -> Desk:

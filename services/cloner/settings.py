@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.cloner.compression import Compress
 from shared.engine.carriers.settings import CarrierLimits
 from shared.engine.worker import AllParts, Disk, EngineSettings, Limits, Parts
 from shared.standing import StandingParts
@@ -33,6 +34,8 @@ class ClonerSettings(CarrierLimits):
     """Jobs that read from one source host at the same time: production sites are not ours to overload."""
     max_clones: int | None = Field(None, ge=1)
     """Clones that exist at the same time; more jobs wait until one ends or is deleted."""
+    compress: Compress = "auto"
+    """Whether sources compress what they send; auto: unless they are on this machine."""
     connector_hours: int = Field(12, ge=1, le=168)
     """After this the connector on a source refuses and removes itself, whatever became of the job."""
     sweep_minutes: int = Field(60, ge=0)

@@ -304,7 +304,7 @@ class CloneWorkflow:
         settings = self._settings
         dialect = await context.blocking(self._driver.dialect)
         php = await context.blocking(self._driver.php_version)
-        return Brief(target, dialect, settings.allow_private_sources, settings.connector_hours, php)
+        return Brief(target, dialect, settings.allow_private_sources, settings.connector_hours, settings.compress, php)
 
     def _secrets(self, context: JobContext, login: dict[str, Any] | None) -> Secrets:
         state, known = context.state, {}

@@ -136,11 +136,13 @@ class Product:
 
 
 @contextmanager
-def product(*, environment: dict[str, str] | None = None) -> Iterator[Product]:
-    """A Siteferry of its own, gone afterwards with everything it made."""
+def product(*, environment: dict[str, str] | None = None, far: str = "") -> Iterator[Product]:
+    """A Siteferry of its own, gone afterwards with everything it made. `far`: where sites on `localhost` are for it."""
     directory = Path(tempfile.mkdtemp(prefix="siteferry-up-"))
     directory.chmod(0o711)
     running = Product(directory, environment=environment)
+    if far:
+        running.environment["SITEFERRY_LOCALHOST"] = f"{running.port}=127.0.0.1,*={far}"
     try:
         running.start()
         yield running

@@ -219,7 +219,7 @@ def _wire(table: Table) -> dict[str, Any]:
 
 
 def _limits(run: CloneRun) -> dict[str, Any]:
-    return {"budget": BUDGET, "max_bytes": MAX_BYTES, "compress": not run.source_is_near}
+    return {"budget": BUDGET, "max_bytes": MAX_BYTES, "compress": run.compress}
 
 
 def _make_views(run: CloneRun, loader: Loader) -> None:
