@@ -38,7 +38,8 @@ class Temporary(JobError):
     """Something failed that may work when tried again."""
 
     code = "temporary_failure"
-    hint = "Siteferry tries again by itself."
+    hint = "Retry the job in a few minutes."
+    """What to do once Siteferry has given up: that it tries again by itself is said while it does."""
 
     def __init__(
         self, message: str | None = None, *, hint: str | None = None, retry_after: float | None = None, **details: Any

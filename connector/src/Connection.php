@@ -11,6 +11,12 @@ final class Connection {
 		2006 => 'database_lost', 2013 => 'database_lost', 1317 => 'database_lost', 1053 => 'database_lost', 1927 => 'database_lost',
 	);
 
+	/** Crashed, or its files are damaged, gone, or of an engine that is not there. */
+	const BROKEN_TABLE = array(126, 127, 130, 131, 134, 141, 144, 145, 176, 1016, 1017, 1033, 1034, 1035, 1194, 1195, 1286, 1712, 1812, 1877, 1932);
+
+	/** The server does not take this account, or has no such database for it. */
+	const LOGIN_REFUSED = array(1044, 1045, 1049, 1130, 1251, 1275, 1524, 1698, 1862, 2059, 2061, 3118, 4151);
+
 	const CODES_OF_WRITING = array(
 		1044 => 'target_no_privilege', 1142 => 'target_no_privilege', 1143 => 'target_no_privilege', 1227 => 'target_no_privilege',
 		1205 => 'target_busy', 1213 => 'target_busy', 1969 => 'target_busy', 3024 => 'target_busy',
@@ -28,6 +34,9 @@ final class Connection {
 		$this->writes = $writes;
 		if (!class_exists('mysqli')) {
 			throw new Fault('database_unsupported', 'PHP has no mysqli extension, so the database can not be read.');
+		}
+		if (!defined('DB_HOST') || !defined('DB_NAME') || (defined('DB_ENGINE') && DB_ENGINE === 'sqlite')) {
+			throw new Fault('database_unsupported', 'This site keeps its data in another kind of database than MySQL.');
 		}
 		mysqli_report(MYSQLI_REPORT_OFF);
 		$this->link = self::connect();
@@ -124,16 +133,30 @@ final class Connection {
 	public function fault(): Fault {
 		$number = $this->link->errno;
 		$codes  = $this->writes ? self::CODES_OF_WRITING + self::CODES : self::CODES;
+		$codes += array_fill_keys(self::BROKEN_TABLE, 'table_broken');
 		return new Fault(isset($codes[$number]) ? $codes[$number] : 'database_error', 'Database error ' . $number . ': ' . $this->link->error);
 	}
 
-	/** The same reading of DB_HOST as wpdb: port, socket, IPv6. */
+	/** With the first account that the server takes. */
 	private static function connect(): \mysqli {
+		$first = null;
+		foreach (Accounts::all() as $account) {
+			try {
+				return self::reach($account);
+			} catch (Fault $fault) {
+				$first = $first === null ? $fault : $first;
+			}
+		}
+		throw $first;
+	}
+
+	/** @param string[] $account host (read as wpdb does: port, socket, IPv6), user, password, database */
+	private static function reach(array $account): \mysqli {
 		global $wpdb;
-		$host   = DB_HOST;
+		list($host, $user, $password, $database) = $account;
 		$port   = 0;
 		$socket = '';
-		$parsed = method_exists($wpdb, 'parse_db_host') ? $wpdb->parse_db_host(DB_HOST) : false;
+		$parsed = method_exists($wpdb, 'parse_db_host') ? $wpdb->parse_db_host($host) : false;
 		if (is_array($parsed)) {
 			list($host, $port, $socket, $ipv6) = $parsed;
 			if ($ipv6 && extension_loaded('mysqlnd')) {
@@ -146,8 +169,9 @@ final class Connection {
 		}
 		$link->options(MYSQLI_OPT_CONNECT_TIMEOUT, 10);
 		$flags = defined('MYSQL_CLIENT_FLAGS') ? (int) MYSQL_CLIENT_FLAGS : 0;
-		if (!@$link->real_connect((string) $host, DB_USER, DB_PASSWORD, DB_NAME, (int) $port, (string) $socket, $flags)) {
-			throw new Fault('database_unreachable', 'Database error ' . mysqli_connect_errno() . ': ' . mysqli_connect_error());
+		if (!@$link->real_connect((string) $host, $user, $password, $database, (int) $port, (string) $socket, $flags)) {
+			$code = in_array(mysqli_connect_errno(), self::LOGIN_REFUSED, true) ? 'database_login_refused' : 'database_unreachable';
+			throw new Fault($code, 'Database error ' . mysqli_connect_errno() . ': ' . mysqli_connect_error());
 		}
 		return $link;
 	}

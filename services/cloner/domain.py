@@ -15,6 +15,7 @@ from services.cloner.drivers.port import SiteConfig
 from services.cloner.errors import MultisiteUnsupported, NotEnoughSpace
 from shared.contract.events import CloneOptions
 from shared.contract.jobs import Note
+from shared.wordpress.connector.errors import TableBroken
 from shared.wordpress.connector.skips import FILE_RULES, FileRule, RowRule, row_rules_for, rows_stay_behind
 from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
 from shared.wordpress.paths import relative
@@ -206,6 +207,8 @@ def _select(facts: Mapping[str, Any], dialect: Dialect, options: CloneOptions) -
         name = table["name"]
         if name in unwanted or name.removeprefix(prefix) in unwanted:
             chosen.excluded.append(name)
+        elif (broken := table.get("create_error")) and name.removeprefix(prefix) in CORE:
+            raise TableBroken(f"The table {name} can not be read: {broken}")
         elif table.get("create_error") or table["kind"] == "sequence":
             chosen.unreadable.append(f"{name}: {table.get('create_error') or table['kind']}")
         else:

@@ -25,6 +25,7 @@ log = get(__name__)
 SOON = 1.0
 """Seconds until a job that waits for a part of ours looks again; longer the longer it has waited."""
 SELDOM = 15.0
+AGAIN = "Siteferry tries again by itself."
 
 
 async def again_or_fail(held: Held, error: Temporary) -> None:
@@ -36,6 +37,7 @@ async def again_or_fail(held: Held, error: Temporary) -> None:
     if tries >= held.attempt.max_tries(step):
         await end(held, EventType.FAILED, error=info)
         return
+    info.hint = AGAIN if error.hint == Temporary.hint else f"{AGAIN} If it stays: {info.hint}"
     held.remember(info)
     metrics.RETRIES.labels(held.about["kind"], info.code).inc()
     if error.retry_after:

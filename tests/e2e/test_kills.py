@@ -28,7 +28,7 @@ from tests.sites.nasty import files
 from tests.sites.site import Site
 from tests.sites.spec import SiteSpec
 
-SEED = 20261129
+SEED = int(os.environ.get("KILLS_SEED") or 20261129)
 KILLS = int(os.environ.get("KILLS") or 0)
 JOBS = KILLS // 2
 pytestmark = pytest.mark.skipif(not KILLS, reason="asked for with make test KILLS=16 or more")
@@ -144,7 +144,8 @@ def check(town: Product, site: Site, job: dict[str, object]) -> None:
     assert [message["type"] in TERMINAL for message in told].count(True) == 1, f"{job_id} did not end once"
     if job["status"] == "completed":
         made = Copy(site, job, town)
-        assert made.different_rows(columns=frozenset({("bits", "lb")})) == []
+        moving = frozenset({"cron"})  # a site that jobs sign in to plans its own work, after others have copied it
+        assert made.different_rows(columns=frozenset({("bits", "lb")}), options=moving) == []
         assert made.different_files() == []
         assert town.http.delete(f"/clones/{job_id}").status_code == 202
     eventually(lambda: leftovers(town, job_id) == [], timeout=90, what=f"{job_id} gone")

@@ -15,6 +15,7 @@ from shared.contract import streams
 from shared.contract.events import JobEvent
 from shared.contract.jobs import Job, Phase, Status, StepState
 from shared.contract.subjects import TERMINAL, EventType, Lane, subject
+from shared.engine.parking import AGAIN
 from shared.engine.records import Records
 from shared.secrets.vault import SecretGone
 from tests.engine.lab import ACK_WAIT, Lab, fast, folded, lab
@@ -97,6 +98,7 @@ async def test_a_temporary_failure_is_retried_by_a_schedule_and_resumes(engine: 
     assert (retrying.status, retrying.phase, retrying.attempt) == (Status.PENDING, Phase.RETRYING, 1)
     assert retrying.error is not None
     assert retrying.error.code == "unlucky"
+    assert retrying.error.hint == AGAIN
 
 
 async def test_what_the_other_side_asked_for_is_waited(engine: Lab) -> None:
@@ -114,6 +116,7 @@ async def test_the_budget_of_a_step_ends_and_everything_is_removed(engine: Lab) 
     assert job.status is Status.FAILED
     assert job.error is not None
     assert job.error.code == "unlucky"
+    assert AGAIN not in job.error.hint, "nothing is tried again any more"
     assert [(past["attempt"], past["step"]) for past in job.error.details["history"]] == [
         (1, "s2"),
         (2, "s2"),

@@ -8,6 +8,7 @@ import pytest
 
 from services.cloner.domain import Plan, make_plan
 from shared.contract.events import CloneOptions
+from shared.wordpress.connector.errors import TableBroken
 from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.transfer.ddl import Dialect
 
@@ -48,3 +49,13 @@ def test_so_do_the_places_of_content_and_plugins() -> None:
         paths={"content": "/srv/shop/wp/wp-content", "mu-plugins": "/srv/shop/wp/wp-content/mu-plugins"},
     )
     assert (made.config.wordpress_path, made.content, made.root_targets) == ("wp", b"wp/wp-content", {"abspath": b"wp"})
+
+
+def test_a_table_without_which_there_is_no_site_must_be_readable() -> None:
+    broken = {"kind": "table", "create": None, "create_b64": None, "create_error": "Database error 145: crashed"}
+    with pytest.raises(TableBroken, match="wp_posts"):
+        plan(tables=[{**broken, "name": "wp_posts"}])
+    noted = plan(tables=[{**broken, "name": "wp_statistics"}]).notes
+    assert [note.samples for note in noted if note.code == "tables_unreadable"] == [
+        ["wp_statistics: Database error 145: crashed"]
+    ]

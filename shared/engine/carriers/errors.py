@@ -24,7 +24,7 @@ class CarrierDied(Temporary):
     """The process that reads the site's data for this job ended unexpectedly."""
 
     code = "carrier_died"
-    hint = "Siteferry tries again by itself. If it stays, look at the log and at the memory of the machine."
+    hint = "Look at the log and at the memory of the machine, then retry the job."
 
 
 class CarrierStalled(Temporary):
@@ -32,8 +32,7 @@ class CarrierStalled(Temporary):
 
     code = "carrier_stalled"
     hint = (
-        "The site may have stopped sending anything new. Siteferry tries again by itself; the operator can allow more "
-        "time with SITEFERRY_STALL_MINUTES."
+        "The site may have stopped sending anything new; the operator can allow more time with SITEFERRY_STALL_MINUTES."
     )
 
 

@@ -18,18 +18,17 @@ from typing import Any, Final
 
 import httpx2
 
-from shared.errors import Temporary
+from shared.errors import JobError, Temporary
 from shared.wordpress import limits
 from shared.wordpress.challenge import recognise_challenge
 from shared.wordpress.connector import protocol
 from shared.wordpress.connector.errors import (
-    TARGET_FAULTS,
+    TYPED_FAULTS,
     ConnectorFault,
     ConnectorGone,
     ConnectorRefused,
     RequestTooLarge,
     TargetBusy,
-    TargetError,
 )
 from shared.wordpress.connector.protocol import Frame, FrameDecoder, TruncatedResponse, check_json
 from shared.wordpress.errors import AnswerTooLarge, BasicAuthRequired, HostChallenge, SourceUnreachable
@@ -54,7 +53,6 @@ REFUSALS: Final = frozenset(
 """Refusals that another try can not change. `stale_request` and `replayed` are dealt with here."""
 PERMANENT_FAULTS: Final = frozenset(
     {
-        "database_unsupported",
         "database_denied",
         "unknown_op",
         "bad_params",
@@ -261,12 +259,12 @@ def explain(response: httpx2.Response, body: bytes) -> Exception:
     return ConnectorGone(f"The source answers with HTTP {status} where the connector should.", status=status)
 
 
-def fault_of(data: dict[str, Any]) -> ConnectorFault | ConnectorRefused | TargetError | TargetBusy:
+def fault_of(data: dict[str, Any]) -> JobError:
     """The error an `X` frame stands for."""
     code, message = str(data.get("code", "unknown")), str(data.get("message", ""))
     details = data.get("details")
-    if code in TARGET_FAULTS:
-        return TARGET_FAULTS[code](message, **(details if isinstance(details, dict) else {}))
+    if code in TYPED_FAULTS:
+        return TYPED_FAULTS[code](message, **(details if isinstance(details, dict) else {}))
     if code == TargetBusy.code:
         return TargetBusy(message)
     if code in PERMANENT_FAULTS:

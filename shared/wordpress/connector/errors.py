@@ -9,6 +9,9 @@ Permanent
 +-- ConnectorGone        WordPress answers, but the connector does not: removed or deactivated
 +-- ConnectorRefused     wrong key, expired, or not able to work on this host (`fault` is its code)
 +-- HostChallenge        (shared.wordpress.errors) a bot check instead of the connector
++-- TableBroken          the site's database can not read a table
++-- DatabaseLoginRefused the site's database does not take what WordPress is configured with
++-- DatabaseUnsupported  the site's data is in no MySQL or MariaDB that PHP lets us read
 +-- BadPairingKey        what was pasted is not a pairing key
 +-- RequestTooLarge      a server in front of the site takes smaller requests only (dealt with by SiteWriter)
 +-- TargetError          writing to a site failed for good; nothing visitors use was changed
@@ -54,6 +57,33 @@ class ConnectorFault(Temporary):
         self.fault = fault
 
 
+class TableBroken(Permanent):
+    """The site's database can not read one of its tables."""
+
+    code = "table_broken"
+    hint = (
+        "The message names the table. Repair it on the site (`wp db repair`, or Repair table in phpMyAdmin), or "
+        "leave it out with options.exclude_tables; then run the job again."
+    )
+
+
+class DatabaseLoginRefused(Permanent):
+    """The site's database does not take the account that WordPress is configured with."""
+
+    code = "database_login_refused"
+    hint = (
+        "The site seems to reach its database by a wp-content/db.php with an account of its own: put that account into "
+        "wp-config.php (DB_USER, DB_PASSWORD, DB_NAME, DB_HOST), then run the job again."
+    )
+
+
+class DatabaseUnsupported(Permanent):
+    """The site's data is in no database that can be read here."""
+
+    code = "database_unsupported"
+    hint = "Siteferry moves sites on MySQL or MariaDB, read by PHP's extension mysqli: enable it on the site."
+
+
 class BadPairingKey(Permanent):
     """This is not a pairing key."""
 
@@ -72,7 +102,7 @@ class TargetBusy(Temporary):
     """A table of the target could not be locked in time; nothing was changed."""
 
     code = "target_busy"
-    hint = "A long query or backup holds a table of the target. Siteferry tries again by itself."
+    hint = "A long query or backup holds a table of the target; retry the job when it has ended."
 
 
 class TargetError(Permanent):
@@ -130,7 +160,7 @@ class StageLost(TargetError):
     hint = "Start the restore again; somebody or something on the target has removed its working directory or tables."
 
 
-TARGET_FAULTS: dict[str, type[TargetError]] = {
+TYPED_FAULTS: dict[str, type[Permanent]] = {
     kind.code: kind
     for kind in (
         TargetError,
@@ -141,6 +171,9 @@ TARGET_FAULTS: dict[str, type[TargetError]] = {
         PathConflict,
         TableNotExchangeable,
         StageLost,
+        TableBroken,
+        DatabaseLoginRefused,
+        DatabaseUnsupported,
     )
 }
 """Codes of a connector's fault that have an error of their own."""

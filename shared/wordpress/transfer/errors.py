@@ -71,7 +71,7 @@ class TargetDatabaseDown(Temporary):
     """The clone's database server does not answer."""
 
     code = "target_database_unavailable"
-    hint = "Siteferry tries again by itself; look at the MariaDB log if this stays."
+    hint = "Look at the MariaDB log, then retry the job."
 
 
 class IncompleteLoad(Temporary):
@@ -84,9 +84,7 @@ class NothingNew(Temporary):
     """The site answers again and again without sending anything new."""
 
     code = "source_stalled"
-    hint = (
-        "Siteferry tries again by itself. If it stays, look at what the site's firewall or cache does to the connector."
-    )
+    hint = "Look at what the site's firewall or cache does to the connector, then retry the job."
 
 
 MISFITS = frozenset(
