@@ -20,6 +20,8 @@ LOOK_EVERY = 2.0
 """Seconds after which it is looked without having been told: a message on its way to us is not kept by anybody."""
 SETTLE = 0.02
 """Seconds between hearing of a write and reading it."""
+HEARD = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
+"""Buckets whose changes wake a call."""
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})", re.IGNORECASE)
 
 _waiting = 0
@@ -47,10 +49,9 @@ async def turns(bus: Bus, key: str, seconds: float) -> AsyncIterator[None]:
     async def heard(_: Msg) -> None:
         news.set()
 
-    buckets = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
     subscriptions = []
     try:
-        subscriptions = [await bus.nc.subscribe(f"$KV.{name}.{key}", cb=heard) for name in buckets]
+        subscriptions = [await bus.nc.subscribe(f"$KV.{name}.{key}", cb=heard) for name in HEARD]
         await bus.nc.flush(2)  # or what is written meanwhile would be told to nobody
         deadline = asyncio.get_running_loop().time() + seconds
         yield

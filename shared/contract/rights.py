@@ -37,7 +37,10 @@ def rights(user: str) -> Rights:
     """What one user may do. Raises KeyError for a name that is none of ours."""
     return {
         KEEPER: Rights((">",), (">",)),
-        "gateway": Rights((*_common(), *_gateway()), (inbox("gateway"), *_heard(streams.JOBS, streams.CLONES))),
+        "gateway": Rights(
+            (*_common(), *_gateway()),
+            (inbox("gateway"), *_heard(streams.JOBS, streams.CLONES, streams.SNAPSHOTS)),
+        ),
         "cloner": Rights(
             (*_common(), *_worker("clone"), *_cloner()),
             (inbox("cloner"), every("clone", EventType.CANCEL), rpc("cloner", "*")),

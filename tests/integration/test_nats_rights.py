@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway.waiting import HEARD as WAKING
 from shared.contract import streams
 from shared.contract.rights import KEEPER, OPERATOR, SERVICES, USERS, inbox_prefix, rights
 from siteferry.embedded.servers import Nats, running
@@ -112,6 +113,13 @@ def test_each_user_may_publish_its_own_subjects_and_no_other(server: Nats, user:
         tried += not allowed
     client.close()
     assert tried > 60
+
+
+def test_the_gateway_hears_what_wakes_a_call_that_waits(server: Nats) -> None:
+    client = Client(server, "gateway")
+    for number, bucket in enumerate(WAKING, 1):
+        assert not client.refused(f"SUB $KV.{bucket}.clone-1 {number}\r\n"), bucket
+    client.close()
 
 
 @pytest.mark.parametrize("user", [*SERVICES, OPERATOR])
