@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 MACHINES ?= trixie bookworm
 
-.PHONY: help install dev demo images test bench lint machines
+.PHONY: help install dev demo images test bench lint reference machines
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: dev ## style, types, import rules, PHP and shell syntax
 	$(BIN)/lint-imports
 	find . -name '*.php' -not -path './.venv/*' -print0 | xargs -0 -r -n 1 -P 2 php -n -l >/dev/null
 	shellcheck scripts/*.sh .ci/run
+
+reference: dev ## docs/reference, from the code
+	$(BIN)/python scripts/reference.py
 
 machines: dev ## the demo on new machines, as root and as a user with sudo (MACHINES='trixie bookworm noble')
 	set -e; for suite in $(MACHINES); do scripts/try-on.sh $$suite; scripts/try-on.sh --user $$suite; done
