@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from services.cloner import metrics
 from services.cloner.drivers.host import HostDriver
 from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.drivers.host.top_directory import make_top_directory
@@ -61,6 +62,7 @@ def make_driver(settings: ClonerSettings) -> Provisioner:
 async def run(settings: ClonerSettings, carriers: Carriers) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     driver, keys, parts = make_driver(settings), KeyRing.load(settings.vault_key_file), settings.parts()
+    metrics.FREE.set_function(lambda: driver.capacity().free_bytes)
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
         allowed = settings.nats_install
         await streams.install_when_ready(

@@ -11,6 +11,7 @@ from shared.contract import streams
 from shared.contract.events import JobEvent, now
 from shared.contract.jobs import Note, Result, Step, StepState
 from shared.contract.subjects import EventType
+from shared.engine import metrics
 from shared.engine.checkpoint import Checkpoint
 from shared.engine.context import JobContext
 from shared.engine.parts import NATS, OwnPartAway, Parts, Sight, nats_away, troubled
@@ -112,6 +113,9 @@ class Attempt:
             step.state, step.finished_at = StepState.FAILED, now()
             raise
         step.state, step.finished_at = StepState.DONE, now()
+        metrics.STEP_SECONDS.labels(self.context.command.kind, spec.name).observe(
+            (step.finished_at - step.started_at).total_seconds()
+        )
         if step.total is not None:
             step.done = step.total
         self._checkpoint.crashes, self._checkpoint.away_since = 1, None  # this delivery

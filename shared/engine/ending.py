@@ -60,6 +60,9 @@ async def conclude(held: Held) -> None:
     if known.ticket:
         await held.permits.leave_line()
     metrics.ENDED.labels(held.about["kind"], ending.event).inc()
+    if job.started_at is not None and job.finished_at is not None:
+        took = (job.finished_at - job.started_at).total_seconds()
+        metrics.JOB_SECONDS.labels(held.about["kind"], ending.event).observe(took)
     why = {"code": ending.error.code, "message": ending.error.message} if ending.error else {}
     log.info(f"job {ending.event}", job=held.job_id, attempt=known.attempt, **why)
 

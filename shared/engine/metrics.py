@@ -9,9 +9,10 @@ import asyncio
 import time
 
 from nats.js.errors import NotFoundError
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.bus.connection import Bus
+from shared.contract.streams import STREAMS
 from shared.contract.subjects import KINDS, Kind, Lane
 from shared.engine.depth import Depth, depth
 from shared.engine.records import unreachable
@@ -24,6 +25,15 @@ WAITS = Counter("siteferry_job_waits_total", "Jobs put back because a limit was 
 TAKEOVERS = Counter("siteferry_job_takeovers_total", "Jobs taken over from a worker that died or fell silent", ["kind"])
 HANDED_BACK = Counter("siteferry_job_handed_back_total", "Jobs given to another worker while draining", ["kind"])
 LEASES_LOST = Counter("siteferry_job_leases_lost_total", "Jobs this worker lost to another one", ["kind"])
+
+PART_WAITS = Counter(
+    "siteferry_job_part_waits_total", "Times a job was put back because a part of ours was away", ["kind", "part"]
+)
+LONG = (0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600, 7200)
+JOB_SECONDS = Histogram("siteferry_job_seconds", "From a job's begin to its end", ["kind", "outcome"], buckets=LONG)
+STEP_SECONDS = Histogram(
+    "siteferry_step_seconds", "From a step's begin to its end, of steps that were done", ["kind", "step"], buckets=LONG
+)
 
 FRESH = 0.5
 """Seconds for which an answer about the queue is good enough for the next scrape."""
@@ -43,6 +53,7 @@ class QueueGauges:
         self._waiting = Gauge("siteferry_queue_waiting", "Messages no worker has yet", labels, registry=registry)
         self._running = Gauge("siteferry_queue_running", "Messages in the hands of workers", labels, registry=registry)
         self._lag = Gauge("siteferry_queue_lag", "Waiting and running: what to scale on", labels, registry=registry)
+        self._log = Gauge("siteferry_log_bytes", "Bytes the log holds", ["kind"], registry=registry)
         self._readable = Gauge("siteferry_queue_readable", "Whether the queue could be read", registry=registry)
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -53,24 +64,28 @@ class QueueGauges:
             if time.monotonic() - self._read_at < FRESH:
                 return
             try:
-                found = await self._read(bus)
+                found, logs = await self._read(bus)
             except Exception as error:
                 if not unreachable(error) and not isinstance(error, NotFoundError):  # not found: not installed yet
                     raise
-                found = {}
-            self._show(found)
+                found, logs = {}, {}
+            self._show(found, logs)
             self._read_at = time.monotonic()
 
-    async def _read(self, bus: Bus | None) -> dict[Kind, dict[Lane, Depth]]:
+    async def _read(self, bus: Bus | None) -> tuple[dict[Kind, dict[Lane, Depth]], dict[Kind, int]]:
         if bus is None or not bus.nc.is_connected:
-            return {}
+            return {}, {}
         async with asyncio.timeout(PATIENCE):
-            return {kind: await depth(bus, kind) for kind in KINDS}
+            lanes = {kind: await depth(bus, kind) for kind in KINDS}
+            logs = {kind: (await bus.js.stream_info(STREAMS[kind])).state.bytes or 0 for kind in KINDS}
+            return lanes, logs
 
-    def _show(self, found: dict[Kind, dict[Lane, Depth]]) -> None:
+    def _show(self, found: dict[Kind, dict[Lane, Depth]], logs: dict[Kind, int]) -> None:
         self._readable.set(bool(found))
-        for gauge in (self._waiting, self._running, self._lag):
+        for gauge in (self._waiting, self._running, self._lag, self._log):
             gauge.clear()
+        for kind, used in logs.items():
+            self._log.labels(kind).set(used)
         for kind, lanes in found.items():
             for lane, known in lanes.items():
                 self._waiting.labels(kind, lane).set(known.waiting)

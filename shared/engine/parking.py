@@ -74,6 +74,7 @@ async def wait_for_part(held: Held, part: str, error: Exception | None = None) -
         gone = OwnPartAway(part, f"Waited for {title(part)}, a part of Siteferry, for {waited / 3600:.1f} hours.")
         await end(held, EventType.FAILED, error=held.explain(gone))
         return
+    metrics.PART_WAITS.labels(held.about["kind"], part).inc()
     why = repr(error) if error is not None else ""
     log.warning("waiting for a part of ours", job=held.job_id, part=part, error=held.scrub(why))
     await _wait(held, f"Waiting for {title(part)}", f"part_away:{part}", min(SELDOM, SOON + waited / 10))
