@@ -13,6 +13,7 @@ from .report import Kind, Reason
 from .spelling import PERCENT, WINDOW, Spelling, colon, slash, spelled_text
 
 _CACHE = 4096
+_PORT = 6  # :65535
 _LEFT_LENGTHS = (7, 8, 9, 10, 11, 12)  # http:// https:// and with one or two backslashes before each slash
 
 _PATH_END = rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-]|%b(?:2[dDeE]|20|5[fF]|7[eE]|[89a-fA-F]))" % PERCENT
@@ -65,7 +66,7 @@ class HostAnchor:
         stop = at - 4 if data[at - 1] == 46 else at  # 46 is the dot of "www."
         plain = data[stop - 2] == 47  # one slash right before the other
         first = stop - (8 if plain else 12)
-        last = end + (8 if self._has_port else 1 if plain else 3)
+        last = end + (1 if plain else 3) + (_PORT if self._has_port else 0)
         if not self._memorable or first < lo or last > hi:
             return self._locate(data, at, lo, hi)
         key = data[first:last]
