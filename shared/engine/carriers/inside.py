@@ -102,7 +102,7 @@ class Inside:
         self._saving = threading.Lock()
         self._acks: dict[int, threading.Event] = {}
         self._saved = 0
-        self._pending: Reported | None = None
+        self._pending: dict[str, Any] = {}
         self._moves = 0
         self._local = threading.local()
         self.latest = 0
@@ -117,10 +117,18 @@ class Inside:
         message: str | None = None,
     ) -> None:
         """Say how far the running step is; cheap, a few a second are sent."""
-        said = {"done": done, "total": total, "unit": unit, "message": message}
         with self._lock:
-            known = self._pending or Reported(call=getattr(self._local, "call", self.latest))
-            self._pending = known.model_copy(update={name: value for name, value in said.items() if value is not None})
+            pending = self._pending
+            if not pending:
+                pending["call"] = getattr(self._local, "call", self.latest)
+            if done is not None:
+                pending["done"] = done
+            if total is not None:
+                pending["total"] = total
+            if unit is not None:
+                pending["unit"] = unit
+            if message is not None:
+                pending["message"] = message
 
     def moved(self, count: int = 1) -> None:
         """Something new came from the site that no number of `report` shows."""
@@ -149,12 +157,10 @@ class Inside:
     def flush(self) -> None:
         """Send what was last reported."""
         with self._lock:
-            pending, self._pending = self._pending, None
+            pending, self._pending = self._pending, {}
             moves, self._moves = self._moves, 0
-        if pending is None and moves:
-            pending = Reported(call=self.latest)
-        if pending is not None:
-            self._wire.send(pending.model_copy(update={"moves": moves}))
+        if pending or moves:
+            self._wire.send(Reported.model_construct(**{"call": self.latest, **pending, "moves": moves}))
 
     # --- the engine's side
 

@@ -89,20 +89,11 @@ class FileSink:
         Raises TargetDiskFull, ImplausibleSite for what no connector of ours sends, or OSError for anything else the
         disk refuses.
         """
-        with target_errors("writing files"), site_paths():
-            if frame.type == "B":
-                self._bytes(frame.payload)
-            elif frame.type == "F":
-                self._begin(frame.json())
-            elif frame.type == "C":
-                self._end(frame.json())
-            elif frame.type == "D":
-                self._directory(frame.json())
-            elif frame.type == "L":
-                self._link(frame.json())
-            elif frame.type == "W":
-                meta = frame.json()
-                self._received.warn(str(meta["reason"])[:60], base64.b64decode(meta["path_b64"]))
+        try:
+            self._take(frame)
+        except OSError:
+            with target_errors("writing files"), site_paths():
+                raise
 
     def settle(self) -> None:
         """After the last frame: links that lead outside now that everything is there are taken away again."""
@@ -123,6 +114,21 @@ class FileSink:
     def cut(self) -> None:
         """A response has ended: close a file that was cut short."""
         self._shut()
+
+    def _take(self, frame: Frame) -> None:
+        if frame.type == "B":
+            self._bytes(frame.payload)
+        elif frame.type == "F":
+            self._begin(frame.json())
+        elif frame.type == "C":
+            self._end(frame.json())
+        elif frame.type == "D":
+            self._directory(frame.json())
+        elif frame.type == "L":
+            self._link(frame.json())
+        elif frame.type == "W":
+            meta = frame.json()
+            self._received.warn(str(meta["reason"])[:60], base64.b64decode(meta["path_b64"]))
 
     def _shut(self) -> None:
         if self._file >= 0:
