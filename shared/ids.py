@@ -10,6 +10,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in lower case: no i, l, o, u, so nobody misreads an id over the phone."""
 
 JOB_ID = re.compile(r"(?:clone|restore)-[0-9a-hjkmnp-tv-z]{16}")
+OPERATION_ID = re.compile(r"operation-[0-9a-hjkmnp-tv-z]{16}")
 BATCH_ID = re.compile(r"batch-[0-9a-hjkmnp-tv-z]{14}00")
 
 
@@ -22,6 +23,11 @@ def new_id(kind: str, *, now: float | None = None) -> str:
 def is_job_id(text: str) -> bool:
     """Whether `text` has the form of a job id. Says nothing about whether the job exists."""
     return JOB_ID.fullmatch(text) is not None
+
+
+def is_operation_id(text: str) -> bool:
+    """Whether `text` has the form of an operation's id. Says nothing about whether the operation exists."""
+    return OPERATION_ID.fullmatch(text) is not None
 
 
 def new_batch_id(*, now: float | None = None) -> str:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway import paths, problems
+from services.gateway.bulk import operations_of
 from services.gateway.compress import Compress
 from services.gateway.edge import Edge
 from services.gateway.express import Express
@@ -24,6 +25,7 @@ from services.gateway.models import ProblemAnswer
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.routes import (
     batches,
+    bulk,
     clones,
     connector,
     docs,
@@ -67,10 +69,12 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
                 if settings.nats_install:
                     await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
                 await bus.js.stream_info(streams.PROBE)
-                edge = app.state.edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys)
+                edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys)
+                edge.operations = operations_of(edge)
+                app.state.edge = edge
                 log.info("ready", port=settings.gateway_port)
                 await edge.warm()
-                await edge.behind.run()
+                await asyncio.gather(edge.behind.run(), edge.operations.run())
             except UNAVAILABLE as error:
                 log.warning("streams are not ready yet", error=repr(error))
                 await asyncio.sleep(0.5)
@@ -111,6 +115,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         restore,
         batches,
         preflight,
+        bulk,
         jobs,
         clones,
         login_links,

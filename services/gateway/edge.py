@@ -17,6 +17,7 @@ from services.gateway.idempotency import Idempotency
 from services.gateway.lenient import read_as
 from services.gateway.limits import RateLimit
 from services.gateway.listing import Index
+from services.gateway.operations import Operations
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import Store
 from shared.bus.connection import Bus
@@ -30,6 +31,9 @@ from shared.secrets.vault import KeyRing, Vault
 
 class Edge:
     """The gateway's view of the bus."""
+
+    operations: Operations
+    """What is done to many at once; wired last, because it does it through the edge."""
 
     def __init__(self, settings: GatewaySettings, bus: Bus, vault: KeyValue, keys: KeyRing) -> None:
         self.settings = settings
@@ -98,16 +102,26 @@ CloneId = Annotated[str, Path(description="The clone's id; the same as that of i
 
 async def owned_job(edge: Edge, principal: Principal, job_id: str) -> Job:
     """The job, if it is the caller's. Raises a 404 problem otherwise: others' jobs do not exist for him."""
+    return await job_of(edge, principal.tenant, job_id)
+
+
+async def job_of(edge: Edge, tenant: str, job_id: str) -> Job:
+    """The job, if it is the tenant's. Raises a 404 problem otherwise."""
     job = await edge.store.job(job_id) if is_job_id(job_id) else None
-    if job is None or job.tenant != principal.tenant:
+    if job is None or job.tenant != tenant:
         raise problems.job_not_found()
     return job
 
 
 async def owned_clone(edge: Edge, principal: Principal, clone_id: str) -> Clone:
     """The clone, if it is the caller's. Raises a 404 problem otherwise."""
+    return await clone_of(edge, principal.tenant, clone_id)
+
+
+async def clone_of(edge: Edge, tenant: str, clone_id: str) -> Clone:
+    """The clone, if it is the tenant's. Raises a 404 problem otherwise."""
     clone = await edge.store.clone(clone_id) if is_job_id(clone_id) else None
-    if clone is None or clone.tenant != principal.tenant:
+    if clone is None or clone.tenant != tenant:
         raise problems.clone_not_found()
     return clone
 

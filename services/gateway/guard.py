@@ -34,8 +34,9 @@ OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "
 SESSION = "/session"
 BODY_MAX = 256 * 1024
 """Bytes. A request with 500 excluded paths needs less."""
-BODY_MAX_OF = {"/batches": 4 * 1024 * 1024}
-"""Where more is taken: 1,000 clones of 4 kB each."""
+BULK = ("/jobs/retry", "/jobs/cancel", "/clones/delete", "/clones/extend")
+BODY_MAX_OF = {"/batches": 4 * 1024 * 1024, **dict.fromkeys(BULK, 512 * 1024)}
+"""Where more is taken: 1,000 clones of 4 kB each, 10,000 ids."""
 TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",

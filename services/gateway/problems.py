@@ -77,6 +77,15 @@ def batch_not_found() -> Problem:
     return Problem(404, "batch_not_found", "There is no such batch.", hint="GET /batches lists the batches.")
 
 
+def operation_not_found() -> Problem:
+    return Problem(
+        404,
+        "operation_not_found",
+        "There is no such operation.",
+        hint="It is told about for seven days after it was asked for.",
+    )
+
+
 def clone_not_found() -> Problem:
     return Problem(404, "clone_not_found", "There is no such clone.", hint="GET /clones lists the clones.")
 

@@ -183,6 +183,13 @@ class Retry(Message):
     """Tells schedules of one attempt apart: a job over a limit comes back several times. Set by the engine."""
     reason: str = ""
     manual: bool = False
+    changes: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the command that a person wants otherwise this time, options whole; they hold for what follows too."""
+
+
+def changed(command: Command, changes: dict[str, Any]) -> Command:
+    """A command as a person changed it. Raises pydantic.ValidationError for what no command of its kind has."""
+    return type(command).model_validate(command.model_dump() | changes) if changes else command
 
 
 class JobEvent(Message):

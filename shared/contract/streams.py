@@ -82,6 +82,8 @@ SESSIONS = "sessions"
 """Bucket: SHA-256 of a browser's session -> the key it was begun with. Entries expire by themselves."""
 SESSION_LIFE = 12 * 3600.0
 """Seconds until a browser has to sign in again."""
+OPERATIONS = "operations"
+"""Bucket: operation id -> how far it is, and its members. Entries expire by themselves."""
 WEBHOOKS = "webhooks"
 """Bucket: endpoint id -> `shared.contract.webhooks.Endpoint`."""
 OUTGOING = "WEBHOOKS"
@@ -116,6 +118,7 @@ BUCKETS: dict[str, KeyValueConfig] = {
     LIMITS: KeyValueConfig(bucket=LIMITS, history=1),
     TICKETS: KeyValueConfig(bucket=TICKETS, history=1, ttl=TICKET_LIFE),
     SESSIONS: KeyValueConfig(bucket=SESSIONS, history=1, ttl=SESSION_LIFE),
+    OPERATIONS: KeyValueConfig(bucket=OPERATIONS, history=1, ttl=7 * 86_400, direct=True),
     WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
 }
 BASES = "bases"

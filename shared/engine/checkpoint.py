@@ -68,6 +68,8 @@ class Checkpoint(Record):
     since: int = 0
     """Stream sequence of the message that began this life: the command, or a person's retry."""
     fence: int = 0
+    changes: dict[str, Any] = Field(default_factory=dict)
+    """What persons who had the job run again wanted otherwise than its command says."""
     steps: list[Step] = Field(default_factory=list)
     state: dict[str, Any] = Field(default_factory=dict)
     packed: str = ""

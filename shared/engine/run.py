@@ -12,7 +12,7 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from shared.contract.events import Message, Retry, decode, now
+from shared.contract.events import Message, Retry, changed, decode, now
 from shared.contract.jobs import ErrorInfo, Job, Status
 from shared.contract.subjects import TERMINAL, EventType, parse
 from shared.engine import metrics, parking
@@ -119,6 +119,7 @@ class JobRun:
             await self._leave_to_newer(error)
             return
         held.known = known or await self._begin(requested_at, message)
+        held.command = changed(held.command, held.known.changes)
         await (self._cancel() if self._event is EventType.CANCEL else self._proceed(message))
         await self._acknowledge()
 
@@ -203,8 +204,13 @@ class JobRun:
             return
         if verdict is Verdict.NEW_LIFE:
             known = held.known = Checkpoint(
-                attempt=known.attempt + 1, since=self._seq, fence=known.fence, history=known.history
+                attempt=known.attempt + 1,
+                since=self._seq,
+                fence=known.fence,
+                history=known.history,
+                changes=known.changes | (message.changes if isinstance(message, Retry) else {}),
             )
+            held.command = changed(held.command, known.changes)
         elif known.parked is not None and isinstance(message, Retry) and message.manual:
             known.ticket += 1  # what was scheduled becomes an echo
         known.parked = None

@@ -14,6 +14,7 @@ from rich.text import Text
 from siteferry import __version__
 from siteferry.cli import (
     batch,
+    bulk,
     check,
     clone,
     clones,
@@ -139,6 +140,7 @@ app.command()(clones.delete)
 app.command()(clones.extend)
 app.command()(jobs.cancel)
 app.command()(jobs.retry)
+app.command()(bulk.operation)
 app.command()(dead.dead)
 app.command()(statistics.statistics)
 app.add_typer(batch.app, name="batch")

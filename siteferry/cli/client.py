@@ -157,6 +157,7 @@ class Api:
 HINTS = {
     "job_not_found": "See which there are with: siteferry jobs",
     "batch_not_found": "See which there are with: siteferry batch list",
+    "empty_filter": "Say which with --where, like --where status=failed",
     "clone_not_found": "See which there are with: siteferry clones --all",
     "snapshot_not_found": "See which there are with: siteferry snapshots --all",
     "webhook_not_found": "See which there are with: siteferry webhooks list",

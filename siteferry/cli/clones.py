@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from siteferry.cli import render
+from siteferry.cli import bulk, render
 from siteferry.cli.client import Api, CliError, Exit
 from siteferry.cli.context import api_of, parse_ttl
 from siteferry.cli.jobs import JsonFlag
@@ -81,16 +81,23 @@ def has_display() -> bool:
 
 def delete(
     context: typer.Context,
-    clone_id: CloneArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is gone.")] = False,
+    clone_ids: bulk.ClonesArgument = None,
+    where: bulk.WhereClones = None,
+    wait: Annotated[bool, typer.Option("--wait", help="With one clone: stay until it is gone.")] = False,
+    detach: bulk.DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Delete a clone: database, user, files and host name. Deleting twice changes nothing.
+    """Delete clones: database, user, files and host name. Deleting twice changes nothing.
 
     \b
     siteferry delete clone-0k3v9x2m7c1p5t8w --wait
+    siteferry delete --where source=shop.example.com
     """
     api = api_of(context)
+    wish = bulk.chosen(clone_ids, where)
+    if not clone_ids or len(clone_ids) > 1:
+        return bulk.begin(api, "/clones/delete", wish, detach=detach, as_json=as_json)
+    clone_id = clone_ids[0]
     clone = api.delete(f"/clones/{clone_id}")
     if wait:
         clone = _until_gone(api, clone_id)
@@ -111,15 +118,25 @@ def _until_gone(api: Api, clone_id: str) -> render.Json:
 
 def extend(
     context: typer.Context,
-    clone_id: CloneArgument,
-    ttl: Annotated[str, typer.Option(help="How long from now: 90m, 12h, 7d; 30 days at most.")],
+    clone_ids: bulk.ClonesArgument = None,
+    ttl: Annotated[
+        str, typer.Option(help="How long from now: 90m, 12h, 7d; 30 days at most.", show_default=False)
+    ] = ...,  # type: ignore[assignment]  # an option that must be given, after arguments that need not
+    where: bulk.WhereClones = None,
+    detach: bulk.DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change when a clone ends.
+    """Change when clones end.
 
     \b
     siteferry extend clone-0k3v9x2m7c1p5t8w --ttl 7d
+    siteferry extend --where ends_before=2026-12-24T00:00:00Z --ttl 7d
     """
+    wish = bulk.chosen(clone_ids, where)
+    if not clone_ids or len(clone_ids) > 1:
+        body = wish | {"ttl_minutes": parse_ttl(ttl)}
+        return bulk.begin(api_of(context), "/clones/extend", body, detach=detach, as_json=as_json)
+    clone_id = clone_ids[0]
     clone = api_of(context).patch(f"/clones/{clone_id}", {"ttl_minutes": parse_ttl(ttl)})
     if as_json:
         return render.print_json(clone)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from siteferry.cli import outcome, render
+from siteferry.cli import bulk, outcome, render
 from siteferry.cli.client import CliError, Exit
-from siteferry.cli.context import Common, api_of
+from siteferry.cli.context import Common, api_of, parse_ttl
 from siteferry.cli.watch import TERMINAL
 from siteferry.cli.watch import watch as follow
 from siteferry.embedded.instance import nats_environment, running_instance
@@ -99,16 +100,23 @@ def watch(
 
 def cancel(
     context: typer.Context,
-    job_id: JobArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended.")] = False,
+    job_ids: bulk.JobsArgument = None,
+    where: bulk.WhereJobs = None,
+    wait: Annotated[bool, typer.Option("--wait", help="With one job: stay until it has ended.")] = False,
+    detach: bulk.DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Cancel a job and remove what it half made. Cancelling twice changes nothing.
+    """Cancel jobs and remove what they half made. Cancelling twice changes nothing.
 
     \b
     siteferry cancel clone-0k3v9x2m7c1p5t8w --wait
+    siteferry cancel --where status=pending --where source=shop.example.com
     """
     api = api_of(context)
+    wish = bulk.chosen(job_ids, where)
+    if not job_ids or len(job_ids) > 1:
+        return bulk.begin(api, "/jobs/cancel", wish, detach=detach, as_json=as_json)
+    job_id = job_ids[0]
     found = api.post(f"/jobs/{job_id}/cancel")
     if wait:
         code = follow(api, [job_id], as_json=as_json)
@@ -120,22 +128,53 @@ def cancel(
 
 def retry(
     context: typer.Context,
-    job_id: JobArgument,
-    follow_it: Annotated[bool, typer.Option("--watch", "-w", help="Stay and show how it goes.")] = False,
+    job_ids: bulk.JobsArgument = None,
+    where: bulk.WhereJobs = None,
+    ttl: Annotated[str | None, typer.Option(help="Let clones live another time than asked for: 90m, 12h, 7d.")] = None,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Let restores go on although production would lose something.")
+    ] = False,
+    options: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="In place of all options: those of POST /clone, or of POST /restore."),
+    ] = None,
+    follow_it: Annotated[bool, typer.Option("--watch", "-w", help="With one job: stay and show how it goes.")] = False,
+    detach: bulk.DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run a failed job again. It uses the login it was given, which is kept for a day.
+    """Run failed jobs again. They use the login they were given, which is kept for a day.
 
     \b
     siteferry retry clone-0k3v9x2m7c1p5t8w --watch
+    siteferry retry --where error=source_unreachable --where created_after=2026-11-29T12:00:00Z
+    siteferry retry clone-0k3v9x2m7c1p5t8w --options '{"exclude_paths": ["wp-content/video"]}'
     """
     api = api_of(context)
-    found = api.post(f"/jobs/{job_id}/retry")
+    wish = bulk.chosen(job_ids, where)
+    changes = _changes(ttl, accept_loss, options)
+    if not job_ids or len(job_ids) > 1:
+        body = wish | ({"changes": changes} if changes else {})
+        return bulk.begin(api, "/jobs/retry", body, detach=detach, as_json=as_json)
+    found = api.post(f"/jobs/{job_ids[0]}/retry", changes or None)
     if follow_it:
-        raise typer.Exit(follow(api, [job_id], as_json=as_json))
+        raise typer.Exit(follow(api, job_ids, as_json=as_json))
     if as_json:
         return render.print_json(found)
-    return render.say(f"{found['job_id']} runs again. Watch it with: siteferry watch {job_id}")
+    return render.say(f"{found['job_id']} runs again. Watch it with: siteferry watch {job_ids[0]}")
+
+
+def _changes(ttl: str | None, accept_loss: bool, options: str | None) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if ttl:
+        changes["ttl_minutes"] = parse_ttl(ttl)
+    if accept_loss:
+        changes["accept_loss"] = True
+    if options:
+        try:
+            changes["options"] = json.loads(options)
+        except ValueError:
+            raise CliError("--options is no JSON.", code=Exit.USAGE) from None
+    return changes
 
 
 def replay(context: typer.Context, job_id: JobArgument, as_json: JsonFlag = False) -> None:

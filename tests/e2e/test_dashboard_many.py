@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx2
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from shared.contract.events import Expired
@@ -88,6 +89,12 @@ async def batch(it: Stage) -> tuple[str, list[str]]:
 
 
 Record = Callable[[str, object], None]
+
+
+async def serious(page: Page) -> list[str]:
+    """What axe finds wrong with what is shown."""
+    found = (await Axe().run(page)).response
+    return [item["id"] for item in found["violations"] if item["impact"] in ("serious", "critical")]
 
 
 async def test_a_thousand_jobs_are_counted_searched_and_sorted_and_few_are_drawn(
@@ -189,6 +196,24 @@ async def test_clones_are_listed_however_many_jobs_came_after_them(
         snap = await client.until("snap")
         assert [clone["name"] for clone in snap["clones"]] == [f"Kept {number}" for number in reversed(range(CLONES))]
         assert "partial" not in snap
+
+
+async def test_all_that_a_search_shows_are_cancelled_with_one_button(
+    it: Stage, batch: tuple[str, list[str]], page: Page
+) -> None:
+    await page.goto(it.url)
+    await page.get_by_role("button", name="In progress").click()
+    await page.get_by_label("Search jobs").fill("site 000")
+    await page.get_by_role("button", name="Cancel 10", exact=True).click()
+    question = page.get_by_role("dialog", name="Cancel 10 jobs?")
+    assert await serious(page) == []
+    await question.get_by_role("button", name="Cancel 10", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="10 of 10 are being cancelled.")).to_be_visible()
+    await expect(page.locator(".jobs .job", has_text="Cancelling").first).to_be_visible()
+    assert await serious(page) == []
+    await page.get_by_role("button", name="Close").click()
+    cancels = await it.bus.js.stream_info("CLONES", subjects_filter="clone.cancel.>")
+    assert set(cancels.state.subjects or {}) == {f"clone.cancel.normal.{job_id}" for job_id in batch[1][:10]}
 
 
 async def test_a_status_service_that_stands_still_is_not_called_live_for_long(it: Stage, page: Page) -> None:

@@ -97,8 +97,8 @@ class Lab:
     async def cancel(self, job_id: str, lane: Lane = Lane.NORMAL) -> None:
         await self.bus.publish(Cancel(job_id=job_id, lane=lane))
 
-    async def retry(self, job_id: str, lane: Lane = Lane.NORMAL) -> None:
-        await self.bus.publish(Retry(job_id=job_id, lane=lane, attempt=0, manual=True))
+    async def retry(self, job_id: str, lane: Lane = Lane.NORMAL, **changes: Any) -> None:
+        await self.bus.publish(Retry(job_id=job_id, lane=lane, attempt=0, manual=True, changes=changes))
 
     async def told(self, job_id: str) -> list[Told]:
         """The job's story, from the stream."""

@@ -323,6 +323,40 @@ async def test_clone_is_extended_and_deleted(gateway: Gateway, bus: Bus) -> None
     assert json.loads(out)["state"] == "deleted"
 
 
+async def test_many_are_retried_cancelled_and_deleted_by_what_fits(gateway: Gateway, bus: Bus) -> None:
+    jobs = [await Simulated(bus, source_url="https://fleet.example.com", ticks=1).submit() for _ in range(4)]
+    for job in jobs[:2]:
+        await job.start()
+        await job.fail()
+
+    async def shown() -> bool:
+        found = json.loads((await siteferry(gateway, "jobs", "--source", "fleet", "--status", "failed", "--json")).out)
+        return len(found["jobs"]) == 2
+
+    await eventually(shown, timeout=30, what="the failed jobs")
+    # nobody gave these jobs a login
+    said = await siteferry(gateway, "retry", "--where", "source=fleet", "--ttl", "7d")
+    assert (said.code, said.out.startswith("operation-")) == (1, True), said.err
+    assert "0 of 2 run again; 2 were refused." in said.err
+    assert f"{jobs[0].job_id}: The login this job was given has been forgotten" in said.err
+    operation = said.out.strip()
+    said = await siteferry(gateway, "operation", operation, "--wait", "--json")
+    assert (said.code, json.loads(said.out)["refused"]) == (1, 2)
+
+    said = await siteferry(gateway, "cancel", "--where", "source=fleet", "--where", "status=pending", "--json")
+    assert (said.code, json.loads(said.out)["done"]) == (0, 2)
+    for arguments, told in (
+        (["retry"], "Give either ids or --where"),
+        (["delete", "--where", "fleet"], "is not like status=failed"),
+        (["cancel", "--where", "state=failed"], "not a field"),
+        (["retry", "x", "--options", "{"], "no JSON"),
+    ):
+        said = await siteferry(gateway, *arguments)
+        assert (said.code, told in said.err) == (2, True), said.err
+    said = await siteferry(gateway, "delete", jobs[0].job_id, jobs[1].job_id)
+    assert (said.code, "2 were refused" in said.err, "There is no such clone" in said.err) == (1, True, True)
+
+
 async def test_replay_tells_the_story_and_the_nats_commands(gateway: Gateway, bus: Bus) -> None:
     job_id = await submit(gateway)
     worker = worker_of(gateway, bus, job_id)

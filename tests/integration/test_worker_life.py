@@ -147,6 +147,23 @@ async def test_a_permanent_failure_ends_at_once_and_may_be_retried_by_hand(engin
     assert terminals(await engine.events(job_id)) == [EventType.FAILED] * 2
 
 
+async def test_what_is_wanted_otherwise_holds_from_that_retry_on(engine: Lab) -> None:
+    """For the attempt, for the worker that takes it over, and for a later retry that says nothing of it."""
+    otherwise = Plan(hopeless="s3", hold="s2", fail={"s1": 1}).name()
+    async with engine.worker():
+        job_id = await engine.submit(Plan(hopeless="s1"))
+        await engine.ended(job_id)
+        await engine.retry(job_id, name=otherwise)
+        await running_in(engine, job_id, "s2")
+    async with engine.worker():
+        (engine.ledger.directory / "go").touch()
+        job = await engine.ended(job_id, attempt=3)
+        assert (job.status, job.step, job.name) == (Status.FAILED, "s3", otherwise)
+        await engine.retry(job_id)
+        job = await engine.ended(job_id, attempt=4)
+    assert (job.status, job.step, job.name) == (Status.FAILED, "s3", otherwise)
+
+
 async def test_an_unforeseen_error_tells_nothing_of_its_text(engine: Lab) -> None:
     async with engine.worker():
         job_id = await engine.submit(Plan(bug="s1"))

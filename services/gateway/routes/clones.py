@@ -13,16 +13,17 @@ from nats.errors import NoRespondersError
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from services.gateway import domain, views
+from services.gateway import deeds, domain, views, wanted
+from services.gateway.deeds import asker_of
 from services.gateway.edge import CloneId, Edge, enter, owned_clone
-from services.gateway.listing import Look, Sort, find, has_words, words_in
+from services.gateway.listing import Look, Sort, find
 from services.gateway.models import CloneAnswer, ClonePage, ExtendRequest, Mail, MailList
 from services.gateway.problems import Problem
 from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, Count, Offset, Search, read_cursor
 from services.gateway.routes.responses import problem
-from shared.contract.events import Expire, Extended, Message, fold_clone, now
+from shared.contract.events import now
 from shared.contract.jobs import Clone, CloneState
-from shared.contract.subjects import EventType, rpc
+from shared.contract.subjects import rpc
 
 router = APIRouter(tags=["clones"])
 
@@ -56,10 +57,9 @@ async def list_clones(
     """Clones, newest first."""
     edge, principal = enter(request)
     after = read_cursor(cursor, Sort.NEWEST if sort is CloneSort.NEWEST else Sort.OLDEST)
-    words = words_in(q)
     await edge.clones.refresh()
     look = Look(
-        wanted=lambda clone: clone.tenant == principal.tenant and (not words or _has(clone, words)),
+        wanted=wanted.clones(principal.tenant, q=q),
         state=lambda clone: clone.state,
         states=frozenset(state or (CloneState.ACTIVE, CloneState.DELETING)),
         limit=limit,
@@ -88,10 +88,6 @@ ORDERS: dict[CloneSort, Callable[[Clone], Any] | None] = {
 }
 
 
-def _has(clone: Clone, words: list[str]) -> bool:
-    return has_words(words, texts=(clone.name or "", clone.source_url), ids=(clone.clone_url,))
-
-
 @router.get(
     "/clones/{clone_id}",
     operation_id="getClone",
@@ -116,11 +112,15 @@ async def get_clone(request: Request, clone_id: CloneId) -> Response:
 async def delete_clone(request: Request, clone_id: CloneId) -> Response:
     """Remove a clone: database, user, files and host name. Asking twice changes nothing."""
     edge, principal = enter(request)
-    clone = await owned_clone(edge, principal, clone_id)
-    if clone.state is CloneState.ACTIVE:
-        wish = Expire(job_id=clone_id, lane=clone.lane, reason="deleted")
-        clone = await _tell(edge, clone, wish, f"{clone_id}:delete", request.state.traceparent)
-    return _answer(edge, clone, 202)
+    return _answer(edge, await deeds.delete(edge, asker_of(request, principal), clone_id), 202)
+
+
+def until(wish: ExtendRequest) -> datetime:
+    """When a clone shall end. Raises a 422 problem when that is too soon or too far."""
+    try:
+        return domain.expiry(now(), ttl_minutes=wish.ttl_minutes, expires_at=wish.expires_at)
+    except ValueError as error:
+        raise Problem(422, "invalid_request", f"The request is not valid: {error}.") from None
 
 
 @router.patch(
@@ -134,18 +134,7 @@ async def extend_clone(request: Request, clone_id: CloneId, wish: ExtendRequest)
     """Give a clone more time, or less: `ttl_minutes` from now, or until `expires_at`; 30 days at most."""
     edge, principal = enter(request)
     limit = await edge.limit.take(principal.tenant)
-    clone = await owned_clone(edge, principal, clone_id)
-    if not domain.may_extend(clone):
-        raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
-    try:
-        at = domain.expiry(now(), ttl_minutes=wish.ttl_minutes, expires_at=wish.expires_at)
-    except ValueError as error:
-        raise Problem(422, "invalid_request", f"The request is not valid: {error}.") from None
-    # the schedule first: were the event first and the schedule lost, the clone would end earlier than was promised
-    end = Expire(job_id=clone_id, lane=clone.lane)
-    await edge.bus.schedule(end, slot=EventType.SCHEDULE_EXPIRE, at=at)
-    told = Extended(job_id=clone_id, lane=clone.lane, expires_at=at)
-    clone = await _tell(edge, clone, told, None, request.state.traceparent)
+    clone = await deeds.extend(edge, asker_of(request, principal), clone_id, until(wish))
     response = _answer(edge, clone)
     response.headers.update(limit)
     return response
@@ -206,13 +195,6 @@ async def _mails(edge: Edge, clone_id: str) -> list[Mail]:
         return MailList.model_validate_json(reply.data).mails
     except ValidationError:
         raise Problem(404, "mail_not_found", "The mail of this clone can not be read.") from None
-
-
-async def _tell(edge: Edge, clone: Clone, message: Message, msg_id: str | None, traceparent: str) -> Clone:
-    """Publish a wish about a clone; the clone as it is after it."""
-    ack = await edge.bus.publish(message, msg_id=msg_id, headers={"traceparent": traceparent}, tries=1)
-    edge.store.wrote(clone.clone_id, ack.seq)
-    return fold_clone(clone, message, ack.seq) or clone
 
 
 def _answer(edge: Edge, clone: Clone, status: int = 200) -> Response:

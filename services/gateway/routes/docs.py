@@ -24,6 +24,10 @@ TAGS = [
     {"name": "batches", "description": "Many clones as one: ask, look, cancel."},
     {"name": "jobs", "description": "How clones and restores go: look, list, cancel, try again, replay."},
     {"name": "clones", "description": "What completed jobs made: log in, extend, delete, read captured mail."},
+    {
+        "name": "bulk",
+        "description": "Many jobs or clones at once: try again, cancel, delete, extend; how far that is.",
+    },
     {"name": "live", "description": "Tickets and sessions for live connections and the dashboard."},
     {"name": "webhooks", "description": "Being told when jobs end."},
     {"name": "v1", "description": "The synchronous calls of before. Clients move to `POST /clone` and `/restore`."},

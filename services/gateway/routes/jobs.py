@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
@@ -15,19 +14,20 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
-from services.gateway import domain, views, waiting
-from services.gateway.edge import Edge, JobId, answer_for, enter, owned_job
-from services.gateway.listing import Look, Sort, find, has_words, words_in
+from services.gateway import deeds, domain, views, waiting, wanted
+from services.gateway.deeds import asker_of
+from services.gateway.edge import JobId, answer_for, enter, owned_job
+from services.gateway.listing import Look, Sort, find
 from services.gateway.models import JobAnswer, JobPage, Story, StoryMessage
+from services.gateway.models_bulk import RetryChanges
+from services.gateway.moments import rfc3339
 from services.gateway.problems import Problem
 from services.gateway.reader import Stored
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import IdempotencyKey
 from shared.contract import streams
-from shared.contract.events import Cancel, Message, Retry, fold
 from shared.contract.jobs import Job, Status
 from shared.contract.subjects import SCHEDULES, Kind, kind_of, parse
-from shared.secrets.vault import SecretGone
 
 router = APIRouter(tags=["jobs"])
 
@@ -35,13 +35,6 @@ LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 NOT_MODIFIED = 304
 SEALED = frozenset({"sealed_password", "secret_ref"})
 """Members of payloads that are of no use outside and hint at secrets."""
-
-
-def rfc3339(value: object) -> object:
-    """A moment as RFC 3339 writes it: a bare number, which pydantic would take for seconds, is none."""
-    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d[Tt ][\d:.]+([Zz]|[+-]\d\d:\d\d)", value):
-        raise ValueError("needs a date, a time and a time zone, like 2026-11-30T12:00:00Z")
-    return value
 
 
 Search = Annotated[
@@ -77,22 +70,12 @@ async def list_jobs(
     """Jobs, newest first. A job accepted a moment ago may take some milliseconds to appear here."""
     edge, principal = enter(request)
     after = read_cursor(cursor, sort)
-    words = words_in(q)
-
-    def wanted(job: Job) -> bool:
-        return (
-            job.tenant == principal.tenant
-            and (type is None or job.type == type)
-            and (not source or source.lower() in job.source_url.lower())
-            and (not target or target.lower() in job.target_url.lower())
-            and (batch is None or job.batch_id == batch)
-            and (created_after is None or job.created_at > created_after)
-            and (not words or _has(job, words))
-        )
-
+    chosen = wanted.jobs(
+        principal.tenant, type=type, source=source, target=target, batch=batch, created_after=created_after, q=q
+    )
     await asyncio.gather(edge.jobs.refresh(), edge.clones.refresh())
     look = Look(
-        wanted=wanted,
+        wanted=chosen,
         state=lambda job: job.status,
         states=frozenset(status or ()),
         limit=limit,
@@ -119,11 +102,6 @@ ORDERS: dict[Sort, Callable[[Job], Any] | None] = {
     Sort.UPDATED: lambda job: job.updated_at,
     Sort.NAME: lambda job: (job.name or domain.bare(job.target_url or job.source_url)).casefold(),
 }
-
-
-def _has(job: Job, words: list[str]) -> bool:
-    texts = (job.name or "", job.source_url, job.target_url, job.message)
-    return has_words(words, texts=texts, ids=(job.job_id, job.batch_id or ""))
 
 
 def read_cursor(cursor: str | None, sort: Sort = Sort.NEWEST) -> str | None:
@@ -232,13 +210,7 @@ async def cancel_job(request: Request, job_id: JobId, idempotency_key: Idempoten
     edge, principal = enter(request)
 
     async def cancel(_: str) -> Response:
-        job = await owned_job(edge, principal, job_id)
-        if not domain.may_cancel(job):
-            hint = "Delete the clone." if job.type == "clone" else "Roll back to its snapshot."
-            raise Problem(409, "already_completed", "The job is completed; there is nothing to cancel.", hint=hint)
-        if not job.status.terminal:
-            wish = Cancel(job_id=job_id, kind=job.type, lane=job.lane, by=principal.name)
-            job = await _tell(edge, job, wish, f"{job_id}:cancel:{job.attempt}", request.state.traceparent)
+        job = await deeds.cancel(edge, asker_of(request, principal), job_id)
         return _answer(job, await answer_for(edge, job), status=202)
 
     scope = f"{principal.tenant} POST /jobs/{job_id}/cancel"
@@ -252,27 +224,17 @@ async def cancel_job(request: Request, job_id: JobId, idempotency_key: Idempoten
     summary="Try a job again",
     status_code=202,
     response_model=JobAnswer,
-    responses=problem(404, 409, 429),
+    responses=problem(404, 409, 415, 422, 429),
 )
-async def retry_job(request: Request, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
-    """Run a failed job again, with the login it was given."""
+async def retry_job(
+    request: Request, job_id: JobId, changes: RetryChanges | None = None, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Run a failed job again, with the login it was given; with other options if the body says so."""
     edge, principal = enter(request)
     limit = await edge.limit.take(principal.tenant)
 
     async def retry(_: str) -> Response:
-        job = await owned_job(edge, principal, job_id)
-        if not domain.may_retry(job):
-            raise _not_retryable(job)
-        await _require_secret(edge, job)
-        again = Retry(
-            job_id=job_id,
-            kind=job.type,
-            lane=job.lane,
-            attempt=job.attempt + 1,
-            reason=f"asked for by {principal.name}",
-            manual=True,
-        )
-        job = await _tell(edge, job, again, f"{job_id}:retry:{job.n}", request.state.traceparent)
+        job = await deeds.retry(edge, asker_of(request, principal), job_id, changes=changes)
         return _answer(job, await answer_for(edge, job), status=202)
 
     scope = f"{principal.tenant} POST /jobs/{job_id}/retry"
@@ -280,31 +242,3 @@ async def retry_job(request: Request, job_id: JobId, idempotency_key: Idempotenc
     response = await edge.idempotency.once(idempotency_key, scope=scope, body=body, new_id=job_id, action=retry)
     response.headers.update(limit)
     return response
-
-
-def _not_retryable(job: Job) -> Problem:
-    hints = {
-        Status.COMPLETED: "It did what it was asked for. Submit the job again to have it done once more.",
-        Status.CANCELLED: "A cancelled job has forgotten its login. Submit it again.",
-    }
-    hint = hints.get(job.status, "Wait for its end, or cancel it.")
-    return Problem(409, "not_retryable", f"The job is {job.status}; only failed jobs run again.", hint=hint)
-
-
-async def _require_secret(edge: Edge, job: Job) -> None:
-    try:
-        await edge.vault.get(job.job_id)
-    except SecretGone as gone:
-        raise Problem(
-            409,
-            gone.code,
-            "The login this job was given has been forgotten, so it can not run again.",
-            hint=gone.hint,
-        ) from None
-
-
-async def _tell(edge: Edge, job: Job, message: Message, msg_id: str, traceparent: str) -> Job:
-    """Publish a wish about a job; the job as it is after it."""
-    ack = await edge.bus.publish(message, msg_id=msg_id, headers={"traceparent": traceparent}, tries=1)
-    edge.store.wrote(job.job_id, ack.seq)
-    return fold(job, message, ack.seq) or job

@@ -6,6 +6,7 @@ import { ago, plural, site } from "./format.js";
 import { CloneActions } from "./clone.js";
 import { useFound } from "./found.js";
 import { Search, Sorting } from "./joblist.js";
+import { Many, cloneDeeds } from "./many.js";
 import { Countdown, Freshness, Icon, State, Trouble, useNow } from "./parts.js";
 import { Boat } from "./rows.js";
 import { Windowed } from "./windowed.js";
@@ -44,6 +45,7 @@ export function Clones() {
     : html`<p class="lead">${plural(total, "clone")}${look.get("q") ? " found" : ", each with its own database, files and address"}.</p>
       <div class="tools"><${Sorting} label="Order of the clones" sorts=${SORTS} value=${look.get("sort") ?? ""} onChange=${(sort) => change({ sort })} />
         <${Search} label="Search clones" value=${look.get("q") ?? ""} onChange=${(q) => change({ q }, false)} /></div>
+      <${Many} deeds=${cloneDeeds(look.get("q"), total)} />
       ${total ? html`<${Windowed} name="clones" label="Clones" total=${total} draw=${draw} onSee=${found.look} />`
         : html`<div class="empty small"><h2>Nothing matches</h2><p>No clone fits this search.</p></div>`}`}`;
 }

@@ -5,6 +5,7 @@ import { useQuery } from "./address.js";
 import { get } from "./api.js";
 import { moment, plural } from "./format.js";
 import { useFound } from "./found.js";
+import { Many, jobDeeds } from "./many.js";
 import { Freshness, Icon, Trouble, useNow } from "./parts.js";
 import { Boat, Chips, FILTERS, JobRow, Skeleton } from "./rows.js";
 import { Windowed } from "./windowed.js";
@@ -69,6 +70,7 @@ export function JobList() {
         <${Sorting} label="Order of the jobs" sorts=${SORTS} value=${look.get("sort") ?? ""} onChange=${(sort) => change({ sort })} />
         <${Search} label="Search jobs" value=${look.get("q") ?? ""} onChange=${(q) => change({ q }, false)} />
       </div>
+      <${Many} deeds=${jobDeeds(look, found.counts)} />
       <${Trouble} problem=${found.problem} />
       ${found.total === null ? html`<${Skeleton} what="jobs" />`
       : found.total ? html`<${Windowed} name="jobs" label="Jobs" total=${found.total} draw=${row} onSee=${found.look} />`

@@ -1,0 +1,14 @@
+"""Moments as clients write them."""
+
+from __future__ import annotations
+
+import re
+
+
+def rfc3339(value: object) -> object:
+    """A moment as RFC 3339 writes it: a bare number, which pydantic would take for seconds, is none."""
+    if isinstance(value, bool | int | float):
+        raise ValueError("needs a date, a time and a time zone, like 2026-11-30T12:00:00Z")
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d[Tt ][\d:.]+([Zz]|[+-]\d\d:\d\d)", value):
+        raise ValueError("needs a date, a time and a time zone, like 2026-11-30T12:00:00Z")
+    return value
