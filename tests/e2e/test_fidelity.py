@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,8 +90,13 @@ def test_a_source_with_tight_limits_plain_permalinks_another_prefix_and_no_rest(
 ) -> None:
     limits = {"memory_limit": "64M", "max_execution_time": "30", "post_max_size": "8M", "upload_max_filesize": "2M"}
     site = make_site("tight", php_values=limits, permalinks=PLAIN, table_prefix="Shop_9_", rest_disabled=True)
+    place = "b64:" + base64.b64encode(site.home.encode()).decode()
+    site.sql("INSERT INTO {p}options (option_name, option_value) VALUES ('fs_accounts', %s)", (place,))
     made = copy(siteferry, site)
     assert made.different_rows() == []
+    left = made.notes()["leftovers"]
+    assert (left["count"], made.result["leftovers"]) == (1, 1)
+    assert left["samples"] == [f"Shop_9_options.option_value row fs_accounts: {site.home}"]
     assert made.different_files() == []
     assert "rest_unavailable" in made.notes()
 

@@ -22,6 +22,8 @@ from shared.wordpress.transfer.errors import target_errors
 SAMPLE_PAGES = 10
 MAX_STYLESHEET = 4 * 1024 * 1024
 MAX_SAMPLES = 20
+MAX_NAME = 120
+"""Characters of what tells a row apart."""
 BATCH_ROWS = 500
 WIDE_CHARSETS = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 
@@ -81,9 +83,10 @@ def _scan_leftovers(run: CloneRun, connection: Any) -> list[Note]:
     for table in run.plan.tables:
         columns = [column for column in table.columns if column.rewrite or column.type_class == "blob"]
         run.token.check()
-        for column, value in _suspects(run, connection, table, columns):
+        for row, column, value in _suspects(run, connection, table, columns):
             findings = text if column.rewrite else binary
-            findings.add(f"{table.name}.{column.name}", run.rewriter.leftovers(value))
+            where = f"{table.name}.{column.name} row {row}" if row else f"{table.name}.{column.name}"
+            findings.add(where, run.rewriter.leftovers(value))
     run.state["leftovers"] = text.count
     return [findings.note() for findings in (text, binary) if findings.count]
 
@@ -123,8 +126,12 @@ class _Findings:
         return Note(code=self.code, message=self.message, count=self.count, samples=self.samples)
 
 
-def _suspects(run: CloneRun, connection: Any, table: Table, columns: list[Column]) -> Iterator[tuple[Column, bytes]]:
+def _suspects(
+    run: CloneRun, connection: Any, table: Table, columns: list[Column]
+) -> Iterator[tuple[str, Column, bytes]]:
     """Values that hold one of the source's host names in any spelling; the database reads, we look closer.
+
+    Each with what tells its row apart, for people.
 
     One REGEXP over bytes: 8 times as fast as LOCATE over LOWER, measured on 160 MB of rows; and one reading of a table
     for all its columns: a third less again.
@@ -133,15 +140,30 @@ def _suspects(run: CloneRun, connection: Any, table: Table, columns: list[Column
         return
     texts = [_text(column) for column in columns]
     hits = [f"CAST({text} AS BINARY) REGEXP %s" for text in texts]
-    shown = ", ".join(f"IF({hit}, {text}, NULL)" for text, hit in zip(texts, hits, strict=True))
+    key = _telling(run, table)
+    told = [f"CAST({parametrised(name)} AS CHAR CHARACTER SET utf8mb4)" for name in key]
+    shown = ", ".join([*told, *(f"IF({hit}, {text}, NULL)" for text, hit in zip(texts, hits, strict=True))])
     query = f"SELECT {shown} FROM {parametrised(table.name)} WHERE {' OR '.join(hits)}"
     with connection.cursor(SSCursor) as cursor:
         cursor.execute(query, (run.rewriter.pattern,) * (2 * len(columns)))
         while rows := cursor.fetchmany(BATCH_ROWS):
             for row in rows:
-                for column, value in zip(columns, row, strict=True):
+                named = ", ".join(_shown(value) for value in row[: len(key)])
+                for column, value in zip(columns, row[len(key) :], strict=True):
                     if value is not None:
-                        yield column, bytes(value)
+                        yield named, column, bytes(value)
+
+
+def _telling(run: CloneRun, table: Table) -> tuple[str, ...]:
+    """The columns by which a person finds a row: an option's name says more than its number."""
+    if table.name == f"{run.plan.config.prefix}options":
+        return ("option_name",)
+    there = {column.name for column in table.columns}
+    return tuple(name for name in table.key if name in there)
+
+
+def _shown(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace")[:MAX_NAME] if isinstance(value, bytes) else str(value)[:MAX_NAME]
 
 
 def _text(column: Column) -> str:
