@@ -173,8 +173,12 @@ class CloneWorkflow:
 
     async def _preflight(self, context: JobContext) -> None:
         needed = believed(Needed, {"size": await self._look(context, preflight.preflight)}).size
-        capacity = await context.blocking(self._driver.capacity)
-        check_space(needed, capacity.free_bytes)
+        check_space(needed, await self._free(context))
+        await context.claim(needed, lambda: self._free(context))
+        context.state["needed"] = needed
+
+    async def _free(self, context: JobContext) -> int:
+        return (await context.blocking(self._driver.capacity)).free_bytes
 
     async def _provision(self, context: JobContext) -> None:
         context.report(message="Making database, user and directory")
@@ -227,6 +231,7 @@ class CloneWorkflow:
 
     async def _files(self, context: JobContext) -> None:
         await context.release(LOOKING)
+        await context.claim(context.state.get("needed", 0))
         database = self._databases[id(context)] = _Database(lambda told: self._copy_database(context, told))
         try:
             await self._fill(context, FILES, transfer.pull_files)
@@ -236,6 +241,7 @@ class CloneWorkflow:
             raise
 
     async def _database(self, context: JobContext) -> None:
+        await context.claim(context.state.get("needed", 0))
         database = self._databases.pop(id(context), None)
         if database is None:
             database = _Database(lambda told: self._copy_database(context, told))

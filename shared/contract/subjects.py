@@ -78,6 +78,11 @@ def story(job_id: str) -> str:
     return f"{kind_of(job_id)}.*.*.{job_id}"
 
 
+def command_of(job_id: str) -> str:
+    """The command of one job, whatever its lane."""
+    return f"{kind_of(job_id)}.{EventType.REQUESTED}.*.{job_id}"
+
+
 def every(kind: Kind, event: EventType | None = None, lane: Lane | None = None) -> str:
     """All messages of a kind, narrowed by event and lane."""
     return f"{kind}.{event or '*'}.{lane or '*'}.*"

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -24,6 +24,7 @@ from shared.engine.scrub import SHORTEST, scrubbed, secrets_of
 from shared.engine.token import StopToken
 from shared.secrets.vault import Vault
 
+Claim = Callable[[int, Callable[[], Awaitable[int]] | None], Awaitable[None]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ class JobContext:
         vault: Vault,
         threads: Executor | None = None,
         carriers: Carriers | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self.command = command
         self.bus = bus
@@ -53,6 +55,7 @@ class JobContext:
         self._loop = asyncio.get_running_loop()
         self._threads = threads
         self._carriers = None if carriers is None else JobCarriers(carriers, self)
+        self._claim = claim
         self._secrets: set[str] = set()
         self._noting = threading.Lock()
         self.current: Step | None = None
@@ -130,6 +133,15 @@ class JobContext:
     async def persist(self) -> None:
         """`checkpoint`, for a carrier that waits for it: whether the job must stop is told to it by its token."""
         await self._store.write(self._checkpoint)
+
+    async def claim(self, needed: int, free: Callable[[], Awaitable[int]] | None = None) -> None:
+        """Keep so many bytes of the disk for this job until it ends, against what other jobs have claimed.
+
+        `free` tells how many bytes there are; without it the job has claimed them before. Raises NoSpace, which is
+        waiting: others will have written theirs.
+        """
+        if self._claim is not None:
+            await self._claim(needed, free)
 
     async def confined(self, name: str, make: Maker, function: Callable[..., Any], *args: Any) -> JsonValue:
         """Run `function(object, *args)` in the job's carrier of that name: whatever reads what a site sent.

@@ -12,18 +12,24 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
 
 from shared.bus.connection import Bus
 from shared.bus.pull import direct
 from shared.contract.streams import STREAMS, work_consumer
-from shared.contract.subjects import LANES, EventType, Kind, every
+from shared.contract.subjects import LANES, EventType, Kind, command_of, every
 
 LOOK_AHEAD = 400
 """Commands of a lane that are looked through."""
+NOBODY = ""
+"""Has what the log no longer knows."""
 FRESH = 1.0
 """Seconds for which the look is good enough for the next job."""
 
@@ -31,6 +37,26 @@ FRESH = 1.0
 def share(capacity: int, tenants: int) -> int:
     """Slots a tenant may have when so many want some; rounded up, so that none stays empty. Pure."""
     return max(1, math.ceil(capacity / max(1, tenants)))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A job that waits for a place: those with smaller tickets came earlier."""
+
+    ticket: str
+    tenant: str
+
+
+def ahead(mine: Waiting, line: Sequence[Waiting], coming: set[str], held: Counter[str], limit: int) -> int:
+    """Jobs that get a place before mine. Pure.
+
+    `held`: how many of the `limit` places each tenant has; `coming`: tenants with jobs that have not asked yet. First
+    comes who has less than a share of the places, then who came first.
+    """
+    fair = share(limit, len({mine.tenant, *coming, *held, *(job.tenant for job in line)}))
+    mine_first = held[mine.tenant] < fair
+    before = sum((held[job.tenant] >= fair, job.ticket) < (not mine_first, mine.ticket) for job in line)
+    return before if mine_first else before + sum(held[tenant] < fair for tenant in coming - {mine.tenant})
 
 
 class Queue:
@@ -41,6 +67,19 @@ class Queue:
         self._kind = kind
         self._known: set[str] = set()
         self._read_at = -FRESH
+        self._tenants: dict[str, str] = {}
+        """Job -> tenant, which never changes."""
+
+    async def tenants_of(self, jobs: frozenset[str]) -> Counter[str]:
+        """How many of these jobs each tenant has asked for, as far as the log knows."""
+        self._tenants = {job: tenant for job, tenant in self._tenants.items() if job in jobs}
+        for job in jobs - self._tenants.keys():
+            try:
+                command = await self._bus.js.get_msg(STREAMS[self._kind], subject=command_of(job))
+                self._tenants[job] = _tenant(command.data or b"")
+            except NotFoundError:
+                self._tenants[job] = NOBODY
+        return Counter(tenant for tenant in self._tenants.values() if tenant != NOBODY)
 
     async def tenants(self) -> set[str]:
         """Tenants with commands nobody has taken yet. Nobody, when the log can not be read now."""

@@ -124,6 +124,7 @@ class Held:
             vault=shop.vault,
             threads=shop.threads,
             carriers=shop.carriers,
+            claim=self.permits.claim,
         )
         self.attempt = Attempt(shop.workflow, context, self.known, shop.settings, shop.parts)
         return self.attempt

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,9 +18,9 @@ from shared.bus.connection import Bus
 from shared.contract.events import Command
 from shared.contract.streams import LIMITS
 from shared.contract.subjects import LANES
-from shared.engine.fairness import Queue, share
+from shared.engine.fairness import Queue, Waiting, ahead, share
 from shared.engine.records import Conflict, Records
-from shared.engine.room import Places
+from shared.engine.room import NoSpace, Places
 from shared.engine.settings import Limits
 from shared.log import get
 
@@ -42,7 +44,7 @@ class Scope:
 
     @property
     def reason(self) -> str:
-        """The same for a program: `limit:all`, `limit:tenant`, `limit:source`, `quota`."""
+        """The same for a program: `limit:all`, `limit:tenant`, `limit:source`, `limit:space`, `quota`."""
         what = self.name.partition(".")[2].partition("-")[0]
         return what if what == QUOTA else f"limit:{what}"
 
@@ -105,6 +107,7 @@ class Permits:
         self._pause = pause_scope(command)
         self.quota = Scope(f"{command.kind}.{QUOTA}", 0, "Waiting: every place for a clone is taken")
         """What a job waits for that finds no room for what it would make."""
+        self.space = Scope(f"{command.kind}.space", 0, "Waiting: other jobs need the disk space that is free")
         self._ttl = ttl
         self._ticket = f"{LANES.index(command.lane)}-{since:020d}"
         self._held: list[Permit] = []
@@ -121,23 +124,49 @@ class Permits:
                 return full
         return None
 
-    async def reserve(self, places: Places) -> Full | None:
+    async def reserve(self, look: Callable[[], Awaitable[Places | None]], queue: Queue) -> Full | None:
         """Keep a place for what the job will make, or tell how many are before it. `acquire` first.
 
-        A job that runs and has made nothing yet counts like what exists, so that those who wait stay in their order.
-        Two who ask in the same moment may both get the last place: who makes is the one that must refuse.
+        A job that runs and has made nothing yet counts like what exists, so that those who wait stay in their order;
+        while others wait, a tenant that has its share of the places stands behind those that have less.
         """
-        if self._job_id in places.taken:
-            return None
-        keys = await self._records.keys(self.quota.name)
-        reserved = {key.removeprefix("place.") for key in keys if key.startswith("place.")}
-        before = sum(key.startswith("line.") and key.removeprefix("line.") < self._ticket for key in keys)
-        free = places.limit - len((places.taken | reserved) - {self._job_id})
-        if before >= free:
-            await self.release()
-            return Full(self.quota, before - max(free, 0))
-        await self._create(f"{self.quota.name}.place.{self._job_id}")
-        return None
+        async with self._records.alone(f"{self._kind}.counting.{QUOTA}"):
+            places = await look()
+            if places is None or self._job_id in places.taken:
+                return None
+            keys = [key.split(".") for key in await self._records.keys(self.quota.name)]
+            reserved = {job for what, job, *_ in keys if what == "place"}
+            taken = (places.taken | reserved) - {self._job_id}
+            free = places.limit - len(taken)
+            line = [Waiting(*found) for what, *found in keys if what == "line" and found[0] != self._ticket]
+            before = sum(job.ticket < self._ticket for job in line)
+            if free > 0 and line:
+                before = await self._before(line, taken, queue, places.limit)
+            if before < free:
+                await self._take(f"{self.quota.name}.place.{self._job_id}")
+                return None
+        await self.release()
+        return Full(self.quota, before - max(free, 0))
+
+    async def _before(self, line: list[Waiting], taken: frozenset[str], queue: Queue, limit: int) -> int:
+        held = await queue.tenants_of(taken)
+        known = Counter({_digest(tenant): many for tenant, many in held.items()})
+        coming = {_digest(tenant) for tenant in await queue.tenants()}
+        return ahead(Waiting(self._ticket, _digest(self._tenant)), line, coming, known, limit)
+
+    async def claim(self, needed: int, free: Callable[[], Awaitable[int]] | None = None) -> None:
+        """Keep so many bytes of the disk for this job until it ends. Raises NoSpace when other jobs need them.
+
+        `free` tells how many there are; without it the job had them already, before another worker took it over.
+        """
+        if any(permit.key.startswith(f"{self.space.name}.") for permit in self._held):
+            return
+        async with self._records.alone(f"{self._kind}.counting.space"):
+            keys = [key.split(".") for key in await self._records.keys(self.space.name)]
+            others = sum(int(found[0]) for what, *found in keys if what == "claim" and found[1] != self._job_id)
+            if free is not None and others and needed + others > await free():
+                raise NoSpace
+            await self._take(f"{self.space.name}.claim.{needed}.{self._job_id}")
 
     async def share(self, slots: int, queue: Queue, *, guest: bool = False) -> Full | None:
         """Say that the job runs; not when its tenant has its share of the slots and others wait. `acquire` first.
@@ -199,13 +228,13 @@ class Permits:
 
     async def leave_line(self) -> None:
         """The job does not wait any more, whatever for."""
-        for scope in [*self._scopes, self.quota, self._fair]:
+        for scope in [*self._scopes, self.quota, self.space, self._fair]:
             known = await self._records.get(self._line_key(scope))
             if known is not None:
                 await self._records.drop(self._line_key(scope), revision=known.revision)
 
     def _line_key(self, scope: Scope) -> str:
-        return f"{scope.name}.line.{self._ticket}"
+        return f"{scope.name}.line.{self._ticket}" + (f".{_digest(self._tenant)}" if scope is self.quota else "")
 
     async def _acquire(self, scope: Scope) -> Full | None:
         keys = await self._records.keys(scope.name)
@@ -219,6 +248,14 @@ class Permits:
             if await self._create(f"{scope.name}.slot.{slot}"):
                 return None
         return Full(scope, place)
+
+    async def _take(self, key: str) -> None:
+        """A record of this job alone: an earlier delivery of it may have left one."""
+        known = await self._records.get(key)
+        revision = await self._records.write(
+            key, self._job_id.encode(), last=known.revision if known else 0, ttl=self._ttl
+        )
+        self._held.append(Permit(key, revision))
 
     async def _create(self, key: str) -> bool:
         try:

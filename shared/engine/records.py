@@ -7,8 +7,11 @@ race. Here every write carries a message id: a repeated write is recognised by t
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +25,8 @@ T = TypeVar("T")
 WRITE_TIMEOUT = 2.0
 REFUSED = (ConnectionClosedError, MaxPayloadError, BadSubjectError, BadHeaderError, ProtocolError)
 """Errors of the client's own: asking again will not help."""
+ALONE = 5
+"""Seconds for which one who counts keeps others from counting: whoever dies meanwhile is waited for no longer."""
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 
 
@@ -113,3 +118,21 @@ class Records:
         info = await self._js.stream_info(self.stream, subjects_filter=f"{self.prefix}{prefix}.>")
         start = len(self.prefix) + len(prefix) + 1
         return [subject[start:] for subject in (info.state.subjects or {})]
+
+    @asynccontextmanager
+    async def alone(self, key: str) -> AsyncIterator[None]:
+        """One at a time, over all replicas, for as long as it takes to count and to write what follows from it.
+
+        Nobody is kept out for longer than two who died inside: what matters is looked at again by who makes it.
+        """
+        patience, revision = time.monotonic() + 2 * ALONE, 0
+        while not revision and time.monotonic() < patience:
+            try:
+                revision = await self.write(key, b"", last=0, ttl=ALONE)
+            except Conflict:
+                await asyncio.sleep(random.uniform(0.01, 0.05))
+        try:
+            yield
+        finally:
+            if revision:
+                await self.drop(key, revision=revision)

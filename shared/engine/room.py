@@ -14,6 +14,10 @@ class NoRoom(Exception):
     """Every place for a clone is taken: the job waits for one to go."""
 
 
+class NoSpace(NoRoom):
+    """What is free on the disk is needed by jobs that are writing: the job waits until they have ended."""
+
+
 @dataclass(frozen=True)
 class Places:
     """How many may exist at the same time, and the ids of what exists."""

@@ -23,7 +23,7 @@ from shared.engine.held import Held, Shop
 from shared.engine.limits import Full
 from shared.engine.parts import missing
 from shared.engine.records import unreachable
-from shared.engine.room import NoRoom, Room
+from shared.engine.room import NoRoom, NoSpace, Places, Room
 from shared.engine.story import Story
 from shared.engine.token import Draining
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
@@ -268,18 +268,22 @@ class JobRun:
 
     async def _reserve(self, room: Room) -> Full | None:
         """A place for what the job makes. Who can not tell how many there are finds out when the job makes it."""
-        try:
-            places = await asyncio.get_running_loop().run_in_executor(self._shop.threads, room.places)
-        except Exception as error:
-            log.warning("the places can not be counted", job=self.job_id, error=repr(error))
-            return None
-        return None if places is None else await self._held.permits.reserve(places)
+
+        async def look() -> Places | None:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._shop.threads, room.places)
+            except Exception as error:
+                log.warning("the places can not be counted", job=self.job_id, error=repr(error))
+                return None
+
+        return None if await look() is None else await self._held.permits.reserve(look, self._shop.queue)
 
     async def _failed(self, attempt: Attempt, error: Exception) -> None:
         """What a failure means: nothing, while a part of ours was away; else what it says."""
         held = self._held
         if isinstance(error, NoRoom):
-            await parking.wait(held, Full(held.permits.quota, REFUSED_PLACE))
+            scope = held.permits.space if isinstance(error, NoSpace) else held.permits.quota
+            await parking.wait(held, Full(scope, REFUSED_PLACE))
             return
         decided = isinstance(error, JobError) and error.decided
         if not decided and (away := attempt.part_away(error)):

@@ -58,6 +58,8 @@ class Plan:
     hold: str = ""
     """The step that goes on until the file `go` is there."""
     retry_after: float | None = None
+    space: int = 0
+    """Bytes it claims before it makes anything."""
     names: int = 0
     """How many names of tables the job remembers in `s2`."""
     noise: int = 0
@@ -122,6 +124,8 @@ class LightWorkflow:
         self.ledger = Ledger(directory)
         self.most: int | None = None
         """Jobs that may have things at the same time, those that have ended included."""
+        self.free = 0
+        """Bytes that are free, however much is written."""
         self._making = threading.Lock()
 
     def places(self) -> Places | None:
@@ -129,12 +133,17 @@ class LightWorkflow:
             return None
         return Places(self.most, frozenset(thing.partition(".")[0] for thing in self.ledger.things()))
 
+    async def _free(self) -> int:
+        return self.free
+
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         plan = Plan(**json.loads(command.name or "{}"))
         return [self._spec(f"s{number}", plan) for number in range(1, plan.steps + 1)]
 
     def _spec(self, name: str, plan: Plan) -> StepSpec:
         async def run(context: JobContext) -> None:
+            if plan.space:
+                await context.claim(plan.space, self._free)
             await context.blocking(self._work, context, name, plan)
 
         async def undo(context: JobContext) -> None:

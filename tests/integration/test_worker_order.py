@@ -37,7 +37,7 @@ async def engine(the_lab: Lab) -> AsyncIterator[Lab]:
     await the_lab.all_acknowledged(timeout=30)
     the_lab.stop_processes()
     info = await the_lab.bus.js.stream_info(Records(the_lab.bus, streams.LIMITS).stream, subjects_filter=">")
-    slots = [name for name in info.state.subjects or {} if re.search(r"\.(slot|run|place)\.", name)]
+    slots = [name for name in info.state.subjects or {} if re.search(r"\.(slot|run|place|claim|counting)\.", name)]
     assert slots == [], "a permit was left behind"
 
 
@@ -217,6 +217,74 @@ async def test_jobs_wait_in_line_for_places_that_others_keep(engine: Lab) -> Non
     told = [await _waits(engine, job) for job in later]
     assert {event.job.reason for events in told for event in events} == {"quota"}
     assert [len(events) for events in told] == [1] * 6, "told once"
+
+
+async def test_of_many_who_ask_in_one_instant_one_gets_the_last_place(engine: Lab) -> None:
+    """Nobody finds out only when it makes its clone, long after it has signed in to its source."""
+    engine.workflow.most = 1
+    jobs = [await engine.submit(QUICK, source=f"http://{number}.test") for number in range(12)]
+    async with engine.worker(slots=8, room=engine.workflow), engine.worker(slots=8, room=engine.workflow):
+        made = await eventually(lambda: _with_places(engine, 1), what="the first job")
+        await eventually(lambda: _all_wait(engine, [job for job in jobs if job not in made]), what="the others")
+        assert [entry for entry in engine.ledger.entries() if entry.what == "refused"] == []
+        engine.workflow.most = None
+        await all_ended(engine, jobs)
+
+
+async def test_a_tenant_with_its_share_of_the_places_lets_others_go_first(engine: Lab) -> None:
+    engine.workflow.most = 4
+    async with engine.worker(slots=6, room=engine.workflow):
+        many = [await engine.submit(QUICK, tenant="many") for _ in range(8)]
+        made = await eventually(lambda: _with_places(engine, 4), what="four jobs of one tenant")
+        await all_ended(engine, made)
+        later = [job for job in many if job not in made]
+        few = [await engine.submit(QUICK, tenant="few") for _ in range(3)]
+        await eventually(lambda: _all_wait(engine, [*later, *few]), what="the rest")
+        got = []
+        for _ in range(3):
+            gone = made.pop(0)
+            for thing in engine.ledger.things(gone):
+                (engine.things / thing).unlink()
+            made = await eventually(lambda: _with_places(engine, 4), what="the next job")
+            got.append(made[-1])
+            await engine.ended(made[-1])
+        assert got == [*few[:2], later[0]], "two of four places are a share; then who came first"
+        engine.workflow.most = None
+        await all_ended(engine, [*many, *few])
+
+
+async def test_jobs_do_not_count_on_the_same_free_space(engine: Lab) -> None:
+    engine.workflow.free = 100
+    plan = Plan(steps=2, hold="s1", space=40)
+    async with engine.worker(slots=6), engine.worker(slots=6):
+        jobs = [await engine.submit(plan, source=f"http://{number}.test") for number in range(5)]
+        await eventually(lambda: len(entered(engine)) == 2, what="two jobs that fit")
+        await eventually(lambda: _some_wait(engine, jobs, 3), what="three jobs that wait")
+        assert len(entered(engine)) == 2
+        (engine.things / "go").touch()
+        ended = await all_ended(engine, jobs)
+    assert {(job.status, job.attempt) for job in ended} == {(Status.COMPLETED, 1)}
+    waits = [event.job.reason for job in jobs for event in await _waits(engine, job)]
+    assert set(waits) == {"limit:space"}
+
+
+async def test_a_job_that_another_worker_takes_over_keeps_its_space(engine: Lab) -> None:
+    engine.workflow.free = 100
+    async with engine.worker(slots=2) as first:
+        job_id = await engine.submit(Plan(steps=1, hold="s1", space=70))
+        await eventually(lambda: len(entered(engine)) == 1, what="the job that fits")
+    del first
+    async with engine.worker(slots=4):
+        await eventually(lambda: len(entered(engine)) == 2, what="the same job, here")
+        other = await engine.submit(Plan(steps=1, space=70), source="http://b.test")
+        await eventually(lambda: _is_waiting(engine, other), what="the other, which waits")
+        (engine.things / "go").touch()
+        await all_ended(engine, [job_id, other])
+    assert most_at_once(engine.ledger.entries(), {job_id, other}) <= 2
+
+
+async def _some_wait(engine: Lab, jobs: list[str], number: int) -> bool:
+    return sum([await _is_waiting(engine, job) for job in jobs]) == number
 
 
 def _with_places(engine: Lab, number: int) -> list[str]:

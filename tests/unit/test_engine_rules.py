@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from shared.contract.events import CloneRequested, Retry
 from shared.contract.jobs import Step, StepState
 from shared.contract.subjects import LANES, Lane
 from shared.engine.checkpoint import Checkpoint, Verdict, frozen, judge, serialised
+from shared.engine.fairness import Waiting, ahead
 from shared.engine.lanes import Aging
 from shared.engine.limits import scopes
 from shared.engine.retry import backoff, wait_delay
@@ -209,3 +211,24 @@ class TestLimits:
 @given(st.floats(1.2, 600))
 def test_a_lease_ends_before_its_message_comes_again(ack_wait: float) -> None:
     assert 1 <= EngineSettings(ack_wait=ack_wait).lease_ttl < ack_wait
+
+
+def test_places_go_to_whom_has_less_than_a_share_then_to_who_came_first() -> None:
+    a1, a2, b1, c1 = Waiting("1", "a"), Waiting("2", "a"), Waiting("3", "b"), Waiting("4", "c")
+    assert ahead(a2, [a1], set(), Counter(a=9), 10) == 1, "nobody else waits"
+    assert ahead(b1, [a1, a2, c1], set(), Counter(a=4), 6) == 0
+    assert ahead(c1, [a1, a2, b1], set(), Counter(a=4), 6) == 1
+    assert ahead(a1, [a2, b1, c1], set(), Counter(a=4), 6) == 2
+    assert ahead(a1, [], {"b"}, Counter(a=3), 4) == 1, "b has not asked yet"
+    assert ahead(a1, [], {"b"}, Counter(a=1, b=3), 4) == 0, "b has its share"
+
+
+@given(
+    st.lists(st.sampled_from("abcd"), min_size=1, max_size=12),
+    st.dictionaries(st.sampled_from("abcde"), st.integers(0, 5)),
+    st.integers(1, 12),
+)
+def test_a_free_place_is_never_left_to_nobody(tenants: list[str], held: dict[str, int], limit: int) -> None:
+    line = [Waiting(str(number).zfill(2), tenant) for number, tenant in enumerate(tenants)]
+    before = [ahead(one, [other for other in line if other is not one], set(), Counter(held), limit) for one in line]
+    assert sorted(before) == list(range(len(line)))
