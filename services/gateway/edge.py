@@ -18,11 +18,13 @@ from services.gateway.lenient import read_as
 from services.gateway.limits import RateLimit
 from services.gateway.listing import Index
 from services.gateway.operations import Operations
+from services.gateway.recent import Recent
 from services.gateway.settings import GatewaySettings
+from services.gateway.statistics import LONGEST
 from services.gateway.store import Store
 from shared.bus.connection import Bus
 from shared.contract import streams
-from shared.contract.events import Message, fold, fold_clone, fold_snapshot
+from shared.contract.events import Message, fold, fold_clone, fold_snapshot, now
 from shared.contract.jobs import Clone, CloneResult, Job, Snapshot
 from shared.contract.subjects import KINDS
 from shared.ids import is_job_id
@@ -44,7 +46,16 @@ class Edge:
         self._secrets = Group(bus.js, timeout=settings.store_timeout)
         self.behind = Behind(bus)
         self.store = Store(bus, self.behind, timeout=settings.store_timeout)
-        self.jobs = Index(bus, streams.JOBS, _listed, fold=_fold_listed, kinds=KINDS, behind=self.behind)
+        self.recent = Recent(LONGEST, now)
+        self.jobs = Index(
+            bus,
+            streams.JOBS,
+            _listed,
+            fold=_fold_listed,
+            kinds=KINDS,
+            behind=self.behind,
+            follower=self.recent,
+        )
         self.clones = Index(
             bus, streams.CLONES, partial(read_as, Clone), fold=fold_clone, kinds=("clone",), behind=self.behind
         )

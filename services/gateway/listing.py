@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from nats.js.errors import NotFoundError
 from pydantic import BaseModel
@@ -29,6 +29,17 @@ from shared.log import get
 log = get(__name__)
 
 T = TypeVar("T", bound=BaseModel)
+F = TypeVar("F", bound=BaseModel, contravariant=True)
+
+
+class Follower(Protocol[F]):
+    """Hears what an index gets and loses."""
+
+    def put(self, key: str, item: F) -> None: ...
+
+    def drop(self, key: str, item: F) -> None: ...
+
+    def clear(self) -> None: ...
 
 
 class Index(Generic[T]):
@@ -47,7 +58,9 @@ class Index(Generic[T]):
         fold: Callable[[T | None, Message, int], T | None],
         kinds: Sequence[Kind],
         behind: Behind,
+        follower: Follower[T] | None = None,
     ) -> None:
+        self._follower = follower
         self._bus = bus
         self._bucket = bucket
         self._keep = keep
@@ -72,6 +85,8 @@ class Index(Generic[T]):
             if info.created != self._created or info.state.last_seq < self._seq:
                 self._items, self._order, self._seq, self._created = {}, [], 0, info.created
                 self._folded.clear()
+                if self._follower is not None:
+                    self._follower.clear()
             if info.state.last_seq > self._seq:
                 await self._read_changes()
             for kind in self._kinds:
@@ -118,9 +133,14 @@ class Index(Generic[T]):
         if key not in self._items:
             insort(self._order, (sort_key(key), key))
         self._items[key] = item
+        if self._follower is not None:
+            self._follower.put(key, item)
 
     def _drop(self, key: str) -> None:
-        if self._items.pop(key, None) is not None:
+        item = self._items.pop(key, None)
+        if item is not None:
+            if self._follower is not None:
+                self._follower.drop(key, item)
             del self._order[bisect_left(self._order, (sort_key(key), key))]
 
     def get(self, key: str) -> T | None:

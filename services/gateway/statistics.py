@@ -16,6 +16,7 @@ from shared.contract.subjects import KINDS, LANES, Kind, Lane
 Window = Literal["hour", "day"]
 PIECES: dict[Window, tuple[int, timedelta]] = {"hour": (12, timedelta(minutes=5)), "day": (24, timedelta(hours=1))}
 """How a window is cut: this many pieces, of this length."""
+LONGEST = max(number * length for number, length in PIECES.values())
 
 
 class Spread(BaseModel):

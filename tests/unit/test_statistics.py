@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.statistics import PIECES, count, spread
+from services.gateway.recent import Recent
+from services.gateway.statistics import LONGEST, PIECES, count, spread
 from shared.contract.jobs import ErrorInfo, Job, Status
 from shared.contract.subjects import Lane
 
@@ -104,3 +105,45 @@ def test_percentiles_are_of_what_was_there(seconds: list[float]) -> None:
     assert told.p95 is not None
     assert told.p50 <= told.p95 <= (told.longest or 0) == max(seconds)
     assert sum(each <= told.p50 for each in seconds) * 2 >= len(seconds)
+
+
+changes = st.lists(
+    st.tuples(
+        st.integers(1, 6),
+        st.sampled_from(["me", "other"]),
+        st.one_of(st.none(), st.floats(0, 3000)),
+        st.sampled_from(["put", "put", "put", "drop", "clear"]),
+    ),
+    max_size=40,
+)
+
+
+@given(changes, st.floats(0, 3000))
+def test_what_is_kept_beside_the_list_counts_like_the_whole_list(
+    told: list[tuple[int, str, float | None, str]], later: float
+) -> None:
+    moment = [NOW]
+    recent, everything = Recent(LONGEST, lambda: moment[0]), dict[str, Job]()
+    for number, tenant, ended, what in told:
+        status = Status.RUNNING if ended is None else Status.COMPLETED
+        one = job(number, accepted=(ended or 0) + 9, begun=(ended or 0) + 5, ended=ended, status=status, tenant=tenant)
+        known = everything.get(one.job_id)
+        if known is not None:
+            one = one.model_copy(update={"tenant": known.tenant})  # which never changes
+        if what == "clear":
+            recent.clear()
+            everything.clear()
+        elif what == "put":
+            recent.put(one.job_id, one)
+            everything[one.job_id] = one
+        elif known is not None:
+            recent.drop(one.job_id, everything.pop(one.job_id))
+    moment[0] += timedelta(minutes=later)
+    for tenant in ("me", "other"):
+        mine = [each for each in everything.values() if each.tenant == tenant]
+        for window in PIECES:
+            assert count(recent.of(tenant), window=window, until=moment[0]) == count(
+                mine, window=window, until=moment[0]
+            )
+    kept = [each for tenant in ("me", "other") for each in recent.of(tenant)]
+    assert all(each.finished_at is None or each.finished_at > moment[0] - LONGEST for each in kept)
