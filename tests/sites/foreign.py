@@ -172,7 +172,7 @@ class ForeignMariaDB(ForeignDatabase):
     def installer(self) -> list[str]:
         return [
             "mariadb-install-db", "--no-defaults", f"--datadir={INSIDE}/data.new", f"--tmpdir={INSIDE}/tmp",
-            "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+            "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", "--force",
         ]  # fmt: skip
 
     def program(self, name: str) -> list[str]:
