@@ -20,6 +20,8 @@ from shared import printable
 SECRET_KEYS = re.compile(r"passw|secret|token|pairing|authorization|cookie|credential", re.IGNORECASE)
 HARMLESS = frozenset({"secret_ref"})
 
+_for_programs = False
+
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """structlog processor: the values of keys that name secrets become `[redacted]`."""
@@ -75,6 +77,14 @@ def configure(service: str, *, fmt: str = "console", level: str = "INFO") -> Non
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     structlog.contextvars.bind_contextvars(service=service)
+    global _for_programs
+    _for_programs = fmt == "json"
+
+
+def bind(**facts: str) -> None:
+    """Facts every line of this task has from now on, where lines are for programs; people read `job=`."""
+    if _for_programs:
+        structlog.contextvars.bind_contextvars(**facts)
 
 
 def get(name: str) -> Any:

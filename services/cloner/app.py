@@ -18,7 +18,7 @@ from services.cloner.sweeper.serve import serve_sweeps
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Sweeper
 from services.cloner.workflow import CloneWorkflow
-from shared import log
+from shared import log, tracing
 from shared.bus.connection import Bus, connect
 from shared.bus.connector_registry import Connectors
 from shared.bus.upkeep import Upkeep
@@ -63,6 +63,7 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     driver, keys, parts = make_driver(settings), KeyRing.load(settings.vault_key_file), settings.parts()
     metrics.FREE.set_function(lambda: driver.capacity().free_bytes)
+    tracing.configure("cloner")
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
         allowed = settings.nats_install
         await streams.install_when_ready(

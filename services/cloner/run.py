@@ -140,7 +140,8 @@ class CloneRun:
     @cached_property
     def connector(self) -> ConnectorClient:
         """The connector's client; only after the connector step."""
-        return ConnectorClient(self.http, endpoints(self.site.home, self.site.siteurl), self.secrets.connector_key)
+        entries = endpoints(self.site.home, self.site.siteurl)
+        return ConnectorClient(self.http, entries, self.secrets.connector_key, called=self.context.called)
 
     def learn(self, secrets: Secrets) -> None:
         """What the worker has opened for the next call."""

@@ -44,6 +44,7 @@ from services.gateway.routes import (
 )
 from services.gateway.settings import GatewaySettings
 from shared import log as logging
+from shared import tracing
 from shared.bus.connection import connect
 from shared.contract import streams
 from shared.secrets.vault import KeyRing
@@ -170,6 +171,7 @@ def main() -> None:
     settings = GatewaySettings()
     keep_off(settings.own)
     logging.configure("gateway", fmt=settings.log_format, level=settings.log_level)
+    tracing.configure("gateway")
     uvicorn.run(
         create_app(settings),
         host=settings.gateway_host,

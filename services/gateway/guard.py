@@ -5,8 +5,6 @@ Pure ASGI (Starlette's BaseHTTPMiddleware costs a task and a queue per request).
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
 from collections.abc import Mapping
 
@@ -19,6 +17,7 @@ from services.gateway import metrics, paths, problems
 from services.gateway.access import LOCAL, Keys, Principal, authenticate
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.settings import GatewaySettings
+from shared import tracing
 from shared.hosts import answers_to
 from shared.log import get
 from shared.secrets.tickets import Passes, session_cookie
@@ -37,7 +36,6 @@ BODY_MAX = 256 * 1024
 BULK = ("/jobs/retry", "/jobs/cancel", "/clones/delete", "/clones/extend")
 BODY_MAX_OF = {"/batches": 4 * 1024 * 1024, **dict.fromkeys(BULK, 512 * 1024)}
 """Where more is taken: 1,000 clones of 4 kB each, 10,000 ids."""
-TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "cross-origin-resource-policy": "same-origin",
@@ -62,7 +60,9 @@ class Guard:
             scope = {**scope, "path": scope["path"].removeprefix(V2)}
         began = time.perf_counter()
         headers = Headers(scope=scope)
-        trace_id, traceparent = trace_of(headers.get("traceparent"))
+        caller = headers.get(tracing.HEADER)
+        traceparent = tracing.continued(caller)
+        trace_id = tracing.trace_id(traceparent)
         state = scope.setdefault("state", {})
         state.update(trace_id=trace_id, traceparent=traceparent)
         status, method = 500, scope["method"]
@@ -104,7 +104,9 @@ class Guard:
             problem = as_problem(error, trace_id)
             await problem.response(instance=scope["path"], trace_id=trace_id)(scope, receive, send_guarded)
         finally:
-            metrics.observe(scope, status, time.perf_counter() - began)
+            took = time.perf_counter() - began
+            metrics.observe(scope, status, took)
+            _trace(scope, status, took, traceparent, caller)
 
     def _options(self, scope: Scope, headers: Headers) -> Response:
         """What may be done at an address; asked by browsers without a key, before they send one."""
@@ -130,13 +132,6 @@ class Guard:
         passes = None if edge is None or not edge.bus.nc.is_connected else Passes(edge.bus)
         changes = scope["method"] not in SAFE
         return await authenticate(self._keys, headers, self._cookie, passes, changes=changes)
-
-
-def trace_of(traceparent: str | None) -> tuple[str, str]:
-    """Trace id and `traceparent` of a request: the caller's trace continued, or a new one."""
-    match = TRACEPARENT.fullmatch(traceparent or "")
-    trace_id = match[1] if match else secrets.token_hex(16)
-    return trace_id, f"00-{trace_id}-{secrets.token_hex(8)}-01"
 
 
 def check_host(host: str, allowed: frozenset[str] | None) -> None:
@@ -185,6 +180,23 @@ def check_body(headers: Mapping[str, str], most: int = BODY_MAX) -> None:
         raise Problem(
             415, "unsupported_media_type", "The body must be JSON.", hint="Send Content-Type: application/json."
         )
+
+
+def _trace(scope: Scope, status: int, took: float, traceparent: str, caller: str | None) -> None:
+    """The call as a span, named by its route as HTTP's semantic conventions have it."""
+    route, ended = getattr(scope.get("route"), "path", None), time.time()
+    tracing.tell(
+        f"{scope['method']} {route}" if route else scope["method"],
+        traceparent,
+        below=caller,
+        began=ended - took,
+        ended=ended,
+        role="server",
+        error=f"{status}" if status >= 500 else "",
+        http__request__method=scope["method"],
+        http__route=route,
+        http__response__status_code=status,
+    )
 
 
 def as_problem(error: Exception, trace_id: str) -> Problem:

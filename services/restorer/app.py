@@ -7,7 +7,7 @@ import asyncio
 from services.restorer.run import tidy
 from services.restorer.settings import RestorerSettings
 from services.restorer.workflow import RestoreWorkflow
-from shared import log
+from shared import log, tracing
 from shared.bus.connection import Bus, connect
 from shared.bus.connector_registry import Connectors
 from shared.contract import streams
@@ -32,6 +32,7 @@ async def run(settings: RestorerSettings, carriers: Carriers) -> None:
     """Live until a signal comes; running jobs are then handed back at their last checkpoint."""
     keys, parts = KeyRing.load(settings.vault_key_file), settings.parts()
     await asyncio.to_thread(tidy)
+    tracing.configure("restorer")
     async with stop_on_signals() as stop, connect(settings, service="restorer") as bus:
         allowed = settings.nats_install
         await streams.install_when_ready(

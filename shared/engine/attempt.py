@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from shared import tracing
 from shared.contract import streams
 from shared.contract.events import JobEvent, now
 from shared.contract.jobs import Note, Result, Step, StepState
@@ -96,6 +98,26 @@ class Attempt:
             await ended(telling)
 
     async def _run_step(self, spec: StepSpec, step: Step) -> None:
+        """One step, and its span."""
+        context, began, error = self.context, time.time(), ""
+        context.step_trace = tracing.continued(context.trace)
+        try:
+            await self._carry_out(spec, step)
+        except Exception as failure:
+            error = str(getattr(failure, "code", "internal_error"))
+            raise
+        finally:
+            tracing.tell(
+                f"step {spec.name}",
+                context.step_trace,
+                below=context.trace,
+                began=began,
+                ended=time.time(),
+                error=error,
+                siteferry__job=context.job_id,
+            )
+
+    async def _carry_out(self, spec: StepSpec, step: Step) -> None:
         step.state, step.started_at, step.finished_at = StepState.RUNNING, step.started_at or now(), None
         self.context.current = step
         before = self._look()
@@ -169,7 +191,8 @@ class Attempt:
             job = known.job(command, now=now(), **{"message": message, **update})
             told = JobEvent(job_id=job.job_id, kind=job.type, lane=job.lane, type=event, job=job)
             try:
-                await self.context.bus.publish(told, tries=2, headers=PASSING if passing else None)
+                trace = {tracing.HEADER: self.context.trace}
+                await self.context.bus.publish(told, tries=2, headers=trace | PASSING if passing else trace)
             except Exception as error:
                 if not unreachable(error):
                     raise

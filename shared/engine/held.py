@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+from shared import tracing
 from shared.bus.connection import Bus
 from shared.contract.events import Command, JobEvent, now
 from shared.contract.jobs import ErrorInfo, Job, StepState
@@ -85,6 +86,8 @@ class Held:
         self.leased = False
         self.known = Checkpoint()
         self.attempt: Attempt | None = None
+        self.trace = tracing.continued(None)
+        """`traceparent` of this attempt."""
         self._permits: Permits | None = None
 
     @property
@@ -126,6 +129,7 @@ class Held:
             carriers=shop.carriers,
             claim=self.permits.claim,
         )
+        context.trace = self.trace
         self.attempt = Attempt(shop.workflow, context, self.known, shop.settings, shop.parts)
         return self.attempt
 
@@ -161,7 +165,8 @@ class Held:
     async def publish(self, event: EventType, job: Job, *, msg_id: str) -> int:
         """Store an event once, and return its sequence. Raises LeaseLost, or nats errors when NATS stays away."""
         self.check_lease()
-        ack = await self.shop.bus.publish(JobEvent(**self.about, type=event, job=job), msg_id=msg_id)
+        told, trace = JobEvent(**self.about, type=event, job=job), {tracing.HEADER: self.trace}
+        ack = await self.shop.bus.publish(told, msg_id=msg_id, headers=trace)
         return ack.seq
 
     # --- errors, as they may be told

@@ -7,11 +7,13 @@ its announcement on the stream (with a message id, so that repeating it changes 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
+from shared import tracing
 from shared.contract.events import Message, Retry, changed, decode, now
 from shared.contract.jobs import ErrorInfo, Job, Status
 from shared.contract.subjects import TERMINAL, EventType, parse
@@ -28,7 +30,7 @@ from shared.engine.story import Story
 from shared.engine.token import Draining
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
 from shared.lifecycle import ended
-from shared.log import get
+from shared.log import bind, get
 
 log = get(__name__)
 
@@ -51,6 +53,8 @@ class JobRun:
         self._story = Story(shop.bus, kind, lane, self.job_id)
         self._held = Held(shop, kind, lane, self.job_id)
         self._looking: asyncio.Task[None] | None = None
+        self._below: str | None = None
+        """`traceparent` of what this delivery belongs to: the call that asked for it."""
 
     def stop(self, reason: type[JobError]) -> None:
         """Make the job stop: it was cancelled, or the worker drains."""
@@ -113,6 +117,9 @@ class JobRun:
             await self._acknowledge()
             return
         held.command, requested_at = found
+        self._below = (self._delivery.headers or {}).get(tracing.HEADER) or self._story.trace
+        held.trace = tracing.continued(self._below)
+        bind(tenant=held.command.tenant, trace_id=tracing.trace_id(held.trace))
         try:
             known = await held.store.load()
         except ValidationError as error:
@@ -254,6 +261,15 @@ class JobRun:
             await held.permits.leave_line()
         attempt = held.prepare()
         held.known.waiting_for = ""  # it is told that it runs: should it wait again, that is told again
+        began, outcome = time.time(), "interrupted"
+        try:
+            outcome = await self._run(attempt)
+        finally:
+            self._trace(began, outcome)
+
+    async def _run(self, attempt: Attempt) -> str:
+        """The attempt, told to its end; what came of it."""
+        held = self._held
         try:
             await attempt.tell(EventType.STARTED)
             result = await attempt.run()
@@ -261,10 +277,30 @@ class JobRun:
             raise
         except Cancelled:
             await end(held, EventType.CANCELLED)
+            return "cancelled"
         except Exception as error:
             await self._failed(attempt, error)
-        else:
-            await end(held, EventType.COMPLETED, result=result)
+            return str(getattr(error, "code", "internal_error"))
+        await end(held, EventType.COMPLETED, result=result)
+        return "completed"
+
+    def _trace(self, began: float, outcome: str) -> None:
+        """This attempt as a span."""
+        held = self._held
+        tracing.tell(
+            f"{held.command.kind} job",
+            held.trace,
+            below=self._below,
+            began=began,
+            ended=time.time(),
+            role="consumer",
+            error="" if outcome in {"completed", "cancelled", "interrupted"} else outcome,
+            siteferry__job=held.job_id,
+            siteferry__tenant=held.command.tenant,
+            siteferry__lane=held.command.lane,
+            siteferry__attempt=held.known.attempt,
+            siteferry__outcome=outcome,
+        )
 
     async def _reserve(self, room: Room) -> Full | None:
         """A place for what the job makes. Who can not tell how many there are finds out when the job makes it."""

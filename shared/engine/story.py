@@ -5,6 +5,7 @@ from __future__ import annotations
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
+from shared import tracing
 from shared.bus.connection import Bus
 from shared.contract.events import CloneRequested, Command, JobEvent, Message, RestoreRequested, decode
 from shared.contract.streams import STREAMS
@@ -20,6 +21,8 @@ class Story:
         self._js = bus.js
         self._stream = STREAMS[kind]
         self._kind, self._lane, self._job_id = kind, lane, job_id
+        self.trace: str | None = None
+        """`traceparent` of the call that began the job, once its command was read."""
 
     async def command(self) -> tuple[Command, int] | None:
         """The command and its sequence; None when it has aged out or never was.
@@ -29,6 +32,7 @@ class Story:
         raw = await self._last(self._subject(EventType.REQUESTED))
         if raw is None:
             return None
+        self.trace = (raw.headers or {}).get(tracing.HEADER)
         command = decode(EventType.REQUESTED, raw.data or b"")
         assert isinstance(command, CloneRequested | RestoreRequested)
         return command, raw.seq or 0

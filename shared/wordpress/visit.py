@@ -110,7 +110,7 @@ class Visit:
     def client(self) -> ConnectorClient:
         """The connector's client; only after `enter`."""
         addresses = endpoints(self.site.home, self.site.siteurl)
-        return _NamedClient(self.http, addresses, self._key, self._unreachable, self.name)
+        return _NamedClient(self, addresses, self._key, self._unreachable)
 
     def learn(self, login: Login, key: bytes) -> None:
         """What the worker has opened for the next call: the way in, the connector's key."""
@@ -201,12 +201,10 @@ def enter(visit: Visit) -> None:
 class _NamedClient(ConnectorClient):
     """A connector's client whose site is called by its part in the job."""
 
-    def __init__(
-        self, http: httpx2.Client, addresses: list[str], key: bytes, unreachable: type[SourceUnreachable], name: str
-    ) -> None:
-        super().__init__(http, addresses, key)
+    def __init__(self, visit: Visit, addresses: list[str], key: bytes, unreachable: type[SourceUnreachable]) -> None:
+        super().__init__(visit.http, addresses, key, called=visit.context.called)
         self._unreachable = unreachable
-        self._name = name
+        self._name = visit.name
 
     def stream(self, op: str, params: dict[str, Any]) -> Iterator[Frame]:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from shared import tracing
 from siteferry.embedded.servers.base import Server, shared_temporary
 
 PASSED_ON = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
@@ -47,7 +48,11 @@ class Service(Server):
         return [sys.executable, "-m", f"services.{self.name}"]
 
     def env(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if key in PASSED_ON or key.startswith("SITEFERRY_")}
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if key in PASSED_ON or key.startswith(("SITEFERRY_", *tracing.PASSED_ON))
+        }
         own = {f"SITEFERRY_{key.upper()}": value for key, value in self.settings.items()}
         return super().env() | kept | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(shared_temporary())} | own
 

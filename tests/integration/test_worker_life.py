@@ -245,7 +245,7 @@ async def test_a_job_that_kills_its_workers_is_poison(engine: Lab) -> None:
     assert job.error is not None
     assert (job.status, job.error.code, job.attempt) == (Status.FAILED, "poison", 1)
     assert [(failure["step"], failure["code"]) for failure in job.error.details["history"]] == [("s2", "poison")]
-    assert "code=poison" in engine.log()
+    await eventually(lambda: "code=poison" in engine.log(), what="its line, which comes after it was told")
     assert engine.ledger.did(job_id, "die") == ["s2"] * 2
     assert engine.ledger.things(job_id) == set()
     assert worker.poll() is None

@@ -40,6 +40,7 @@ from shared.engine.carriers.messages import (
     Ack,
     Alive,
     Call,
+    Called,
     Changes,
     Failed,
     Noted,
@@ -90,6 +91,7 @@ class Keeper(Protocol):
         self, done: int | None = None, total: int | None = None, unit: Unit | None = None, message: str | None = None
     ) -> None: ...
     def note(self, note: Note) -> None: ...
+    def called(self, what: str, began: float, ended: float, *, failed: bool = False) -> None: ...
     def scrub(self, text: str) -> str: ...
     async def persist(self) -> None:
         """Make state, notes and progress durable. Raises LeaseLost."""
@@ -136,6 +138,7 @@ class Carrier:
         self._until = 0.0
         self._stopped = ""
         self._notes = 0
+        self._since = time.time()
         self._budget = _Budget()
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         self._end: Exception | None = None
@@ -235,6 +238,11 @@ class Carrier:
             self._notes += 1
             if self._notes <= NOTES:
                 self._keeper.note(message.note())
+        elif isinstance(message, Called):
+            now = time.time()  # whatever it says, it was while this carrier lived
+            ended = min(max(message.ended, self._since), now)
+            began = min(max(message.began, self._since), ended)
+            self._keeper.called(message.what, began, ended, failed=message.failed)
         elif isinstance(message, Saved):
             self._remember(message.changes)
             await self._keeper.persist()

@@ -28,6 +28,7 @@ from shared.engine.carriers.messages import (
     Alive,
     Bounded,
     Call,
+    Called,
     Changes,
     Failed,
     Noted,
@@ -138,6 +139,10 @@ class Inside:
         """Something for the result's notes."""
         message, samples = note.message[:4000], [sample[:500] for sample in note.samples[:SAMPLES]]
         self._wire.send(Noted(code=note.code[:100] or "note", message=message, count=note.count, samples=samples))
+
+    def called(self, what: str, began: float, ended: float, *, failed: bool = False) -> None:
+        """A call of the connector that is over, for the trace."""
+        self._wire.send(Called(what=what, began=began, ended=ended, failed=failed))
 
     def save(self) -> None:
         """Make `state` durable. Raises Cancelled, LeaseLost or Draining when the job must stop."""

@@ -91,6 +91,17 @@ class Noted(Bounded):
         return Note(code=code, message=self.message, count=self.count, samples=self.samples)
 
 
+class Called(Bounded):
+    """A call of the connector that is over, for the trace."""
+
+    t: Literal["called"] = "called"
+    what: Annotated[str, Field(pattern=r"^[a-z][a-z_.]{0,40}$")]
+    began: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
+    """Unix seconds."""
+    ended: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
+    failed: bool = False
+
+
 class Saved(Bounded):
     """The job's memory is to be made durable; the carrier waits for the `Ack`."""
 
@@ -126,7 +137,7 @@ class Said(Bounded):
     facts: dict[Name, Words] = Field(default_factory=dict, max_length=20)
 
 
-FromCarrier = Annotated[Reported | Noted | Saved | Returned | Failed | Said, Discriminator("t")]
+FromCarrier = Annotated[Reported | Noted | Called | Saved | Returned | Failed | Said, Discriminator("t")]
 _READER: TypeAdapter[FromCarrier] = TypeAdapter(FromCarrier)
 
 

@@ -143,6 +143,9 @@ class Passing:
     def note(self, note: Note) -> None:
         """Nobody reads it."""
 
+    def called(self, what: str, began: float, ended: float, *, failed: bool = False) -> None:
+        """It belongs to no trace."""
+
     def scrub(self, text: str) -> str:
         """Nothing secret is known here."""
         return text

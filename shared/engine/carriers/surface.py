@@ -39,6 +39,9 @@ class StepContext(Protocol):
     def note(self, note: Note) -> None:
         """Something for the result's notes. A second one with the same code replaces the first. Thread-safe."""
 
+    def called(self, what: str, began: float, ended: float, *, failed: bool = False) -> None:
+        """A call of the connector that is over, for the trace: its operation, Unix seconds."""
+
     def save(self) -> None:
         """Make `state` durable; blocks until it is. Raises Cancelled, LeaseLost or Draining when the job must stop."""
 

@@ -14,7 +14,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx2
 
@@ -68,6 +68,12 @@ def endpoints(home: str, siteurl: str) -> list[str]:
     return [f"{home.rstrip('/')}/?siteferry=1", f"{siteurl.rstrip('/')}/wp-admin/admin-ajax.php?action=siteferry"]
 
 
+class Called(Protocol):
+    """Hears of a request that is over: its operation, Unix seconds."""
+
+    def __call__(self, what: str, began: float, ended: float, *, failed: bool) -> None: ...
+
+
 class ConnectorClient:
     """Talks to one connector. May be shared by threads when the httpx2 client may.
 
@@ -83,7 +89,9 @@ class ConnectorClient:
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        called: Called | None = None,
     ) -> None:
+        """`called` hears of every request that is over."""
         if not endpoints:
             raise ValueError("at least one endpoint is needed")
         self._http = http
@@ -91,6 +99,7 @@ class ConnectorClient:
         self._key = key
         self._clock = clock
         self._sleep = sleep
+        self._called = called
         self._skew = 0.0
         self._settled = False
 
@@ -139,7 +148,9 @@ class ConnectorClient:
 
     def elsewhere(self, endpoint: str) -> ConnectorClient:
         """The same connector at another address (its rescue.php)."""
-        return ConnectorClient(self._http, [endpoint], self._key, clock=self._clock, sleep=self._sleep)
+        return ConnectorClient(
+            self._http, [endpoint], self._key, clock=self._clock, sleep=self._sleep, called=self._called
+        )
 
     def remove(self) -> dict[str, Any]:
         """Let the connector take itself off the source: `{removed, left}`. Fine when it is gone already."""
@@ -152,6 +163,19 @@ class ConnectorClient:
         return self._endpoints[:1] if self._settled else list(self._endpoints)
 
     def _exchange(self, endpoint: str, op: str, params: dict[str, Any]) -> Iterator[Frame]:
+        """One request, and word of it when it is over."""
+        began, failed = time.time(), True
+        try:
+            yield from self._request(endpoint, op, params)
+            failed = False
+        except GeneratorExit:  # the reader has what it wants
+            failed = False
+            raise
+        finally:
+            if self._called is not None:
+                self._called(op, began, time.time(), failed=failed)
+
+    def _request(self, endpoint: str, op: str, params: dict[str, Any]) -> Iterator[Frame]:
         request = protocol.sign(op, params, self._key, now=self._clock() + self._skew)
         decoder = FrameDecoder(request.nonce, self._key)
         fault: Frame | None = None
