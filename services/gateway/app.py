@@ -75,7 +75,7 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
                 app.state.edge = edge
                 log.info("ready", port=settings.gateway_port)
                 await edge.warm()
-                await asyncio.gather(edge.behind.run(), edge.operations.run())
+                await asyncio.gather(edge.behind.run(), edge.operations.run(), edge.calls.run())
             except UNAVAILABLE as error:
                 log.warning("streams are not ready yet", error=repr(error))
                 await asyncio.sleep(0.5)

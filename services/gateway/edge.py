@@ -12,6 +12,7 @@ from services.gateway import problems, views
 from services.gateway.access import Principal
 from services.gateway.batches import Batches
 from services.gateway.behind import Behind
+from services.gateway.calls import Calls
 from services.gateway.group import Group
 from services.gateway.idempotency import Idempotency
 from services.gateway.lenient import read_as
@@ -70,6 +71,7 @@ class Edge:
         self.batches = Batches(bus, self.store, self.jobs, vault, keys, timeout=settings.store_timeout)
         self.idempotency = Idempotency(bus, self.keys)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
+        self.calls = Calls(bus)
         self.sign_ins: RateLimit | None = None
 
     async def warm(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from nats.aio.msg import Msg
@@ -14,8 +15,9 @@ from shared.contract import streams
 
 LONGEST = 30
 """Seconds a call may wait."""
-MOST = 500
-"""Calls that may wait at the same time in this process; more are answered at once."""
+MOST = 1000
+"""Calls that may wait at the same time in this process; more are answered at once. One tenant has at most as many
+places as are left for others: half of them when nobody else waits, and who comes later always finds some."""
 LOOK_EVERY = 2.0
 """Seconds after which it is looked without having been told: a message on its way to us is not kept by anybody."""
 SETTLE = 0.02
@@ -24,7 +26,13 @@ HEARD = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
 """Buckets whose changes wake a call."""
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})", re.IGNORECASE)
 
-_waiting = 0
+_waiting: Counter[str] = Counter()
+"""By tenant."""
+
+
+def has_place(waiting: Counter[str], tenant: str) -> bool:
+    """Whether one more call of the tenant may wait. Pure."""
+    return waiting[tenant] < MOST - waiting.total()
 
 
 def wait_of(prefer: str) -> int | None:
@@ -38,12 +46,11 @@ def wish(prefer: str | None) -> int:
     return min(wait_of(prefer or "") or 0, LONGEST)
 
 
-async def turns(bus: Bus, key: str, seconds: float) -> AsyncIterator[None]:
+async def turns(bus: Bus, key: str, seconds: float, *, tenant: str) -> AsyncIterator[None]:
     """Times to look at a job again, until `seconds` have passed: when its records are written, and now and then."""
-    global _waiting
-    if _waiting >= MOST:
+    if not has_place(_waiting, tenant):
         return
-    _waiting += 1
+    _waiting[tenant] += 1
     news = asyncio.Event()
 
     async def heard(_: Msg) -> None:
@@ -65,7 +72,9 @@ async def turns(bus: Bus, key: str, seconds: float) -> AsyncIterator[None]:
             news.clear()
             yield
     finally:
-        _waiting -= 1
+        _waiting[tenant] -= 1
+        if not _waiting[tenant]:
+            del _waiting[tenant]
         for subscription in subscriptions:
             try:
                 await subscription.unsubscribe()

@@ -147,7 +147,7 @@ def _gateway() -> Iterable[str]:
     yield from _says("clone", EventType.EXPIRE, EventType.EXTENDED, EventType.SCHEDULE_EXPIRE)
     yield from _buckets(streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
     written = (streams.VAULT, streams.IDEMPOTENCY, streams.LIMITS, streams.TICKETS, streams.SESSIONS, streams.WEBHOOKS)
-    yield from _buckets(*written, streams.OPERATIONS, write=True)
+    yield from _buckets(*written, streams.OPERATIONS, streams.CALLS, write=True)
     yield from _reads(streams.OUTGOING)
     yield "webhook.due.>"
     yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login"))

@@ -84,6 +84,8 @@ SESSION_LIFE = 12 * 3600.0
 """Seconds until a browser has to sign in again."""
 OPERATIONS = "operations"
 """Bucket: operation id -> how far it is, and its members. Entries expire by themselves."""
+CALLS = "calls"
+"""Bucket: tenant and API key -> how it submitted jobs, by day. Entries expire by themselves."""
 WEBHOOKS = "webhooks"
 """Bucket: endpoint id -> `shared.contract.webhooks.Endpoint`."""
 OUTGOING = "WEBHOOKS"
@@ -119,6 +121,7 @@ BUCKETS: dict[str, KeyValueConfig] = {
     TICKETS: KeyValueConfig(bucket=TICKETS, history=1, ttl=TICKET_LIFE),
     SESSIONS: KeyValueConfig(bucket=SESSIONS, history=1, ttl=SESSION_LIFE),
     OPERATIONS: KeyValueConfig(bucket=OPERATIONS, history=1, ttl=7 * 86_400, direct=True),
+    CALLS: KeyValueConfig(bucket=CALLS, history=1, ttl=31 * 86_400, direct=True),
     WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
 }
 BASES = "bases"

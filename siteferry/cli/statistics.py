@@ -24,14 +24,20 @@ class Window(StrEnum):
 def statistics(
     context: typer.Context,
     window: Annotated[Window, typer.Option(help="The last hour, or the last day.")] = Window.HOUR,
+    calls: Annotated[
+        bool, typer.Option("--calls", help="Who submitted how in the last 30 days, by API key and form of call.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Count jobs of the last hour or day: how they ended, what waits in which lane, how long they took, what failed.
 
     \b
     siteferry statistics --window day
+    siteferry statistics --calls
     siteferry statistics --json | jq '.lanes[] | {lane, queued, oldest_queued_seconds}'
     """
+    if calls:
+        return _calls(api_of(context).get("/statistics/calls"), as_json=as_json)
     told = api_of(context).get("/statistics", window=window.value)
     if as_json:
         return render.print_json(told)
@@ -54,6 +60,20 @@ def statistics(
         failures: list[list[str | Text]] = [[each["code"], str(each["count"])] for each in told["failures"]]
         render.table(["FAILED WITH", "JOBS"], failures)
     return None
+
+
+FORMS = {"v1": "/api/v1, has to move", "waiting": "waiting", "async": "asynchronous"}
+
+
+def _calls(told: Json, *, as_json: bool) -> None:
+    if as_json:
+        return render.print_json(told)
+    if not told["calls"]:
+        return render.say(f"Nobody has submitted anything in {told['days']} days.")
+    rows: list[list[str | Text]] = [
+        [each["key"], FORMS[each["form"]], str(each["count"]), each["last_day"]] for each in told["calls"]
+    ]
+    return render.table(["KEY", "FORM", "CALLS", "LAST"], rows)
 
 
 def _lane(lane: Json) -> list[str | Text]:

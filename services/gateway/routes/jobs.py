@@ -139,7 +139,7 @@ async def get_job(
     response = await look()
     seconds = waiting.wish(prefer) if response.status_code == NOT_MODIFIED else 0
     if seconds:
-        async with aclosing(waiting.turns(edge.bus, job_id, seconds)) as turns:  # type: ignore[type-var]
+        async with aclosing(waiting.turns(edge.bus, job_id, seconds, tenant=principal.tenant)) as turns:  # type: ignore[type-var]
             async for _ in turns:
                 response = await look()
                 if response.status_code != NOT_MODIFIED:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from services.gateway.calls import CallsAnswer
 from services.gateway.edge import enter
 from services.gateway.routes.responses import problem
 from services.gateway.statistics import Statistics, Window, count
@@ -32,3 +33,16 @@ async def get_statistics(
     await edge.jobs.refresh()
     figures = count(edge.recent.of(principal.tenant), window=window, until=now())
     return Response(figures.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/statistics/calls",
+    operation_id="getCalls",
+    summary="See who submits how",
+    response_model=CallsAnswer,
+    responses=problem(),
+)
+async def get_calls(request: Request) -> Response:
+    """Submissions of the last 30 days by your tenant's keys and form of call: who still has to move comes first."""
+    edge, principal = enter(request)
+    return Response((await edge.calls.of(principal.tenant)).model_dump_json(), media_type="application/json")

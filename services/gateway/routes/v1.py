@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from services.gateway import metrics, sync
+from services.gateway import sync
 from services.gateway.access import Principal
 from services.gateway.edge import Edge, enter
 from services.gateway.models import CloneRequest
@@ -128,9 +128,9 @@ async def _is_wanted_again(edge: Edge, job_id: str) -> bool:
 
 
 async def _answered(edge: Edge, principal: Principal, accepted: Response) -> Response:
-    metrics.CALLS.labels("v1", principal.name).inc()
+    edge.calls.count(principal.tenant, principal.name, "v1")
     job_id = sync.job_of(accepted)
-    job = await sync.ended(edge, job_id, edge.settings.sync_seconds)
+    job = await sync.ended(edge, principal, job_id, edge.settings.sync_seconds)
     status, answer = (202, _not_yet(job_id)) if job is None else _outcome(edge, job)
     kept = {name: value for name, value in accepted.headers.items() if name.startswith("ratelimit")}
     found = {"Location": f"/jobs/{job_id}", **kept, **ending(edge.settings.v1_deprecated, edge.settings.v1_sunset)}

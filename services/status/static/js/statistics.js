@@ -58,7 +58,7 @@ const Figure = ({ name, value, tone = "" }) => html`<div><dt>${name}</dt><dd cla
 
 const Table = ({ title, head, rows, name }) => html`<section class="card"><h2 id=${name}>${title}</h2>
   <div class="scrolled" tabindex="0" role="region" aria-labelledby=${name}><table><thead><tr>${head.map((text) => html`<th scope="col">${text}</th>`)}</tr></thead>
-    <tbody>${rows.map(([first, ...rest]) => html`<tr key=${first}><th scope="row">${first}</th>${rest.map((text) => html`<td>${text}</td>`)}</tr>`)}</tbody></table></div></section>`;
+    <tbody>${rows.map(([first, ...rest]) => html`<tr key=${[first, rest[0]].join()}><th scope="row">${first}</th>${rest.map((text) => html`<td>${text}</td>`)}</tr>`)}</tbody></table></div></section>`;
 
 function Figures({ told }) {
   const rate = told.success_rate === null ? NONE : `${(told.success_rate * 100).toFixed(told.success_rate === 1 ? 0 : 1)} %`;
@@ -74,6 +74,15 @@ function Figures({ told }) {
       : html`<section class="card"><h2>Failures</h2><p class="hint">No job failed.</p></section>`}`;
 }
 
+const FORMS = { v1: "/api/v1, has to move", waiting: "waiting for its job", async: "answered at once" };
+
+/** Who submits how; nothing while nobody has. */
+function Calls() {
+  const [told, setTold] = useState(/** @type {any} */ (null));
+  useEffect(() => void get("/statistics/calls").then(setTold, () => {}), []);
+  return told?.calls.length > 0 && html`<${Table} name="calls" title=${`Calls of ${told.days} days`} head=${["API key", "Form of call", "Submissions", "Last day"]} rows=${told.calls.map((each) => [each.key, FORMS[each.form], number(each.count), each.last_day])} />`;
+}
+
 export function Statistics() {
   const [look, change] = useQuery();
   const window = look.get("window") === "day" ? "day" : "";
@@ -82,5 +91,5 @@ export function Statistics() {
   return html`<div class="head"><h1>Statistics</h1><div class="chips" role="group" aria-label="How far back">${WINDOWS.map(([name, text]) => html`
       <button type="button" aria-pressed=${name === window} onClick=${() => change({ window: name })}>${text}</button>`)}</div></div>
     <${Trouble} problem=${problem} />
-    ${told === null ? !problem && html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>` : html`<div class="statistics"><${Figures} told=${told} /></div>`}`;
+    ${told === null ? !problem && html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>` : html`<div class="statistics"><${Figures} told=${told} /><${Calls} /></div>`}`;
 }
