@@ -18,7 +18,7 @@ from .directories import PathAnchor, RootAnchor
 from .hosts import HostAnchor
 from .mapping import PathMapping, Route, UrlMapping, clean_paths, folders, routes
 from .names import host_forms, upper_letters
-from .signs import Hints, holds_escaped_head, holds_head
+from .signs import Hints, holds_escaped_head, holds_head, rare_first
 from .spelling import WINDOW
 
 BLOCK = 1 << 16
@@ -90,14 +90,15 @@ class Matcher:
 
         It is for bytes: case is ignored as far as ASCII goes, and as far as a host's own letters go beyond it.
         """
-        plain = []
-        for needle in sorted({anchor.needle for anchor in self.anchors}):
-            source = re.escape(needle)
-            for upper, lower in sorted(self._upper):
-                source = source.replace(re.escape(lower), rb"(?:%b|%b)" % (re.escape(lower), re.escape(upper)))
-            plain.append(source)
+        plain = [rare_first(needle, self._in_both_cases) for needle in sorted({a.needle for a in self.anchors})]
         ways = b"|".join(filter(None, [*plain, self._hints.coarse()]))
-        return rb"(?i:%b)|%b" % (ways, b"|".join(map(re.escape, self.base64_needles)))
+        return rb"(?i:%b)|%b" % (ways, b"|".join(map(rare_first, self.base64_needles)))
+
+    def _in_both_cases(self, text: bytes) -> bytes:
+        source = re.escape(text)
+        for upper, lower in sorted(self._upper):
+            source = source.replace(re.escape(lower), rb"(?:%b|%b)" % (re.escape(lower), re.escape(upper)))
+        return source
 
     def may_match(self, lowered: bytes) -> bool:
         """Whether anything of ours can be in lower-cased text."""

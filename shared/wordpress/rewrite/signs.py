@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html.entities
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from itertools import pairwise
 
@@ -20,6 +20,8 @@ for _name, _text in html.entities.html5.items():
     if _name.endswith(";"):
         _NAMES.setdefault(_text, set()).add(_name.lower().encode())
 _HEAD_LETTERS = "saOoCcE"
+_COMMON_FIRST = b"etaoinsrhldcumfpgwyb/.v-0123456789k_xjqz"
+"""Bytes of stored texts, roughly by how often they come; any other is rarer."""
 
 _COLON, _QUOTE = colon(TSV_LIMIT), spelled('"', TSV_LIMIT, b"quot")
 _BRACE = spelled("{", TSV_LIMIT, b"lbrace", b"lcub")
@@ -134,8 +136,24 @@ class Hints:
                 unicode.append(_units(form)[0] + (ahead if len(_units(form)) == 1 else b""))
                 percent.append(_percent(form) + ahead)
                 entities.append(_entity(form) + ahead)
-        ways = b"|".join(unicode), b"|".join(percent), b"|".join(entities)
-        return rb"u(?:%b)|%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % ways if following else b""
+        if not following:
+            return b""
+        short = [digits[2:] for digits in unicode if digits.startswith(b"00")]
+        ways = [rare_first(b"u00") + rb"(?:%b)" % b"|".join(short)] if short else []
+        if far := [digits for digits in unicode if not digits.startswith(b"00")]:
+            ways.append(rb"u(?:%b)" % b"|".join(far))
+        ways.append(rb"%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % (b"|".join(percent), b"|".join(entities)))
+        return b"|".join(ways)
+
+
+def rare_first(text: bytes, source: Callable[[bytes], bytes] = re.escape) -> bytes:
+    """A pattern for a text that a search tries only where the text's rarest byte is, and looks back from there.
+
+    PCRE without its compiler, as MariaDB has it, tries every byte that one of the alternatives begins with: for the
+    letters of ordinary hosts that is every eighth byte of a text, and takes three times as long.
+    """
+    at = max(range(len(text)), key=lambda index: _COMMON_FIRST.find(text[index]) % 256)
+    return (rb"(?<=%b)" % source(text[:at]) if at else b"") + source(text[at:])
 
 
 def _searches(unicode: Mapping[bytes, set[bytes]], percent: set[bytes], entities: set[bytes]) -> list[_Search]:
