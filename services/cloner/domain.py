@@ -17,11 +17,12 @@ from shared.contract.events import CloneOptions
 from shared.contract.jobs import Note
 from shared.wordpress.connector.errors import TableBroken
 from shared.wordpress.connector.skips import FILE_RULES, FileRule, RowRule, row_rules_for, rows_stay_behind
-from shared.wordpress.hostbound import quarantined_path, quarantined_plugins
+from shared.wordpress.hostbound import quarantined_plugins
 from shared.wordpress.paths import relative
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
 from shared.wordpress.transfer.ddl import Dialect, TableModel, UnknownDefinition
+from shared.wordpress.transfer.files import Arrangement
 from shared.wordpress.transfer.fitting import LISTS, base_type
 
 TEXT = frozenset({"text", "json"})
@@ -53,9 +54,10 @@ class Plan:
     mu_plugins: bytes
     notes: tuple[Note, ...]
 
-    def is_quarantined(self, path: bytes) -> bool:
-        """Whether a file (relative to the document root) may not load on the clone."""
-        return quarantined_path(path, content=self.content, mu_plugins=self.mu_plugins) is not None
+    @property
+    def arrangement(self) -> Arrangement:
+        """Which files go where."""
+        return Arrangement(self.root_targets, content=self.content, mu_plugins=self.mu_plugins)
 
 
 def make_plan(

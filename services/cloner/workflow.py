@@ -291,15 +291,15 @@ class CloneWorkflow:
 
         async def make() -> Recipe:
             target = self._driver.place(context.job_id)
-            owner, brief = target.owner, await self._brief(context, target.carried())
-            folders = (target.document_root, target.quarantine, target.records)
+            owner, carried = target.owner, await context.blocking(target.carried)
+            brief = await self._brief(context, carried)
             return Recipe(
                 name,
                 CloneRun,
                 (brief,),
                 account=None if owner is None else Account(owner.uid, owner.gid),
-                writable=tuple(str(folder) for folder in folders),
-                readable=(str(target.log),),
+                writable=tuple(str(folder) for folder in target.writable),
+                readable=tuple(str(folder) for folder in target.readable),
                 kept=KEPT,
                 told=told,
             )

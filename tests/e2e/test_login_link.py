@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from playwright.async_api import Browser, expect
 
-from services.cloner.drivers.host.login_link import make_link
+from services.cloner.drivers.login_link import make_link
 from shared.wordpress.http import site_client
 from tests.e2e.product import Product
 from tests.e2e.restoring import Pair

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from services.cloner.steps.php_log import last_error
 from services.cloner.steps.visiting import Finding, breaks_off, failure, leads_away, notes, silent
 from services.restorer.steps.watch import cached
+from shared.cells.php_log import last_error
 from shared.wordpress.page import Page
 
 CRITICAL = '<div class="wp-die-message"><p>There has been a critical error on this website.</p></div>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,8 @@ from pymysql.connections import Connection
 
 from shared.engine.room import Places
 from shared.wordpress.transfer.ddl import Dialect
-from shared.wordpress.transfer.files import Owner
+from shared.wordpress.transfer.digests import FileDigests
+from shared.wordpress.transfer.files import Arrangement, Owner, Received, Sink
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,19 @@ class Target(Protocol):
 
     @property
     def document_root(self) -> Path:
-        """Where the site's files go."""
-
-    @property
-    def quarantine(self) -> Path:
-        """Where files go that must not load on a clone."""
+        """Where the site's files are for its own PHP; on another machine, perhaps."""
 
     @property
     def records(self) -> Path:
-        """Where the cloner keeps notes about the copy while it is made; nothing the site could read."""
+        """Where the cloner keeps notes about the copy, on this machine; nothing the site could read."""
 
     @property
-    def log(self) -> Path:
-        """Where the clone's PHP writes what goes wrong, in `php.log`. Whoever reads it reads what the site wrote."""
+    def writable(self) -> tuple[Path, ...]:
+        """Folders of this machine a carrier must be able to write to."""
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        """Folders of this machine a carrier must be able to read beside."""
 
     @property
     def owner(self) -> Owner | None:
@@ -82,6 +83,15 @@ class Target(Protocol):
 
     def carried(self) -> Target:
         """The same place for a carrier: can be pickled, knows the login of the clone's own database, and no other."""
+
+    def sink(self, arrangement: Arrangement, received: Received, digests: FileDigests | None = None) -> Sink:
+        """Takes the site's files; counts in `received`, and has `digests` take note of every file that is complete."""
+
+    def stylesheets(self, uploads: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """CSS below the uploads (relative to the document root): path there, and content; perhaps forged."""
+
+    def php_error(self) -> str:
+        """The last error the clone's PHP stopped at, in one line; "" for none. Whoever reads it reads the site."""
 
     def connect(self) -> Connection[Any]:
         """A connection to the clone's database with the clone's rights only. Rows are loaded by a `PipeLoad` alone."""

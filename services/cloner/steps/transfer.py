@@ -6,7 +6,6 @@ database step; whichever fails stops the other, and both can be taken up again w
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -27,7 +26,7 @@ from shared.wordpress.transfer.database import Loader, Table, restart_point
 from shared.wordpress.transfer.ddl import transactional
 from shared.wordpress.transfer.digests import RowDigests
 from shared.wordpress.transfer.errors import DuplicateFound, NothingNew, TargetRefused
-from shared.wordpress.transfer.files import FileSink, Layout, Received, receive
+from shared.wordpress.transfer.files import Received, receive
 from shared.wordpress.transfer.fitting import Fitting, Kept
 from shared.wordpress.transfer.proof import Proof
 
@@ -51,14 +50,8 @@ def pull_files(run: CloneRun) -> None:
     """Copy every file of the plan. Resumes at the last durable cursor."""
     state, plan = run.state, run.plan
     received = Received(**state.get("received", {}))
-    layout = Layout(
-        document_root=os.fsencode(run.target.document_root),
-        roots=plan.root_targets,
-        quarantine=os.fsencode(run.target.quarantine),
-        is_quarantined=plan.is_quarantined,
-    )
     digests = file_digests(run)
-    sink = FileSink(layout, received, digests)
+    sink = run.target.sink(plan.arrangement, received, digests)
     total = state["totals"]["bytes"]
 
     def on_frame() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +20,6 @@ from shared.wordpress.transfer.ddl import parametrised, quote
 from shared.wordpress.transfer.errors import target_errors
 
 SAMPLE_PAGES = 10
-MAX_STYLESHEET = 4 * 1024 * 1024
 MAX_SAMPLES = 20
 MAX_NAME = 120
 """Characters of what tells a row apart."""
@@ -93,18 +92,12 @@ def _scan_leftovers(run: CloneRun, connection: Any) -> list[Note]:
 
 def _scan_stylesheets(run: CloneRun) -> list[Note]:
     """Page builders write absolute addresses into CSS below uploads. Files are copied as they are; so it is told."""
-    uploads = os.path.join(os.fsencode(run.target.document_root), run.plan.content, b"uploads")
     found = _Findings(
         "stylesheets_name_source", "Stylesheets in uploads that name the source's address; regenerate them"
     )
-    for folder, _, names in os.walk(uploads):
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.endswith(b".css") and os.path.isfile(path) and os.path.getsize(path) <= MAX_STYLESHEET:
-                where = os.path.relpath(path, uploads).decode("utf-8", "backslashreplace")
-                with open(path, "rb") as file:
-                    found.add(where, run.rewriter.leftovers(file.read()))
+    for path, text in run.target.stylesheets(posixpath.join(run.plan.content, b"uploads")):
         run.token.check()
+        found.add(path.decode("utf-8", "backslashreplace"), run.rewriter.leftovers(text))
     return [found.note()] if found.count else []
 
 

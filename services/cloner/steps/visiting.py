@@ -15,7 +15,6 @@ import httpx2
 
 from services.cloner.errors import ClonePhpDies, CloneUnhealthy
 from services.cloner.run import CloneRun
-from services.cloner.steps.php_log import last_error
 from shared.contract.jobs import Note
 from shared.errors import JobError, Temporary
 from shared.wordpress.errors import (
@@ -144,7 +143,7 @@ def _open_page(
     if failure(theirs) if wrong else breaks_off(theirs):
         return None  # as on the source: a coming-soon page, a theme without an end
     wrong = wrong or "breaks off before its end"
-    said = last_error(run.target.log)
+    said = run.target.php_error()
     if required:
         text = f"The clone's home page {wrong}; the source's does not.{f' PHP says: {said}' if said else ''}"
         raise CloneUnhealthy(text, status=ours.status, php_error=said)
@@ -172,7 +171,7 @@ def _sign_in(run: CloneRun, email: str) -> Finding | None:
             # The site's own guard, unknown to our table: the copy is right, and its owner knows the way in.
             return Finding("login_guarded", error.message)
         except SiteBroken as error:
-            said = last_error(run.target.log)
+            said = run.target.php_error()
             text = f"Signing in to the finished clone failed: {error.message}{f' PHP says: {said}' if said else ''}"
             raise CloneUnhealthy(text, reason=error.code, php_error=said) from error
         except Temporary:
@@ -183,7 +182,7 @@ def _sign_in(run: CloneRun, email: str) -> Finding | None:
         # Not the dashboard: it would leave a draft in the clone.
         page = _hear(run, http, f"{session.site.admin_url}profile.php")
         wrong = failure(page)
-        said = last_error(run.target.log) if wrong else ""
+        said = run.target.php_error() if wrong else ""
         return Finding("admin_failing", f"wp-admin {wrong}{f' ({said})' if said else ''}") if wrong else None
 
 

@@ -12,10 +12,12 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.errors import ImplausibleSite
+from shared.wordpress.hostbound import quarantined_path
 from shared.wordpress.paths import relative
 from shared.wordpress.transfer.digests import FileDigests
 from shared.wordpress.transfer.errors import site_paths, target_errors
@@ -66,6 +68,42 @@ class Layout:
     quarantine: bytes
     is_quarantined: Callable[[bytes], bool] = lambda _path: False
     """Decides by path relative to the document root."""
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which files of a site go where, whatever the place they go to is."""
+
+    roots: Mapping[str, bytes]
+    """A root's id -> its place in the document root."""
+    content: bytes
+    """`wp-content`, relative to the document root."""
+    mu_plugins: bytes
+
+    def is_quarantined(self, path: bytes) -> bool:
+        """Whether a file must not load on a clone; by path relative to the document root."""
+        return quarantined_path(path, content=self.content, mu_plugins=self.mu_plugins) is not None
+
+    def at(self, document_root: Path, quarantine: Path) -> Layout:
+        """The same on this machine."""
+        places = os.fsencode(document_root), os.fsencode(quarantine)
+        return Layout(places[0], self.roots, places[1], self.is_quarantined)
+
+
+class Sink(Protocol):
+    """Takes the frames of one stream. Not for concurrent use. What it writes is there once `cut` has returned."""
+
+    def feed(self, frame: Frame) -> None:
+        """Take one frame. Frames that are not about files are ignored. Raises as `FileSink.feed`."""
+
+    def cut(self) -> None:
+        """A response has ended, perhaps in the middle of a file."""
+
+    def settle(self) -> None:
+        """After the last frame: links that lead outside are taken away."""
+
+    def close(self) -> None:
+        """Let go of everything."""
 
 
 class FileSink:
@@ -216,7 +254,7 @@ class FileSink:
         return self._quarantine
 
 
-def receive(frames: Iterable[Frame], sink: FileSink, *, on_frame: Callable[[], None]) -> dict[str, Any]:
+def receive(frames: Iterable[Frame], sink: Sink, *, on_frame: Callable[[], None]) -> dict[str, Any]:
     """Feed a whole response into the sink and return its end statement (`cursor`, `done`).
 
     `on_frame` is called after every frame; it reports progress and raises to stop.

@@ -15,17 +15,22 @@ FATAL = re.compile(r"PHP (?:Fatal error|Parse error|Recoverable fatal error): {1
 
 def last_error(log: Path) -> str:
     """The last error PHP stopped at, in one line without the clone's directories; "" when there is none."""
-    found = FATAL.findall(_tail(log / "php.log"))
+    return last_error_in(tail(log), str(log.parent / "site"))
+
+
+def last_error_in(text: str, site: str) -> str:
+    """The same in the end of a log; `site` is the clone's document root as its PHP knows it."""
+    found = FATAL.findall(text)
     if not found:
         return ""
-    line = found[-1].replace(f"{log.parent / 'site'}/", "")
+    line = found[-1].replace(f"{site}/", "")
     return "".join(char for char in line if char.isprintable())[:LONGEST].strip()
 
 
-def _tail(path: Path) -> str:
-    """The end of a regular file; a link, a pipe or no file at all is empty."""
+def tail(log: Path) -> str:
+    """The end of the log in this directory, if it is a regular file; a link, a pipe or no file at all is empty."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(log / "php.log", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
     with os.fdopen(descriptor, "rb") as file:
