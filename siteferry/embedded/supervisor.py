@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from shared.lifecycle import ended
 from shared.standing import Standing, works
 from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers.base import Server, ServerError
@@ -147,11 +148,10 @@ class Child:
         kill_group(process.pid)  # what a dead master leaves behind
         self.pid = None
         self._turned(answers=False)
-        for task in (watcher, stopping):
-            task.cancel()
+        stopping.cancel()
+        await ended(watcher)
         await asyncio.wait({reader}, timeout=1.0)
-        reader.cancel()
-        await asyncio.gather(reader, watcher, stopping, return_exceptions=True)
+        await ended(reader)
         return words(exited.result())
 
     async def _terminate(self, process: asyncio.subprocess.Process, exited: asyncio.Task[int]) -> None:

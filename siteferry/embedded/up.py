@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.contract.rights import KEEPER, OPERATOR
+from shared.lifecycle import ended
 from shared.secrets.vault import KeyRing
 from shared.settings import Settings
 from shared.standing import FILE, Standing, serialised
@@ -94,8 +95,7 @@ async def _run(state: Path, options: Options) -> None:
             try:
                 await supervisor.run(lambda: log.say(house.banner()))
             finally:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
+                await ended(keeping)  # NATS is gone: what closes its connection may turn one cancel into an error
                 for file in (RUN, FILE):
                     (state / file).unlink(missing_ok=True)
         log.say("stopped; `siteferry up` continues where this ended")
