@@ -60,11 +60,16 @@ COPY --from=build /opt/siteferry /opt/siteferry
 USER 10000:10000
 CMD ["siteferry", "--help"]
 
-FROM system-cells AS siteferry-cells
-COPY --from=build /opt/siteferry /opt/siteferry
-CMD ["python", "-m", "siteferry.compose", "edge"]
-
 FROM system-mariadb AS siteferry-mariadb
 COPY --from=build /opt/siteferry /opt/siteferry
 USER 10006:10006
 CMD ["python", "-m", "siteferry.compose", "mariadb"]
+
+# In a cluster a clone is planned before its database exists.
+FROM siteferry-mariadb AS dialect
+RUN python -m siteferry.pod dialect /tmp/dialect.json
+
+FROM system-cells AS siteferry-cells
+COPY --from=build /opt/siteferry /opt/siteferry
+COPY --from=dialect /tmp/dialect.json /opt/siteferry/dialect.json
+CMD ["python", "-m", "siteferry.compose", "edge"]

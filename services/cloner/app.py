@@ -41,10 +41,14 @@ CARRIED = (
     "services.cloner.sweeper.sources",
 )
 """What carriers have loaded."""
+IN_PODS = "services.cloner.drivers.kubernetes.target"
+"""What they have loaded where clones live in a cluster."""
 
 
 def make_driver(settings: ClonerSettings) -> Provisioner:
     """The driver that holds this installation's clones."""
+    if settings.driver == "kubernetes":
+        return _cluster(settings)
     databases = CloneDatabases(
         settings.mariadb_socket, settings.mariadb_admin_user, settings.mariadb_admin_password_file
     )
@@ -57,6 +61,15 @@ def make_driver(settings: ClonerSettings) -> Provisioner:
         cells=CellsClient(settings.cells_socket),
         most=settings.max_clones,
     )
+
+
+def _cluster(settings: ClonerSettings) -> Provisioner:
+    # 70 MB and most of a second, for those alone who need it.
+    from services.cloner.drivers.kubernetes.driver import KubernetesDriver
+    from services.cloner.drivers.kubernetes.settings import KubernetesSettings
+
+    settings.clones_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    return KubernetesDriver(KubernetesSettings(), records=settings.clones_dir.absolute(), most=settings.max_clones)
 
 
 async def run(settings: ClonerSettings, carriers: Carriers) -> None:
@@ -119,7 +132,8 @@ def main() -> None:
     """Entry point of `python -m services.cloner`."""
     settings = ClonerSettings()
     log.configure("cloner", fmt=settings.log_format, level=settings.log_level)
-    carriers = Carriers(CARRIED, settings.carriers())  # before any thread, and before the bus
+    loaded = (*CARRIED, IN_PODS) if settings.driver == "kubernetes" else CARRIED
+    carriers = Carriers(loaded, settings.carriers())  # before any thread, and before the bus
     try:
         asyncio.run(run(settings, carriers))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -23,6 +24,8 @@ class ClonerSettings(CarrierLimits):
     mariadb_socket: Path = Path("mariadb.sock")
     mariadb_admin_user: str = "root"
     mariadb_admin_password_file: Path = Path("admin-password")
+    driver: Literal["host", "kubernetes"] = "host"
+    """Where clones live: on this machine, or in Pods of a cluster."""
     cells_socket: Path = Path("control.sock")
     """Where the launcher of the clones' cells listens."""
     cloner_slots: int = Field(4, ge=1, le=64)

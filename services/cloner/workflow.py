@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from services.cloner.steps import base, entry, finalize, preflight, transfer, ve
 from shared.bus import base_store
 from shared.bus.connector_registry import Connectors
 from shared.contract.events import CloneRequested, Expire
-from shared.contract.jobs import CloneResult
+from shared.contract.jobs import CloneResult, Note
 from shared.contract.subjects import EventType, Kind
 from shared.engine.carriers.carrier import Recipe
 from shared.engine.carriers.confine import Account
@@ -195,6 +196,11 @@ class CloneWorkflow:
         command = context.command
         assert isinstance(command, CloneRequested)
         config = said.config.checked(command.options)
+        if config.allow_http and not self._driver.calls_out:
+            text = "Clones of this installation call nobody: the hosts that were allowed can not be reached"
+            samples = list(config.allow_http[:20])
+            context.note(Note(code="allow_http_ignored", message=text, count=len(config.allow_http), samples=samples))
+            config = replace(config, allow_http=())
         await context.blocking(target.write_config, config)
         password = self._open(context, state["password"]) if "password" in state else finalize.new_password()
         context.hide(password)

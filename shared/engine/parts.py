@@ -22,6 +22,8 @@ TITLES = {
     "php-fpm": "the clones' PHP",
     "cells": "the clones' PHP",
     "caddy": "the web server of the clones",
+    "kubernetes": "the cluster",
+    "pod": "the clone's Pod",
     "disk": "room on the disk of the clones",
 }
 """How a person calls them, in the sentence `Waiting for …`."""

@@ -46,11 +46,17 @@ def missing() -> str:
     """Why there is nothing to test here, as a sentence; empty when there is."""
     if os.geteuid() != 0:
         return "only root sees the volumes of a Docker engine"
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=30, check=False).returncode:
+        return "no Docker Compose"
+    return images_missing()
+
+
+def images_missing() -> str:
+    """Why the product's images are not there, as a sentence; empty when they are."""
     if shutil.which("docker") is None:
         return "no Docker here"
-    for command, problem in ((("version",), "no Docker engine answers"), (("compose", "version"), "no Docker Compose")):
-        if subprocess.run(["docker", *command], capture_output=True, timeout=30, check=False).returncode:
-            return problem
+    if subprocess.run(["docker", "version"], capture_output=True, timeout=30, check=False).returncode:
+        return "no Docker engine answers"
     wanted = subprocess.run(["scripts/images.sh", "--sources"], capture_output=True, text=True, cwd=ROOT, check=True)
     label = '{{index .Config.Labels "siteferry.sources"}}'
     for image in IMAGES:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cloner.drivers.kubernetes.settings import KubernetesSettings
 from services.cloner.settings import ClonerSettings
 from services.gateway.settings import GatewaySettings
 from services.restorer.settings import RestorerSettings
@@ -25,6 +26,7 @@ SERVICES = {
     "status": StatusSettings,
     "cells": CellOptions,
     "workers": Nearby,
+    "kubernetes": KubernetesSettings,
 }
 CLIENT = {"state", "url", "api_key", "nats_store_gb"}
 """Variables of the command line, which are no service's settings."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pymysql.connections import Connection
 
@@ -60,6 +60,10 @@ class Target(Protocol):
     @property
     def url(self) -> str:
         """Origin of the clone, no trailing slash."""
+
+    @property
+    def database(self) -> str:
+        """Name of the clone's database and of its user."""
 
     @property
     def document_root(self) -> Path:
@@ -126,6 +130,9 @@ class SiteConfig:
 
 class Provisioner(Protocol):
     """Makes and removes clones' places. All methods are blocking and idempotent on the clone id."""
+
+    calls_out: ClassVar[bool]
+    """Whether a clone can reach the hosts its owner allows it."""
 
     def place(self, clone_id: str) -> Target:
         """Where the clone is or would be. Makes nothing."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +23,8 @@ log = get(__name__)
 LARGE = 4 * 1024 * 1024
 """Bytes from which a row is digested where it is, without a copy."""
 BLOCK = 1 << 20
+Before = Path | bytes | int | Callable[[], AbstractContextManager[BinaryIO]]
+"""Where bytes of a file are that came earlier: a path, a descriptor, or what opens it."""
 
 
 class Spool:
@@ -216,7 +219,7 @@ class FileDigests:
         self._name: tuple[str, bytes] | None = None
         self._skipped = False
 
-    def begin(self, root: str, path: bytes, offset: int, written: Path | bytes | int) -> None:
+    def begin(self, root: str, path: bytes, offset: int, written: Before) -> None:
         """A file's bytes come, from `offset` on; those before it are in `written`, a descriptor of which is closed."""
         if (root, path) == self._name and offset and self._size == offset:
             if isinstance(written, int):
@@ -227,7 +230,7 @@ class FileDigests:
         if offset and self._skipped and isinstance(written, int):
             os.close(written)
         elif offset and not self._skipped:
-            with open(written, "rb") as file:
+            with written() if callable(written) else open(written, "rb") as file:
                 while self._size < offset and (block := file.read(min(BLOCK, offset - self._size))):
                     self.add(block)
 

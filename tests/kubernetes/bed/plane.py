@@ -4,8 +4,8 @@
         plane.kubeconfig()    an administrator's
         plane.kubectl("get", "pods")
 
-No scheduler and no node: what the API server and the controllers promise is real (admission, quotas, Pod Security,
-server-side apply, watches, collection of what is owned), but no Pod ever runs.
+No scheduler and no node (`node` has them): what the API server and the controllers promise is real (admission, quotas,
+Pod Security, server-side apply, watches, collection of what is owned), but no Pod ever runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from siteferry.embedded.servers.process import ServerProcess, start
 
 KUBECTL_SECONDS = 60
 ADMIN, CONTROLLERS = "siteferry-admin", "system:kube-controller-manager"
-GROUPS = {ADMIN: "system:masters", CONTROLLERS: ""}
+SCHEDULER, NODE_NAME = "system:kube-scheduler", "bed"
+NODE = f"system:node:{NODE_NAME}"
+GROUPS = {ADMIN: "system:masters", CONTROLLERS: "", SCHEDULER: "", NODE: "system:nodes"}
 
 
 class Plane(Server):

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from pymysql.connections import Connection
@@ -151,6 +151,8 @@ class HostTarget(CellTarget):
 @dataclass(frozen=True)
 class HostDriver:
     """Provisioner of the embedded default."""
+
+    calls_out: ClassVar[bool] = True
 
     clones: Path
     databases: CloneDatabases

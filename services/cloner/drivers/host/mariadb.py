@@ -12,24 +12,10 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 
+from services.cloner.drivers.database import CONNECT_SECONDS, connection, making
 from shared.cells.names import DATABASES
 from shared.wordpress.transfer.ddl import Dialect, quote
 from shared.wordpress.transfer.errors import target_errors
-from shared.wordpress.transfer.load import CLIENT_FLAG
-
-MAX_PACKET = 256 * 1024 * 1024
-RIGHTS = (
-    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, LOCK TABLES, CREATE TEMPORARY TABLES, "
-    "CREATE VIEW, SHOW VIEW, TRIGGER, CREATE ROUTINE, ALTER ROUTINE, EXECUTE"
-)
-"""Of a clone in its own database. No EVENT: nothing runs by itself; nothing global: no files, no other databases."""
-CONNECTIONS = 30
-"""Of one clone at a time, ours while it is made included: no clone takes all the server has."""
-SITE_SECONDS = 120
-"""A statement of a site's PHP may take."""
-LIMITS = f"MAX_USER_CONNECTIONS {CONNECTIONS} MAX_STATEMENT_TIME {SITE_SECONDS}"
-CONNECT_SECONDS = 10
-STATEMENT_SECONDS = 600
 
 
 class CloneDatabases:
@@ -43,13 +29,8 @@ class CloneDatabases:
     def ensure(self, name: str, password: str) -> None:
         """Make database and user, or set the password of the user that is there."""
         with target_errors("making the clone's database"), self._admin() as cursor:
-            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quote(name)} CHARACTER SET utf8mb4")
-            cursor.execute(f"CREATE USER IF NOT EXISTS {quote(name)}@localhost IDENTIFIED BY %s", (password,))
-            cursor.execute(f"ALTER USER {quote(name)}@localhost IDENTIFIED BY %s", (password,))
-            cursor.execute(f"ALTER USER {quote(name)}@localhost WITH {LIMITS}")
-            # In a GRANT the underscore of a database name is a wildcard.
-            own = f"{quote(name.replace('_', chr(92) + '_'))}.*"
-            cursor.execute(f"GRANT {RIGHTS} ON {own} TO {quote(name)}@localhost")
+            for statement in making(name, password):
+                cursor.execute(statement)
 
     def drop(self, name: str) -> None:
         """Remove database and user. Connections of the user are ended first, so that nothing can hold the drop up."""
@@ -84,22 +65,8 @@ class CloneDatabases:
 
     def connect(self, name: str, password: str) -> Connection[Any]:
         """A connection with a clone's rights; every value comes and goes as bytes."""
-        return pymysql.connect(
-            unix_socket=str(self.socket),
-            ssl_disabled=True,  # PyMySQL would read the system's certificates first, 70 ms each time
-            user=name,
-            password=password,
-            database=name,
-            charset="utf8mb4",  # for our own statements; PyMySQL has no codec named binary
-            init_command="SET NAMES binary, max_statement_time=0",
-            use_unicode=False,
-            client_flag=CLIENT_FLAG,  # rows come through our own pipe; PyMySQL itself never opens a file
-            local_infile=False,
-            max_allowed_packet=MAX_PACKET,
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=STATEMENT_SECONDS,
-            write_timeout=STATEMENT_SECONDS,
-        )
+        # PyMySQL would read the system's certificates first, 70 ms each time
+        return connection(name, password, unix_socket=str(self.socket), ssl_disabled=True)
 
     @contextmanager
     def _admin(self) -> Iterator[Any]:

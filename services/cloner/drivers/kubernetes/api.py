@@ -51,6 +51,7 @@ class Kind:
 
 PODS, SECRETS, SERVICES = Kind("Pod", "pods"), Kind("Secret", "secrets"), Kind("Service", "services")
 INGRESSES = Kind("Ingress", "ingresses", "networking.k8s.io/v1")
+ROUTES = Kind("HTTPRoute", "httproutes", "gateway.networking.k8s.io/v1")
 QUOTAS = Kind("ResourceQuota", "resourcequotas")
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.house import place
 from tests.kubernetes.bed.build import built
 from tests.kubernetes.bed.plane import ControlPlane
+
+if TYPE_CHECKING:
+    from tests.kubernetes.house import ClusterHouse
 
 NOT_BUILT = "Kubernetes is not built here: make test KUBERNETES=1 builds it, 10 minutes and 8 GB of disk, once"
 
@@ -21,6 +25,19 @@ def plane() -> Iterator[ControlPlane]:
     if program is None:
         pytest.skip(NOT_BUILT)
     with place() as directory, ControlPlane(program, directory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(plane: ControlPlane) -> Iterator[ClusterHouse]:
+    """The same with a node, on which Pods run; about half a minute to start, most of it the images' way to the node.
+
+    One at a time on a machine: a module of another worker waits for this one's to end."""
+    from tests.kubernetes import house
+
+    if problem := house.missing():
+        pytest.skip(problem)
+    with place() as directory, house.cluster(plane, directory) as running:
         yield running
 
 
