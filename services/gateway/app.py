@@ -17,10 +17,12 @@ from starlette.responses import Response
 
 from services.gateway import paths, problems
 from services.gateway.bulk import operations_of
+from services.gateway.access import Keys
 from services.gateway.compress import Compress
 from services.gateway.edge import Edge
 from services.gateway.express import Express
 from services.gateway.guard import Guard
+from services.gateway.key_uses import KeyUses
 from services.gateway.models import ProblemAnswer
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.routes import (
@@ -31,6 +33,7 @@ from services.gateway.routes import (
     docs,
     health,
     jobs,
+    keys,
     login_links,
     preflight,
     restore,
@@ -42,10 +45,11 @@ from services.gateway.routes import (
     v1,
     webhooks,
 )
+from services.gateway.scopes import scoped
 from services.gateway.settings import GatewaySettings
 from shared import log as logging
 from shared import tracing
-from shared.bus.connection import connect
+from shared.bus.connection import Bus, connect
 from shared.contract import streams
 from shared.secrets.vault import KeyRing
 from shared.wordpress.addresses import keep_off
@@ -65,20 +69,29 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
     # pending_size 0: while disconnected, a publish fails at once instead of being stored after we answered 503
     async with connect(settings, service="gateway", pending_size=0) as bus:
         bus.js = bus.nc.jetstream(timeout=settings.store_timeout)
-        while True:
-            try:
-                if settings.nats_install:
-                    await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
-                await bus.js.stream_info(streams.PROBE)
-                edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys)
-                edge.operations = operations_of(edge)
-                app.state.edge = edge
-                log.info("ready", port=settings.gateway_port)
-                await edge.warm()
-                await asyncio.gather(edge.behind.run(), edge.operations.run(), edge.calls.run())
-            except UNAVAILABLE as error:
-                log.warning("streams are not ready yet", error=repr(error))
-                await asyncio.sleep(0.5)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(app.state.callers.follow(bus), name="keys")
+            group.create_task(app.state.uses.write(bus), name="key uses")
+            group.create_task(_serve(app, settings, keys, bus), name="edge")
+
+
+async def _serve(app: FastAPI, settings: GatewaySettings, keys: KeyRing, bus: Bus) -> None:
+    while True:
+        try:
+            if settings.nats_install:
+                await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+            await bus.js.stream_info(streams.PROBE)
+            edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys, app.state.callers)
+            with suppress(*UNAVAILABLE):  # or the first callers would wait for the next look
+                await app.state.callers.look()
+            edge.operations = operations_of(edge)
+            app.state.edge = edge
+            log.info("ready", port=settings.gateway_port)
+            await edge.warm()
+            await asyncio.gather(edge.behind.run(), edge.operations.run(), edge.calls.run())
+        except UNAVAILABLE as error:
+            log.warning("streams are not ready yet", error=repr(error))
+            await asyncio.sleep(0.5)
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -111,6 +124,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         False  # its redirects name the host that was asked for, which a proxy may have changed
     )
     app.state.edge = None
+    uses = KeyUses()
+    app.state.callers = Keys(settings.api_keys_file, used=uses.note)
+    app.state.uses = uses
     for module in (
         submit,
         restore,
@@ -124,6 +140,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         statistics,
         tickets,
         session,
+        keys,
         webhooks,
         connector,
         health,
@@ -131,7 +148,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         v1,
     ):
         # not include_router: it matches every request router by router, which a submission pays for
-        app.router.routes.extend(module.router.routes)
+        app.router.routes.extend(map(scoped, module.router.routes))
     _answer_with_problems(app)
     docs.install_openapi(app, ProblemAnswer)
     app.add_middleware(Express)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 from typing import Annotated
 
@@ -9,12 +10,13 @@ from fastapi import Path, Request
 from nats.js.kv import KeyValue
 
 from services.gateway import problems, views
-from services.gateway.access import Principal
+from services.gateway.access import Keys, Principal, unauthenticated
 from services.gateway.batches import Batches
 from services.gateway.behind import Behind
 from services.gateway.calls import Calls
 from services.gateway.group import Group
 from services.gateway.idempotency import Idempotency
+from services.gateway.key_store import KeyStore
 from services.gateway.lenient import read_as
 from services.gateway.limits import RateLimit
 from services.gateway.listing import Index
@@ -25,11 +27,16 @@ from services.gateway.statistics import LONGEST
 from services.gateway.store import Store
 from shared.bus.connection import Bus
 from shared.contract import streams
+from shared.contract.api_keys import Scope
 from shared.contract.events import Message, fold, fold_clone, fold_snapshot, now
 from shared.contract.jobs import Clone, CloneResult, Job, Snapshot
 from shared.contract.subjects import KINDS
 from shared.ids import is_job_id
 from shared.secrets.vault import KeyRing, Vault
+
+SIGN_INS_PER_MINUTE = 10
+"""Sign-ins from one address, over all replicas. Keys are long and random: this is about load, not about luck."""
+LIMITS_MOST = 1000
 
 
 class Edge:
@@ -38,8 +45,9 @@ class Edge:
     operations: Operations
     """What is done to many at once; wired last, because it does it through the edge."""
 
-    def __init__(self, settings: GatewaySettings, bus: Bus, vault: KeyValue, keys: KeyRing) -> None:
+    def __init__(self, settings: GatewaySettings, bus: Bus, vault: KeyValue, keys: KeyRing, callers: Keys) -> None:
         self.settings = settings
+        self.callers = callers
         self.bus = bus
         self.keys = keys
         self.commands = Group(bus.js, timeout=settings.store_timeout)
@@ -70,14 +78,40 @@ class Edge:
         )
         self.batches = Batches(bus, self.store, self.jobs, vault, keys, timeout=settings.store_timeout)
         self.idempotency = Idempotency(bus, self.keys)
+        self.key_store = KeyStore(bus)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
         self.calls = Calls(bus)
-        self.sign_ins: RateLimit | None = None
+        self.sign_ins = RateLimit(bus, per_minute=SIGN_INS_PER_MINUTE, burst=SIGN_INS_PER_MINUTE)
+        self._of_keys: OrderedDict[tuple[str, int], RateLimit] = OrderedDict()
 
     async def warm(self) -> None:
         """Read the lists before somebody asks: the first look at many jobs takes seconds. Raises nats errors."""
         for index in (self.jobs, self.clones, self.snapshots):
             await index.refresh()
+
+    async def take(self, principal: Principal, cost: int = 1) -> dict[str, str]:
+        """Count changes against what the caller's key and his tenant may ask for; the `RateLimit` fields of the answer.
+
+        Raises a 429 problem when it is too much.
+        """
+        fields = {}
+        if principal.rate_per_minute:
+            fields = await self._limit_of(principal.id, principal.rate_per_minute).take(f"key {principal.id}", cost)
+        return await self.limit.take(principal.tenant, cost) | fields
+
+    def _limit_of(self, key_id: str, per_minute: int) -> RateLimit:
+        limit = self._of_keys.setdefault(
+            (key_id, per_minute), RateLimit(self.bus, per_minute=per_minute, burst=per_minute)
+        )
+        self._of_keys.move_to_end((key_id, per_minute))
+        while len(self._of_keys) > LIMITS_MOST:
+            self._of_keys.popitem(last=False)
+        return limit
+
+    async def require_still(self, principal: Principal) -> None:
+        """Raises a 401 problem when the caller's key is good for nothing any more, nats errors when nobody knows."""
+        if principal.key and await self.callers.holder(principal.key) is None:
+            raise unauthenticated("The API key is not valid any more.")
 
     async def _put_secret(self, reference: str, sealed: bytes) -> None:
         await self._secrets.publish(f"$KV.{streams.VAULT}.{reference}", sealed)
@@ -103,10 +137,15 @@ def enter(request: Request) -> tuple[Edge, Principal]:
 
     Raises a 503 problem while NATS is not connected: nothing is accepted that can not be stored.
     """
+    return connected(request), request.state.principal
+
+
+def connected(request: Request) -> Edge:
+    """What a route works with. Raises a 503 problem while NATS is not connected."""
     edge: Edge | None = request.app.state.edge
     if edge is None or not edge.bus.nc.is_connected:
         raise problems.unavailable()
-    return edge, request.state.principal
+    return edge
 
 
 JobId = Annotated[str, Path(description="The job's id, like clone-0k3v9x2m7c1p5t8w.")]
@@ -139,11 +178,16 @@ async def clone_of(edge: Edge, tenant: str, clone_id: str) -> Clone:
     return clone
 
 
-async def answer_for(edge: Edge, job: Job) -> bytes:
-    """The job as its owner sees it, in JSON."""
+async def answer_for(edge: Edge, principal: Principal, job: Job) -> bytes:
+    """The job as its owner sees it, in JSON; who may only read sees no password."""
     made: Clone | Snapshot | None = None
     if isinstance(job.result, CloneResult):
         made = await edge.store.clone(job.job_id)
     elif job.result is not None and job.result.snapshot_id == job.job_id:
         made = await edge.store.snapshot(job.job_id)
-    return views.job_answer(job, made, edge.keys).model_dump_json().encode()
+    return views.job_answer(job, made, keys_for(edge, principal)).model_dump_json().encode()
+
+
+def keys_for(edge: Edge, principal: Principal) -> KeyRing | None:
+    """What opens passwords for this caller; None: nothing does."""
+    return edge.keys if principal.scope.includes(Scope.SUBMIT) else None

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.gateway.access import authorise
 from services.gateway.routes import jobs, submit
+from services.gateway.scopes import NEEDED
 
 JOBS = "/jobs/"
 
@@ -32,10 +34,12 @@ class Express:
         method, path = scope["method"], scope["path"]
         if method == "POST" and path == submit.PATH and not scope["query_string"]:
             scope["route"] = submit.ROUTE
+            authorise(scope["state"]["principal"], NEEDED["requestClone"])
             return await submit.request_clone(Request(scope, receive))
         job_id = path.removeprefix(JOBS)
         if method == "GET" and job_id != path and job_id and "/" not in job_id:
             scope["route"] = jobs.ROUTE
+            authorise(scope["state"]["principal"], NEEDED["getJob"])
             request = Request(scope, receive)
             headers = request.headers
             return await jobs.get_job(request, job_id, headers.get("if-none-match"), headers.get("prefer"))

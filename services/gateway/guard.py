@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway import metrics, paths, problems
-from services.gateway.access import LOCAL, Keys, Principal, authenticate
+from services.gateway.access import LOCAL, Principal, authenticate
 from services.gateway.problems import UNAVAILABLE, Problem
+from services.gateway.scopes import OPEN_PATHS
 from services.gateway.settings import GatewaySettings
 from shared import tracing
 from shared.hosts import answers_to
@@ -28,8 +29,6 @@ log = get(__name__)
 V2 = "/api/v2"
 """Before every path: another name of the same."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/openapi.json", "/version"})
-"""Answered without a key and under any Host name: they tell nothing about jobs."""
 SESSION = "/session"
 BODY_MAX = 256 * 1024
 """Bytes. A request with 500 excluded paths needs less."""
@@ -49,7 +48,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, settings: GatewaySettings) -> None:
         self._app = app
         self._settings = settings
-        self._keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+        self._needed = settings.keys_needed
         self._cookie = session_cookie(settings.edge_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +93,6 @@ class Guard:
                 scope = {**scope, "method": "GET"}
             if scope["path"] not in OPEN_PATHS:
                 self._check(scope["method"], scope["path"], headers)
-                state["keys"] = self._keys
                 if scope["path"] != SESSION:  # which is about who calls, and asks itself
                     state["principal"] = await self._principal(scope, headers)
             if scope["query_string"]:
@@ -120,18 +118,18 @@ class Guard:
 
     def _check(self, method: str, path: str, headers: Headers) -> None:
         host = headers.get("host", "").lower()
-        check_host(host, None if self._keys else self._settings.hosts)
+        check_host(host, None if self._needed else self._settings.hosts)
         if method not in SAFE:
             check_origin(headers, host, self._settings.origins)
             check_body(headers, BODY_MAX_OF.get(path, BODY_MAX))
 
     async def _principal(self, scope: Scope, headers: Headers) -> Principal:
-        if self._keys is None:
-            return LOCAL
-        edge = scope["app"].state.edge
-        passes = None if edge is None or not edge.bus.nc.is_connected else Passes(edge.bus)
+        app = scope["app"].state
+        passes = None if app.edge is None or not app.edge.bus.nc.is_connected else Passes(app.edge.bus)
         changes = scope["method"] not in SAFE
-        return await authenticate(self._keys, headers, self._cookie, passes, changes=changes)
+        return await authenticate(
+            app.callers, headers, self._cookie, passes, changes=changes, local=None if self._needed else LOCAL
+        )
 
 
 def check_host(host: str, allowed: frozenset[str] | None) -> None:

@@ -51,7 +51,8 @@ class RateLimit:
         self._purses: dict[str, _Purse] = {}
 
     async def take(self, tenant: str, cost: int = 1) -> dict[str, str]:
-        """Take tokens; the `RateLimit` fields of the answer. Raises a 429 problem when there are too few.
+        """Take tokens of a tenant, or of whatever is counted; the `RateLimit` fields of the answer. Raises a 429
+        problem when there are too few.
 
         Nothing costs more than a full bucket: after a quiet time everything is possible.
         """

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
-from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from shared.settings import Settings
+from shared.secrets.settings import KeySettings
 from shared.web import names
 
 
@@ -26,13 +25,11 @@ def schedule(text: str) -> tuple[tuple[date, int], ...]:
     return tuple(steps)
 
 
-class GatewaySettings(Settings):
+class GatewaySettings(KeySettings):
     """`SITEFERRY_…` variables the gateway reads beside the shared ones."""
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8081
-    api_keys_file: Path | None = None
-    """One `name:sha256hex[:tenant][:lane]` a line. When set, every call about jobs and clones needs a key."""
     allowed_hosts: str = "localhost,127.0.0.1,[::1]"
     """Comma-separated Host names answered when there are no API keys, so that no DNS name a stranger controls leads
     a browser here (DNS rebinding). `*` answers all."""

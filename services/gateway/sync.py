@@ -71,7 +71,7 @@ async def answered(
     job = await ended(edge, principal, job_of(accepted), seconds) if seconds else None
     if job is not None:
         with suppress(*UNAVAILABLE):  # the job is stored: what was answered at once is still true
-            response = Response(await answer_for(edge, job), 200, media_type="application/json")
+            response = Response(await answer_for(edge, principal, job), 200, media_type="application/json")
             response.headers["Location"] = f"/jobs/{job.job_id}"
     prefer = headers.get("prefer", "")
     if seconds and waiting.wait_of(prefer) is not None:
@@ -89,11 +89,11 @@ def job_of(accepted: Response) -> str:
 async def ended(edge: Edge, principal: Principal, job_id: str, seconds: float) -> Job | None:
     """The job when it has ended before so many seconds have passed: looked at when it is written, and now and then.
 
-    None when it has not, also when NATS goes away meanwhile: the job is stored, and whoever asked for it must learn its
-    id, or he would ask for another one.
+    Raises a 401 problem when the caller's key ends meanwhile. None when the job has not ended, also when NATS goes
+    away: the job is stored, and whoever asked for it must learn its id, or he would ask for another one.
     """
     with suppress(*UNAVAILABLE):
-        async with aclosing(waiting.turns(edge.bus, job_id, seconds, tenant=principal.tenant)) as turns:  # type: ignore[type-var]
+        async with aclosing(waiting.turns(edge, principal, job_id, seconds)) as turns:  # type: ignore[type-var]
             async for _ in turns:
                 job = await edge.store.job(job_id)
                 if job is not None and job.status.terminal:

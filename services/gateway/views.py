@@ -24,7 +24,7 @@ def job_summary(job: Job, clone: Clone | None = None) -> JobSummary:
     return JobSummary.model_construct(**_summary(job, clone))
 
 
-def job_answer(job: Job, made: Clone | Snapshot | None, keys: KeyRing) -> JobAnswer:
+def job_answer(job: Job, made: Clone | Snapshot | None, keys: KeyRing | None) -> JobAnswer:
     """A job with its result, told with what has become of what it made; a clone's password is opened."""
     return JobAnswer.model_construct(
         **_summary(job, made if isinstance(made, Clone) else None),
@@ -59,7 +59,7 @@ def clone_summary(clone: Clone) -> CloneSummary:
     return CloneSummary.model_construct(**_clone(clone))
 
 
-def clone_answer(clone: Clone, keys: KeyRing) -> CloneAnswer:
+def clone_answer(clone: Clone, keys: KeyRing | None) -> CloneAnswer:
     """A clone with its login, as long as it exists."""
     alive = clone.state is CloneState.ACTIVE
     password = _password(keys, clone.sealed_password, clone.clone_id) if alive else None
@@ -94,7 +94,7 @@ def _summary(job: Job, clone: Clone | None) -> dict[str, Any]:
     }
 
 
-def _outcome(job: Job, made: Clone | Snapshot | None, keys: KeyRing) -> Result | RestoreOutcome | None:
+def _outcome(job: Job, made: Clone | Snapshot | None, keys: KeyRing | None) -> Result | RestoreOutcome | None:
     if isinstance(job.result, CloneResult):
         return _result(job.result, made if isinstance(made, Clone) else None, keys, job.job_id)
     if isinstance(job.result, RestoreResult):
@@ -103,7 +103,7 @@ def _outcome(job: Job, made: Clone | Snapshot | None, keys: KeyRing) -> Result |
     return None
 
 
-def _result(result: CloneResult, clone: Clone | None, keys: KeyRing, job_id: str) -> Result:
+def _result(result: CloneResult, clone: Clone | None, keys: KeyRing | None, job_id: str) -> Result:
     state = clone.state if clone else CloneState.ACTIVE
     alive = state is CloneState.ACTIVE
     return Result.model_construct(
@@ -145,7 +145,9 @@ def _clone(clone: Clone) -> dict[str, Any]:
     }
 
 
-def _password(keys: KeyRing, sealed: str, purpose: str) -> str | None:
+def _password(keys: KeyRing | None, sealed: str, purpose: str) -> str | None:
+    if keys is None:
+        return None
     try:
         return keys.open(sealed, purpose=purpose)
     except SecretGone:  # the vault key was lost or rotated away: everything else is still worth telling

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from shared.bus.connection import Bus
+from services.gateway.access import Principal
+from services.gateway.edge import Edge
 from shared.contract import streams
 
 LONGEST = 30
@@ -20,6 +21,8 @@ MOST = 1000
 places as are left for others: half of them when nobody else waits, and who comes later always finds some."""
 LOOK_EVERY = 2.0
 """Seconds after which it is looked without having been told: a message on its way to us is not kept by anybody."""
+CHECK_EVERY = 0.5
+"""Seconds after which it is looked whether who waits may still."""
 SETTLE = 0.02
 """Seconds between hearing of a write and reading it."""
 HEARD = (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
@@ -46,8 +49,12 @@ def wish(prefer: str | None) -> int:
     return min(wait_of(prefer or "") or 0, LONGEST)
 
 
-async def turns(bus: Bus, key: str, seconds: float, *, tenant: str) -> AsyncIterator[None]:
-    """Times to look at a job again, until `seconds` have passed: when its records are written, and now and then."""
+async def turns(edge: Edge, principal: Principal, key: str, seconds: float) -> AsyncIterator[None]:
+    """Times to look at a job again, until `seconds` have passed: when its records are written, and now and then.
+
+    Raises a 401 problem as soon as the key of who waits has ended, nats errors when nobody can tell any more.
+    """
+    bus, tenant = edge.bus, principal.tenant
     if not has_place(_waiting, tenant):
         return
     _waiting[tenant] += 1
@@ -62,15 +69,21 @@ async def turns(bus: Bus, key: str, seconds: float, *, tenant: str) -> AsyncIter
         await bus.nc.flush(2)  # or what is written meanwhile would be told to nobody
         deadline = asyncio.get_running_loop().time() + seconds
         yield
+        looked = 0.0
         while (left := deadline - asyncio.get_running_loop().time()) > 0:
+            began = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(min(left, LOOK_EVERY)):
+                async with asyncio.timeout(min(left, CHECK_EVERY)):
                     await news.wait()
                 await asyncio.sleep(SETTLE)
             except TimeoutError:
                 pass
-            news.clear()
-            yield
+            await edge.require_still(principal)
+            looked += asyncio.get_running_loop().time() - began
+            if news.is_set() or looked >= LOOK_EVERY:
+                news.clear()
+                looked = 0.0
+                yield
     finally:
         _waiting[tenant] -= 1
         if not _waiting[tenant]:

@@ -51,22 +51,16 @@ OPEN = Grant(LOCAL, EVERYTHING)
 
 
 class Doorman:
-    """Decides who may watch. Its coroutines raise `UNREADABLE` while the buckets do not answer."""
+    """Decides who may watch. Its coroutines raise `UNREADABLE` while nobody knows."""
 
     def __init__(self, settings: StatusSettings, bus: Callable[[], Bus | None]) -> None:
         self._bus = bus
-        self._keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+        self._needed = settings.keys_needed
         self._cookie = session_cookie(settings.edge_url)
-
-    @property
-    def guarded(self) -> bool:
-        """Whether there are API keys, so that not everybody may watch."""
-        return self._keys is not None
+        self.keys = Keys(settings.api_keys_file)
 
     async def at_handshake(self, connection: HTTPConnection) -> Grant | None:
         """What a WebSocket's handshake proves; None: nothing, hello has to show a ticket."""
-        if self._keys is None:
-            return OPEN
         for offered in connection.scope.get("subprotocols") or []:
             if offered.startswith(TICKET_SUBPROTOCOL):
                 return await self.by_token(offered.removeprefix(TICKET_SUBPROTOCOL))
@@ -74,39 +68,27 @@ class Doorman:
 
     async def of_request(self, connection: HTTPConnection) -> Grant | None:
         """What the headers of a request prove: `Authorization: Bearer` with a key or ticket, or a session's cookie."""
-        if self._keys is None:
-            return OPEN
         token = bearer(connection.headers.get("authorization"))
         if token is not None:
             return await self.by_token(token)
         secret = cookies(connection.headers.get("cookie"), self._cookie)
-        return None if secret is None else await self._by_session(secret)
+        found = None if secret is None else await self.by_session(secret)
+        return found if found is not None or self._needed else OPEN
 
     async def by_token(self, token: str) -> Grant | None:
         """What a ticket (used up by this) or an API key proves."""
-        if self._keys is None:
-            return OPEN
         if not token.startswith(TICKET_PREFIX):
-            principal = self._keys.principal(token)
+            principal = await self.keys.principal(token)
             return None if principal is None else Grant(principal, Scope(principal.tenant))
-        ticket = await self._passes().redeem(token, self._keys)
-        return None if ticket is None else Grant(ticket.principal, Scope(ticket.principal.tenant, ticket.jobs))
+        local = None if self._needed else LOCAL
+        ticket = await self._passes().redeem(token, self.keys, local=local)
+        if ticket is None:
+            return None
+        return Grant(ticket.principal, Scope(ticket.principal.tenant if ticket.principal.key else None, ticket.jobs))
 
-    async def still(self, grant: Grant) -> bool:
-        """Whether it holds: the key is still in the file, the browser has not signed out. True while nobody knows."""
-        if self._keys is None:
-            return True
-        now = self._keys.holder(grant.principal.key)
-        if now is None or now.tenant != grant.principal.tenant:
-            return False
-        try:
-            return grant.session is None or await self._by_session(grant.session) is not None
-        except UNREADABLE:
-            return True
-
-    async def _by_session(self, secret: str) -> Grant | None:
-        assert self._keys is not None
-        principal = await self._passes().session(secret, self._keys)
+    async def by_session(self, secret: str) -> Grant | None:
+        """What a browser's session proves."""
+        principal = await self._passes().session(secret, self.keys)
         return None if principal is None else Grant(principal, Scope(principal.tenant), secret)
 
     def _passes(self) -> Passes:

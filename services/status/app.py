@@ -15,6 +15,7 @@ from services.status.door import Door
 from services.status.hosts import HostGuard
 from services.status.live import sse, websocket
 from services.status.live.hub import Hub
+from services.status.live.staying import Staying
 from services.status.live.wire import Wire
 from services.status.projector import Projector
 from services.status.service import Service
@@ -47,7 +48,7 @@ def create_app(service: Service) -> FastAPI:
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]
-    app.add_middleware(HostGuard, allowed=None if settings.api_keys_file else settings.hosts)
+    app.add_middleware(HostGuard, allowed=None if settings.keys_needed else settings.hosts)
     app.add_middleware(Door, settings=settings, routes=routes)
     return app
 
@@ -66,6 +67,9 @@ async def work(service: Service) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(eternal("the live hub", hub.run(), service.stop), name="hub")
             group.create_task(eternal("the announcer", service.live.announce(hub), service.stop), name="announcer")
+            group.create_task(eternal("the API keys", service.doorman.keys.follow(bus), service.stop), name="keys")
+            staying = Staying(service.doorman, service.live)
+            group.create_task(eternal("who may stay", staying.run(), service.stop), name="staying")
             group.create_task(eternal("webhooks", Webhooks(bus, settings).run(), service.stop), name="webhooks")
             for part in service.projectors:
                 group.create_task(eternal(part.feed.name, part.run(), service.stop), name=part.feed.name)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
-from shared.settings import Settings
+from shared.secrets.settings import KeySettings
 
 
-class StatusSettings(Settings):
+class StatusSettings(KeySettings):
     """What the status service needs besides the bus."""
 
     status_host: str = "127.0.0.1"
@@ -20,8 +18,6 @@ class StatusSettings(Settings):
     """Comma-separated Host names answered when there are no API keys. `*` answers all."""
     allowed_origins: str = ""
     """Comma-separated origins besides that of `edge_url` whose pages may open a WebSocket, such as `https://a.example`."""
-    api_keys_file: Path | None = None
-    """The gateway's file of API keys. When set, live connections need a ticket, a browser's session or a key."""
     webhook_networks: str = ""
     """Comma-separated networks beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
     webhook_first_retry: float = Field(5.0, gt=0)

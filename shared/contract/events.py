@@ -68,6 +68,10 @@ class CloneRequested(Message):
     ttl_minutes: int
     name: str | None = None
     tenant: str = "local"
+    key: str | None = None
+    """The API key it was asked for with, where that has a share of the slots."""
+    key_slots: int | None = None
+    """Jobs of that key that may run at the same time."""
     batch_id: str | None = None
     batch_size: int | None = None
     """Jobs in the batch; their ids follow from its id (`shared.ids.batch_member`)."""
@@ -144,6 +148,10 @@ class RestoreRequested(Message):
     """How long the way back is kept."""
     name: str | None = None
     tenant: str = "local"
+    key: str | None = None
+    """The API key it was asked for with, where that has a share of the slots."""
+    key_slots: int | None = None
+    """Jobs of that key that may run at the same time."""
     batch_id: str | None = None
     options: RestoreOptions = Field(default_factory=RestoreOptions)
 

@@ -223,7 +223,8 @@ class Job(Record):
     step: str | None = None
     message: str = ""
     reason: str | None = None
-    """What a waiting job waits for: `limit:all`, `limit:tenant`, `limit:source`, `quota`, `part_away:<part>`."""
+    """What a waiting job waits for: `limit:all`, `limit:tenant`, `limit:key`, `limit:source`, `quota`,
+    `part_away:<part>`."""
     steps: list[Step] = Field(default_factory=list)
     attempt: int = 0
     fence: int = 0

@@ -147,7 +147,8 @@ def _gateway() -> Iterable[str]:
     yield from _says("clone", EventType.EXPIRE, EventType.EXTENDED, EventType.SCHEDULE_EXPIRE)
     yield from _buckets(streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
     written = (streams.VAULT, streams.IDEMPOTENCY, streams.LIMITS, streams.TICKETS, streams.SESSIONS, streams.WEBHOOKS)
-    yield from _buckets(*written, streams.OPERATIONS, streams.CALLS, write=True)
+    owned = (streams.OPERATIONS, streams.CALLS, streams.KEYS, streams.KEY_USES)
+    yield from _buckets(*written, *owned, write=True)
     yield from _reads(streams.OUTGOING)
     yield "webhook.due.>"
     yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login"))
@@ -204,6 +205,7 @@ def _status() -> Iterable[str]:
     yield from _buckets(*projections, write=True)
     yield from _follows(*(f"KV_{name}" for name in projections))
     yield from _buckets(streams.TICKETS, streams.SESSIONS, streams.WEBHOOKS, write=True)
+    yield from _buckets(streams.KEYS)
     yield from _reads(streams.OUTGOING)
     yield WEBHOOK_SUBJECTS
     yield from _pulls(streams.OUTGOING, streams.DELIVERER)

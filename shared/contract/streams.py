@@ -86,6 +86,10 @@ OPERATIONS = "operations"
 """Bucket: operation id -> how far it is, and its members. Entries expire by themselves."""
 CALLS = "calls"
 """Bucket: tenant and API key -> how it submitted jobs, by day. Entries expire by themselves."""
+KEYS = "keys"
+"""Bucket: tenant's token and key id -> `shared.contract.api_keys.ApiKey`."""
+KEY_USES = "key_uses"
+"""Bucket: key id -> when it was last shown, to some minutes."""
 WEBHOOKS = "webhooks"
 """Bucket: endpoint id -> `shared.contract.webhooks.Endpoint`."""
 OUTGOING = "WEBHOOKS"
@@ -122,6 +126,8 @@ BUCKETS: dict[str, KeyValueConfig] = {
     SESSIONS: KeyValueConfig(bucket=SESSIONS, history=1, ttl=SESSION_LIFE),
     OPERATIONS: KeyValueConfig(bucket=OPERATIONS, history=1, ttl=7 * 86_400, direct=True),
     CALLS: KeyValueConfig(bucket=CALLS, history=1, ttl=31 * 86_400, direct=True),
+    KEYS: KeyValueConfig(bucket=KEYS, history=1, direct=True),
+    KEY_USES: KeyValueConfig(bucket=KEY_USES, history=1, direct=True),
     WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
 }
 BASES = "bases"

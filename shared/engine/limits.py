@@ -44,7 +44,7 @@ class Scope:
 
     @property
     def reason(self) -> str:
-        """The same for a program: `limit:all`, `limit:tenant`, `limit:source`, `limit:space`, `quota`."""
+        """The same for a program: `limit:all`, `limit:tenant`, `limit:key`, `limit:source`, `limit:space`, `quota`."""
         what = self.name.partition(".")[2].partition("-")[0]
         return what if what == QUOTA else f"limit:{what}"
 
@@ -75,6 +75,9 @@ def scopes(command: Command, limits: Limits) -> list[Scope]:
     if limits.per_tenant is not None:
         why = f"Waiting: {_jobs(limits.per_tenant)} of this account running"
         found.append(Scope(f"{kind}.tenant-{_digest(command.tenant)}", limits.per_tenant, why))
+    if command.key is not None and command.key_slots is not None:
+        why = f"Waiting: {_jobs(command.key_slots)} of this API key running"
+        found.append(Scope(f"{kind}.key-{_digest(command.key)}", command.key_slots, why))
     if limits.per_source is not None:
         why = f"Waiting: {_jobs(limits.per_source)} {DOING[kind]} {host}"
         found.append(Scope(f"{kind}.source-{_digest(host)}", limits.per_source, why))

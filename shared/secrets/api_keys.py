@@ -1,93 +1,155 @@
-"""Who calls: API keys from a file, each with its tenant and lane. Gateway and status read the same file."""
+"""Who calls: API keys of the bucket, and those of the key file beside it. Gateway and status ask the same.
+
+A key that was revoked, rotated or has expired is worth nothing within a second at every replica: each looks every half
+a second whether the bucket has changed, and forgets what it knew when it has. Who can not look for `TRUSTED` seconds
+knows nothing any more: nobody gets in or stays with a key of the bucket until it can.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import time
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
-from shared.contract.subjects import Lane
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+from pydantic import ValidationError
+
+from shared.bus.connection import Bus
+from shared.contract import streams
+from shared.contract.api_keys import ApiKey, entry_of, id_of
+from shared.contract.events import now
 from shared.log import get
+from shared.secrets.key_file import LOCAL, KeyFile, Principal, bearer, digest, parse_keys
+
+__all__ = ["LOCAL", "Keys", "Principal", "bearer", "digest", "parse_keys"]
 
 log = get(__name__)
 
-RELOAD_EVERY = 1.0
-"""Seconds between looks at the file."""
-SHA256_HEX = 64
-HEX = frozenset("0123456789abcdef")
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who a request is made for."""
-
-    name: str
-    tenant: str
-    lane: Lane | None = None
-    """The best lane this one may use; None: any."""
-    key: str = ""
-    """SHA-256 of the key; what sessions and tickets hold on to, so that they end when the key is taken away."""
-
-
-LOCAL = Principal("local", "local")
-"""Everybody, when there are no keys: the machine's own user behind a loopback address."""
+LOOK_EVERY = 0.5
+"""Seconds between looks at the bucket."""
+TRUSTED = 10.0
+"""Seconds what is known of keys holds without having looked: longer than the election of a leader."""
+LOOK_WITHIN = 2.0
+KNOWN_MOST = 10_000
+STREAM = f"KV_{streams.KEYS}"
 
 
 class Keys:
-    """The key file: one `name:sha256hex[:tenant][:lane]` a line, `#` begins a comment. Read again when it changes."""
+    """The keys of an installation. `follow` keeps what is known of the bucket true."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._looked = 0.0
-        self._stamp: tuple[int, int] | None = None
-        self._keys: dict[str, Principal] = {}
-        self._load()
+    def __init__(self, file: Path | None = None, *, used: Callable[[Principal], None] | None = None) -> None:
+        """`used` is told whose key was shown, each time."""
+        self._file = KeyFile(file) if file else None
+        self._used = used
+        self._bus: Bus | None = None
+        self._looked = -TRUSTED
+        self._state: tuple[datetime | None, int] | None = None
+        self._turn = 0
+        """Counts the times everything was forgotten: what was asked for before one is not remembered after it."""
+        self._known: OrderedDict[str, ApiKey | None] = OrderedDict()
 
-    def principal(self, token: str) -> Principal | None:
-        """Whose key this is. Looked up by its hash, so the time taken tells nothing about the key."""
-        return self.holder(digest(token))
+    async def principal(self, token: str) -> Principal | None:
+        """Whose key this is; None when it is none of ours.
 
-    def holder(self, key: str) -> Principal | None:
-        """Whose key has this SHA-256; None when it is not, or no longer, in the file."""
-        if time.monotonic() - self._looked > RELOAD_EVERY:
-            self._load()
-        return self._keys.get(key)
+        Raises nats errors, ConnectionError or TimeoutError when the bucket can not be asked.
+        """
+        found = await self._find(id_of(token), digest(token))
+        if found is not None and self._used is not None:
+            self._used(found)
+        return found
 
-    def _load(self) -> None:
-        self._looked = time.monotonic()
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size)
-            if stamp != self._stamp:
-                self._keys, self._stamp = parse_keys(self._path.read_text()), stamp
-        except (OSError, ValueError) as error:  # keep the keys we have; nobody gets in who could not before
-            log.error("the API key file can not be read", error=str(error))
+    async def holder(self, reference: str) -> Principal | None:
+        """Whose key it is that `Principal.key` stands for, as it is now; None when it is good for nothing any more.
+
+        Raises as `principal` does.
+        """
+        key_id, colon, secret = reference.rpartition(":")
+        return await self._find(key_id if colon else None, secret)
+
+    async def _find(self, key_id: str | None, secret: str) -> Principal | None:
+        if key_id is None:
+            return self._file.holder(secret) if self._file else None
+        remembered = key_id in self._known
+        key = await self._key(key_id)
+        if remembered and (key is None or not key.opens(secret, now())):
+            self._known.pop(key_id, None)  # it may have been rotated in this moment
+            key = await self._key(key_id)
+        if key is None or not key.opens(secret, now()):
+            return self._file.holder(secret) if self._file else None
+        return Principal(
+            key.name,
+            key.tenant,
+            key.lane,
+            f"{key.id}:{secret}",
+            scope=key.scope,
+            operator=key.operator,
+            id=key.id,
+            rate_per_minute=key.rate_per_minute,
+            slots=key.slots,
+            ends=key.ends(secret),
+        )
+
+    async def _key(self, key_id: str) -> ApiKey | None:
+        if self._bus is None or time.monotonic() - self._looked > TRUSTED:
+            raise ConnectionError("nobody knows which API keys are good while NATS can not be reached")
+        if key_id in self._known:
+            self._known.move_to_end(key_id)
+            return self._known[key_id]
+        turn, key = self._turn, await read_key(self._bus, key_id)
+        if turn == self._turn:
+            self._known[key_id] = key
+            while len(self._known) > KNOWN_MOST:
+                self._known.popitem(last=False)
+        return key
+
+    async def follow(self, bus: Bus) -> None:
+        """Look at the bucket again and again, whatever NATS does. Never ends."""
+        self._bus = bus
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_WITHIN):
+                    await self.look()
+            except (NatsError, JetStreamError, OSError, TimeoutError) as error:
+                log.debug("can not look at the API keys now", error=repr(error))
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Forget what is known when the bucket has changed. Raises nats errors, ConnectionError, TimeoutError."""
+        if self._bus is None:
+            raise ConnectionError("not connected to NATS")
+        began = time.monotonic()
+        info = await self._bus.js.stream_info(STREAM)
+        state = (info.created, info.state.last_seq)
+        if state != self._state:
+            self._known.clear()
+            self._turn += 1
+            self._state = state
+        self._looked = began
 
 
-def parse_keys(text: str) -> dict[str, Principal]:
-    """Keys by their SHA-256. Raises ValueError naming the line that can not be read."""
-    found = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.partition("#")[0].strip()
-        if not line:
-            continue
-        name, *rest = line.split(":")
-        if not rest or len(rest) > 3 or len(rest[0]) != SHA256_HEX or not set(rest[0].lower()) <= HEX:
-            raise ValueError(f"line {number} is not name:sha256hex[:tenant][:lane]")
-        key = rest[0].lower()
-        tenant = rest[1] if len(rest) > 1 and rest[1] else name
-        lane = Lane(rest[2]) if len(rest) > 2 and rest[2] else None
-        found[key] = Principal(name, tenant, lane, key)
-    return found
+async def read_key(bus: Bus, key_id: str) -> ApiKey | None:
+    """A key as the bucket's leader holds it: another replica may not have heard yet that it was revoked.
+
+    None when there is none, or none that can be read. Raises nats errors when the bucket can not be asked.
+    """
+    try:
+        found = await bus.js.get_last_msg(STREAM, f"$KV.{streams.KEYS}.{entry_of(key_id)}")
+    except NotFoundError as error:
+        if error.err_code != NO_MESSAGE:  # the bucket itself is gone: nobody knows
+            raise
+        return None
+    try:
+        key = ApiKey.model_validate_json(found.data or b"")
+    except ValidationError:
+        log.error("an API key can not be read", key=key_id)
+        return None
+    return key if key.id == key_id else None
 
 
-def digest(token: str) -> str:
-    """What is kept of a key, ticket or session instead of itself."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def bearer(authorization: str | None) -> str | None:
-    """The token of an `Authorization: Bearer …` header; None when there is none."""
-    scheme, _, token = (authorization or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
+NO_MESSAGE = 10037
+"""JetStream: no message found."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from dataclasses import dataclass
 
 from nats.js.errors import BadRequestError, KeyNotFoundError
@@ -19,6 +20,9 @@ from shared.secrets.api_keys import Keys, Principal, digest
 TICKET_PREFIX = "sft_"
 TICKET_SECONDS = int(streams.TICKET_LIFE)
 SESSION_SECONDS = int(streams.SESSION_LIFE)
+LINK_PREFIX = "sfl_"
+LINK_SECONDS = 15 * 60
+"""Seconds a link to the dashboard may be opened, once."""
 RANDOM_BYTES = 32
 
 
@@ -44,8 +48,11 @@ class Passes:
         await bucket.put(digest(ticket), json.dumps({"key": principal.key, "jobs": jobs}).encode())
         return ticket
 
-    async def redeem(self, ticket: str, keys: Keys) -> Ticket | None:
-        """What a ticket allows, once: of two who show the same one, over all replicas, one gets None."""
+    async def redeem(self, ticket: str, keys: Keys, *, local: Principal | None = None) -> Ticket | None:
+        """What a ticket allows, once: of two who show the same one, over all replicas, one gets None.
+
+        `local`: whose tickets need no key.
+        """
         bucket = await self._bus.bucket(streams.TICKETS)
         name = digest(ticket)
         try:
@@ -54,7 +61,8 @@ class Passes:
         except (KeyNotFoundError, BadRequestError):
             return None
         told = json.loads(entry.value or b"{}")
-        principal = keys.holder(told.get("key", ""))
+        principal = local if local is not None and told.get("key") == local.key else None
+        principal = principal or await keys.holder(told.get("key", ""))
         jobs = told.get("jobs")
         return None if principal is None else Ticket(principal, None if jobs is None else frozenset(jobs))
 
@@ -70,7 +78,28 @@ class Passes:
             entry = await (await self._bus.bucket(streams.SESSIONS)).get(digest(secret))
         except KeyNotFoundError:
             return None
-        return keys.holder((entry.value or b"").decode())
+        return await keys.holder((entry.value or b"").decode())
+
+    async def link(self, principal: Principal) -> str:
+        """A text that begins one session of a browser, once."""
+        link = LINK_PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+        told = {"link": principal.key, "until": time.time() + LINK_SECONDS}
+        await (await self._bus.bucket(streams.SESSIONS)).put(digest(link), json.dumps(told).encode())
+        return link
+
+    async def follow_link(self, link: str, keys: Keys) -> Principal | None:
+        """Whom a link signs in, once: of two who show the same one, over all replicas, one gets None."""
+        bucket = await self._bus.bucket(streams.SESSIONS)
+        name = digest(link)
+        try:
+            entry = await bucket.get(name)
+            told = json.loads(entry.value or b"{}")
+            if not isinstance(told, dict) or "link" not in told:
+                return None
+            await bucket.delete(name, last=entry.revision)
+        except (KeyNotFoundError, BadRequestError, ValueError):
+            return None
+        return await keys.holder(told["link"]) if time.time() < told["until"] else None
 
     async def close(self, secret: str) -> None:
         """End a session."""

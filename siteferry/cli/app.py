@@ -20,6 +20,7 @@ from siteferry.cli import (
     clones,
     dead,
     jobs,
+    keys,
     log_size,
     operate,
     render,
@@ -154,6 +155,7 @@ app.command()(operate.rebuild_projection)
 app.command()(sweep.sweep)
 app.command("log-size")(log_size.log_size)
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(keys.app, name="keys")
 app.command()(clone.connector)
 
 

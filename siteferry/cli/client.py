@@ -161,6 +161,7 @@ HINTS = {
     "clone_not_found": "See which there are with: siteferry clones --all",
     "snapshot_not_found": "See which there are with: siteferry snapshots --all",
     "webhook_not_found": "See which there are with: siteferry webhooks list",
+    "key_not_found": "See which there are with: siteferry keys list",
     "mail_not_found": "See which there are with: siteferry mail CLONE",
 }
 """What the API's hints are on the command line."""

@@ -101,12 +101,17 @@ def site_address(text: str) -> str:
     return typed
 
 
-def parse_ttl(text: str) -> int:
-    """Minutes in `90`, `90m`, `12h`, `7d`. Raises CliError for anything else, and for times no clone can live."""
+def parse_minutes(text: str) -> int:
+    """Minutes in `90`, `90m`, `12h`, `7d`. Raises CliError for anything else."""
     match = TTL.match(text.strip().lower())
     if not match:
         raise CliError(f"{text} is not a time like 90m, 12h or 7d.", code=Exit.USAGE)
-    minutes = int(match[1]) * MINUTES[match[2]]
+    return int(match[1]) * MINUTES[match[2]]
+
+
+def parse_ttl(text: str) -> int:
+    """As `parse_minutes`. Raises CliError for times no clone can live, too."""
+    minutes = parse_minutes(text)
     if not SHORTEST <= minutes <= LONGEST:
         raise CliError(f"{text} is not possible: a clone lives 5 minutes to 30 days.", code=Exit.USAGE)
     return minutes

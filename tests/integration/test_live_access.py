@@ -12,7 +12,7 @@ import pytest
 import websockets
 from websockets.typing import Origin, Subprotocol
 
-from services.status.live.websocket import RECHECK
+from services.status.live.staying import SESSIONS_EVERY
 from tests.live.client import Live, live
 from tests.live.guarded import EDGE, KEYS, Guarded, guarded
 from tests.live.simulator import Simulated
@@ -128,7 +128,8 @@ async def test_a_session_is_a_cookie_scripts_can_not_read_and_other_origins_can_
     async with it.client() as client:
         assert (await client.get("/session")).status_code == 401
         signed_in = await client.post("/session", json={"api_key": KEYS["agency"]}, headers={"Origin": it.url})
-        assert signed_in.json() == {"name": "agency", "tenant": "agency", "keys": True}
+        told = {"name": "agency", "tenant": "agency", "keys": True, "scope": "submit"}
+        assert signed_in.json() == {**told, "operator": False, "key_id": None}
         cookie = signed_in.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "samesite=strict" in cookie.lower()
@@ -158,7 +159,7 @@ async def test_a_session_is_a_cookie_scripts_can_not_read_and_other_origins_can_
         assert (await client.get("/session", headers=by_cookie)).status_code == 401
         async with socket:
             client_live.socket = socket
-            frame = await _closed(socket, timeout=RECHECK + 15)
+            frame = await _closed(socket, timeout=SESSIONS_EVERY + 15)
             assert frame == 4401, "a signed-out browser went on watching"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from shared.bus.connection import Bus
+from shared.secrets.vault import KeyRing
 from siteferry.embedded.servers.ports import free_port
 from tests.live.stack import ROOT, NatsHouse, StatusProcess, eventually, nats_house
 
@@ -33,7 +34,10 @@ class Guarded:
     url: str
     """The gateway's."""
     key_file: Path
+    vault: KeyRing
     replicas: list[StatusProcess] = field(default_factory=list)
+    gateways: list[str] = field(default_factory=list)
+    """All of them; the first is `url`."""
 
     def client(self, tenant: str | None = None, **options: Any) -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {KEYS[tenant]}"} if tenant else {}
@@ -55,11 +59,11 @@ def write_keys(path: Path, *names: str) -> None:
 
 
 @asynccontextmanager
-async def guarded(*, keys: bool = True, **settings: Any) -> AsyncIterator[Guarded]:
+async def guarded(*, keys: bool = True, gateways: int = 1, **settings: Any) -> AsyncIterator[Guarded]:
     """`settings` go to both services."""
     with TemporaryDirectory(prefix="siteferry-", dir="/tmp") as name, nats_house() as house:
         directory = Path(name)
-        key_file, port = directory / "keys", free_port()
+        key_file, ports = directory / "keys", [free_port() for _ in range(gateways)]
         write_keys(key_file, *KEYS)
         both = {"vault_key_file": str(directory / "vault.key"), **settings}
         if keys:
@@ -67,27 +71,38 @@ async def guarded(*, keys: bool = True, **settings: Any) -> AsyncIterator[Guarde
         environment = {
             **os.environ,
             **house.environment(),
-            "SITEFERRY_GATEWAY_PORT": str(port),
             **{f"SITEFERRY_{name.upper()}": str(value) for name, value in both.items()},
         }
-        gateway = subprocess.Popen([sys.executable, "-m", "services.gateway"], cwd=ROOT, env=environment)
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "services.gateway"],
+                cwd=ROOT,
+                env=environment | {"SITEFERRY_GATEWAY_PORT": str(port)},
+            )
+            for port in ports
+        ]
         statuses = [StatusProcess(house, **both) for _ in range(2)]
         try:
             async with house.bus() as bus:
                 for status in statuses:
                     await status.ready(60)
-                it = Guarded(house, bus, statuses[0], f"http://127.0.0.1:{port}", key_file, statuses)
-                await eventually(lambda: _ready(it), timeout=60, what="the gateway")
+                urls = [f"http://127.0.0.1:{port}" for port in ports]
+                vault = KeyRing.load(directory / "vault.key")
+                it = Guarded(house, bus, statuses[0], urls[0], key_file, vault, statuses, urls)
+                for url in urls:
+                    await eventually(lambda url=url: _ready(url), timeout=60, what="the gateway")
                 yield it
         finally:
             for status in statuses:
                 status.close()
-            gateway.terminate()
-            gateway.wait(10)
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(10)
 
 
-async def _ready(it: Guarded) -> bool:
-    async with it.client() as client:
+async def _ready(url: str) -> bool:
+    async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
         try:
             return (await client.get("/readyz")).status_code == 200
         except httpx2.HTTPError:

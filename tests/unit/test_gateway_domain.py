@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.gateway import domain
 from services.gateway.access import Principal, parse_keys
+from shared.contract.api_keys import Scope
 from shared.contract.subjects import Lane
 from shared.ids import new_id
 
@@ -114,7 +115,17 @@ def test_key_file() -> None:
     keys = parse_keys(f"# people\n\nann:{digest.upper()}:acme:high  # VIP\nbob:{'0' * 64}\neve:{'1' * 64}::low\n")
     assert keys[digest] == Principal("ann", "acme", Lane.HIGH, digest)
     assert keys["0" * 64] == Principal("bob", "bob", None, "0" * 64)
+    assert (keys["0" * 64].scope, keys["0" * 64].operator) == (Scope.SUBMIT, False)
+    scoped = parse_keys(f"mon:{'2' * 64}::low:read\nboss:{'3' * 64}:::operator\n")
+    assert [(key.scope, key.operator) for key in scoped.values()] == [(Scope.READ, False), (Scope.ADMIN, True)]
     assert keys["1" * 64] == Principal("eve", "eve", Lane.LOW, "1" * 64)
-    for wrong in ("ann", f"ann:{digest[1:]}", f"ann:{digest}:t:urgent", f"ann:{'x' * 64}", f"a:{digest}:b:low:c"):
-        with pytest.raises(ValueError, match=r"line 1|urgent"):
+    for wrong in (
+        "ann",
+        f"ann:{digest[1:]}",
+        f"ann:{digest}:t:urgent",
+        f"ann:{'x' * 64}",
+        f"a:{digest}:b:low:root",
+        f"a:{digest}:b:low:read:x",
+    ):
+        with pytest.raises(ValueError, match=r"line 1|urgent|root"):
             parse_keys(wrong)

@@ -72,7 +72,7 @@ async def request_batch(request: Request) -> Response:
     body = await request.body()
     wishes = await _parse(body)
     lanes = _lanes(wishes, principal)
-    limit = await edge.limit.take(principal.tenant, cost_of(len(wishes)))
+    limit = await edge.take(principal, cost_of(len(wishes)))
     key = request.headers.get("idempotency-key")
 
     async def accept(batch_id: str) -> Response:
@@ -137,6 +137,7 @@ def _command(
         ttl_minutes=wish.ttl_minutes,
         name=wish.name,
         tenant=principal.tenant,
+        **principal.share,
         batch_id=batch_id,
         batch_size=size,
         options=wish.options,

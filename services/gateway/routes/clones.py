@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from services.gateway import deeds, domain, views, wanted
+from services.gateway.access import Principal
 from services.gateway.deeds import asker_of
-from services.gateway.edge import CloneId, Edge, enter, owned_clone
+from services.gateway.edge import CloneId, Edge, enter, keys_for, owned_clone
 from services.gateway.listing import Look, Sort, find
 from services.gateway.models import CloneAnswer, ClonePage, ExtendRequest, Mail, MailList
 from services.gateway.problems import Problem
@@ -98,7 +99,7 @@ ORDERS: dict[CloneSort, Callable[[Clone], Any] | None] = {
 async def get_clone(request: Request, clone_id: CloneId) -> Response:
     """A clone with its login. A deleted one is still told about, without login."""
     edge, principal = enter(request)
-    return _answer(edge, await owned_clone(edge, principal, clone_id))
+    return _answer(edge, principal, await owned_clone(edge, principal, clone_id))
 
 
 @router.delete(
@@ -112,7 +113,7 @@ async def get_clone(request: Request, clone_id: CloneId) -> Response:
 async def delete_clone(request: Request, clone_id: CloneId) -> Response:
     """Remove a clone: database, user, files and host name. Asking twice changes nothing."""
     edge, principal = enter(request)
-    return _answer(edge, await deeds.delete(edge, asker_of(request, principal), clone_id), 202)
+    return _answer(edge, principal, await deeds.delete(edge, asker_of(request, principal), clone_id), 202)
 
 
 def until(wish: ExtendRequest) -> datetime:
@@ -133,9 +134,9 @@ def until(wish: ExtendRequest) -> datetime:
 async def extend_clone(request: Request, clone_id: CloneId, wish: ExtendRequest) -> Response:
     """Give a clone more time, or less: `ttl_minutes` from now, or until `expires_at`; 30 days at most."""
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
     clone = await deeds.extend(edge, asker_of(request, principal), clone_id, until(wish))
-    response = _answer(edge, clone)
+    response = _answer(edge, principal, clone)
     response.headers.update(limit)
     return response
 
@@ -197,6 +198,6 @@ async def _mails(edge: Edge, clone_id: str) -> list[Mail]:
         raise Problem(404, "mail_not_found", "The mail of this clone can not be read.") from None
 
 
-def _answer(edge: Edge, clone: Clone, status: int = 200) -> Response:
-    body = views.clone_answer(clone, edge.keys).model_dump_json()
+def _answer(edge: Edge, principal: Principal, clone: Clone, status: int = 200) -> Response:
+    body = views.clone_answer(clone, keys_for(edge, principal)).model_dump_json()
     return Response(body, status, media_type="application/json")

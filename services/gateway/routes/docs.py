@@ -14,6 +14,7 @@ from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
 from services.gateway.models_restore import DiscardRequest, RestoreRequest, RollbackRequest
 from services.gateway.routes.responses import problem
+from services.gateway.scopes import NEEDED
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,6 +30,7 @@ TAGS = [
         "description": "Many jobs or clones at once: try again, cancel, delete, extend; how far that is.",
     },
     {"name": "live", "description": "Tickets and sessions for live connections and the dashboard."},
+    {"name": "keys", "description": "API keys, for administrators: make, list, rotate, revoke."},
     {"name": "webhooks", "description": "Being told when jobs end."},
     {"name": "v1", "description": "The synchronous calls of before. Clients move to `POST /clone` and `/restore`."},
     {"name": "operations", "description": "Health and numbers of the gateway."},
@@ -64,9 +66,21 @@ def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             _refusals(operation)
+            _say_scope(operation)
     components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
     # {}: on one's own machine no key is needed
     document["security"] = [{"apiKey": []}, {}]
+
+
+def _say_scope(operation: dict[str, Any]) -> None:
+    """Which scope a key needs for it; who shows no key needs none where none is needed."""
+    needed = NEEDED.get(operation["operationId"])
+    if needed is None:
+        return
+    operation["x-scope"] = needed.value
+    for status, described in problem(403).items():
+        if status == 403:
+            operation["responses"].setdefault("403", described)
 
 
 def _refusals(operation: dict[str, Any]) -> None:

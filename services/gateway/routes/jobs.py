@@ -134,12 +134,12 @@ async def get_job(
 
     async def look() -> Response:
         job = await owned_job(edge, principal, job_id)
-        return _answer(job, await answer_for(edge, job), if_none_match=if_none_match)
+        return _answer(job, await answer_for(edge, principal, job), if_none_match=if_none_match)
 
     response = await look()
     seconds = waiting.wish(prefer) if response.status_code == NOT_MODIFIED else 0
     if seconds:
-        async with aclosing(waiting.turns(edge.bus, job_id, seconds, tenant=principal.tenant)) as turns:  # type: ignore[type-var]
+        async with aclosing(waiting.turns(edge, principal, job_id, seconds)) as turns:  # type: ignore[type-var]
             async for _ in turns:
                 response = await look()
                 if response.status_code != NOT_MODIFIED:
@@ -211,7 +211,7 @@ async def cancel_job(request: Request, job_id: JobId, idempotency_key: Idempoten
 
     async def cancel(_: str) -> Response:
         job = await deeds.cancel(edge, asker_of(request, principal), job_id)
-        return _answer(job, await answer_for(edge, job), status=202)
+        return _answer(job, await answer_for(edge, principal, job), status=202)
 
     scope = f"{principal.tenant} POST /jobs/{job_id}/cancel"
     body = await request.body()
@@ -231,11 +231,11 @@ async def retry_job(
 ) -> Response:
     """Run a failed job again, with the login it was given; with other options if the body says so."""
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
 
     async def retry(_: str) -> Response:
         job = await deeds.retry(edge, asker_of(request, principal), job_id, changes=changes)
-        return _answer(job, await answer_for(edge, job), status=202)
+        return _answer(job, await answer_for(edge, principal, job), status=202)
 
     scope = f"{principal.tenant} POST /jobs/{job_id}/retry"
     body = await request.body()

@@ -57,7 +57,7 @@ async def create_login_link(request: Request, clone_id: CloneId, wish: LoginLink
     """An address that signs in to the clone's wp-admin, once, within a minute: as its administrator, or as another of
     its users. Production never believes it."""
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
     clone = await owned_clone(edge, principal, clone_id)
     if clone.state is not CloneState.ACTIVE:
         raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")

@@ -66,7 +66,7 @@ async def preflight(request: Request, wish: PreflightRequest) -> Response:
     With `username` and `password` the login is tried once, as a clone would, and signed out again.
     """
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
     preview = await _ask(edge, Question(source_url=wish.source_url, sealed=_sealed(edge, wish)))
     return Response(preview.model_dump_json(), headers=limit, media_type="application/json")
 

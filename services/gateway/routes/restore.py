@@ -48,12 +48,12 @@ async def submit_restore(request: Request, edge: Edge, principal: Principal, key
     body = await request.body()
     wish = parsed(RestoreRequest, body)
     lane = allowed_lane(wish.priority, principal)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
 
     async def accept(job_id: str) -> Response:
         clone = None if wish.clone_id is None else await _source_clone(edge, principal, wish, wish.clone_id)
         secret = wish.target_login() | (wish.source_login() if clone is None else _login_of(edge, clone))
-        command = _command(wish, job_id, lane, principal.tenant, clone)
+        command = _command(wish, job_id, lane, principal, clone)
         return await store(edge, command, secret, request.state.traceparent)
 
     response = await edge.idempotency.once(
@@ -67,7 +67,9 @@ async def submit_restore(request: Request, edge: Edge, principal: Principal, key
     return response
 
 
-def _command(wish: RestoreRequest, job_id: str, lane: Lane, tenant: str, clone: Clone | None) -> RestoreRequested:
+def _command(
+    wish: RestoreRequest, job_id: str, lane: Lane, principal: Principal, clone: Clone | None
+) -> RestoreRequested:
     source = wish.source_url if clone is None else domain.normalise_source(clone.clone_url)
     return RestoreRequested(
         job_id=job_id,
@@ -81,7 +83,8 @@ def _command(wish: RestoreRequest, job_id: str, lane: Lane, tenant: str, clone: 
         accept_loss=wish.accept_loss,
         snapshot_hours=wish.snapshot_hours,
         name=wish.name,
-        tenant=tenant,
+        tenant=principal.tenant,
+        **principal.share,
         options=wish.choices(),
     )
 

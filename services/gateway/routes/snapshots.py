@@ -114,7 +114,7 @@ async def _submit(
     request: Request, snapshot_id: str, action: RestoreAction, wish: TargetLogin, lane: Lane, name: str | None = None
 ) -> Response:
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
 
     async def accept(job_id: str) -> Response:
         snapshot = await _owned(edge, principal, snapshot_id)
@@ -129,6 +129,7 @@ async def _submit(
             secret_ref=job_id,
             name=name,
             tenant=principal.tenant,
+            **principal.share,
         )
         return await store(edge, command, wish.target_login(), request.state.traceparent)
 

@@ -104,10 +104,10 @@ async def submit_clone(request: Request, edge: Edge, principal: Principal, key: 
     body = await request.body()
     wish = parsed(CloneRequest, body)
     lane = allowed_lane(wish.priority, principal)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
 
     async def accept(job_id: str) -> Response:
-        command = _command(wish, job_id, lane, principal.tenant)
+        command = _command(wish, job_id, lane, principal)
         return await store(edge, command, wish.credentials(), request.state.traceparent)
 
     response = await edge.idempotency.once(
@@ -124,7 +124,7 @@ async def submit_clone(request: Request, edge: Edge, principal: Principal, key: 
 ROUTE = router.routes[-1]
 
 
-def _command(wish: CloneRequest, job_id: str, lane: Lane, tenant: str) -> CloneRequested:
+def _command(wish: CloneRequest, job_id: str, lane: Lane, principal: Principal) -> CloneRequested:
     return CloneRequested(
         job_id=job_id,
         lane=lane,
@@ -132,7 +132,8 @@ def _command(wish: CloneRequest, job_id: str, lane: Lane, tenant: str) -> CloneR
         secret_ref=job_id,
         ttl_minutes=wish.ttl_minutes,
         name=wish.name,
-        tenant=tenant,
+        tenant=principal.tenant,
+        **principal.share,
         options=wish.options,
     )
 

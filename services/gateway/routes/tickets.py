@@ -45,7 +45,7 @@ class Ticket(BaseModel):
 async def create_ticket(request: Request, wish: TicketRequest | None = None) -> Response:
     """A text that opens one live connection, once, within a minute. A browser's own scripts may hold it."""
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
     jobs = None if wish is None else wish.jobs
     for job_id in jobs or []:
         await owned_job(edge, principal, job_id)

@@ -118,7 +118,7 @@ class TestSent(BaseModel):
 async def create_webhook(request: Request, wish: WebhookRequest) -> Response:
     """Be told when jobs end. The answer has the secret that signs the messages; keep it, it is not shown again."""
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
     await _check(edge, wish.url)
     if len(await _all(edge, principal.tenant)) >= MOST:
         raise Problem(409, "too_many_webhooks", f"A tenant has at most {MOST} webhooks.", hint="Remove one first.")
@@ -201,7 +201,7 @@ async def list_deliveries(request: Request, webhook_id: Id) -> Response:
 async def test_webhook(request: Request, webhook_id: Id) -> Response:
     """Send a message of type `webhook.test` now, once."""
     edge, principal = enter(request)
-    limit = await edge.limit.take(principal.tenant)
+    limit = await edge.take(principal)
     endpoint = await _owned(request, webhook_id)
     told = {
         "type": TEST,

@@ -25,6 +25,10 @@ class Registry:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def sessions(self) -> list[Session]:
+        """Who is here now."""
+        return list(self._sessions)
+
     @contextmanager
     def member(self, session: Session, transport: str) -> Iterator[None]:
         """Count a session as connected."""

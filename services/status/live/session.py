@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 
 from services.status import metrics
-from services.status.access import EVERYTHING, Scope
+from services.status.access import EVERYTHING, Grant, Scope
 from services.status.live import frames
 from services.status.live.hub import Hub, NotFound, Unavailable
 from services.status.live.lists import Topic
@@ -65,6 +65,8 @@ class Session:
         self.name = secrets.token_hex(4)
         self.scope = scope
         """What this client may see; others' jobs do not exist for it."""
+        self.grant: Grant | None = None
+        """What it came in with; None: nothing yet."""
         self.outbox = Outbox()
         self.subs: dict[str, Subscription] = {}
         self.greeted = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from services.status.access import UNREADABLE, Grant
 from services.status.live import frames
 from services.status.live.journal import Journal
 from services.status.live.session import Session
-from services.status.live.websocket import RECHECK, refuse
+from services.status.live.websocket import refuse
 from services.status.service import Service
 from shared.ids import is_job_id
 
@@ -79,6 +78,7 @@ async def _stream(
 ) -> Response:
     assert service.hub is not None
     session = Session(service.hub, grant.scope)
+    session.grant = grant
     await session.subscribe(SUB, job=job_id, after=after)
     if SUB not in session.subs:
         refused = json.loads((await session.due(0.1))[0])
@@ -89,22 +89,17 @@ async def _stream(
         session.end()
         return Response(status_code=204)  # which tells a browser not to come back: it has everything
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    frames_of = send(session, service, grant, job_id)
+    frames_of = send(session, service, job_id)
     return StreamingResponse(frames_of, media_type="text/event-stream", headers=headers)
 
 
-async def send(session: Session, service: Service, grant: Grant, job_id: str) -> AsyncIterator[str]:
+async def send(session: Session, service: Service, job_id: str) -> AsyncIterator[str]:
     """The session's frames as server-sent events. Data is the frame of the WebSocket protocol."""
     assert service.hub is not None
-    checked = time.monotonic()
     with service.live.member(session, "sse"):
         yield f"retry: {RETRY_MS}\n\n"
         while True:
             texts = await session.due(KEEP_ALIVE)
-            if time.monotonic() - checked > RECHECK:
-                if not await service.doorman.still(grant):
-                    return
-                checked = time.monotonic()
             if not texts and session.closing is None and not service.hub.ended(job_id):
                 yield PING
             for text in texts:

@@ -21,8 +21,6 @@ from services.status.service import Service
 SEND_WITHIN = 10.0
 """Seconds until a client must take more; a client slower than that is sent away and comes back to a snapshot."""
 IDLE = 3600.0
-RECHECK = 15.0
-"""Seconds between looks at whether a client may still be here."""
 RATE, BURST = 50.0, 200.0
 """Messages a second a client may send, and at once."""
 QUEUE_MOST = 1024
@@ -83,7 +81,7 @@ class Socket:
         self, websocket: WebSocket, wire: Wire, session: Session, service: Service, grant: Grant | None
     ) -> None:
         """`grant`: what the handshake proved; None when hello has to."""
-        self._grant = grant
+        self._grant = session.grant = grant
         self._websocket = websocket
         self._wire = wire
         self._session = session
@@ -96,31 +94,19 @@ class Socket:
         """Until either side ends."""
         reader = asyncio.create_task(self._read(), name=f"read {self._session.name}")
         writer = asyncio.create_task(self._write(), name=f"write {self._session.name}")
-        checks = [asyncio.create_task(self._check())] if self._service.doorman.guarded else []
         try:
-            await asyncio.wait([reader, writer, *checks], return_when=asyncio.FIRST_COMPLETED)
-            if checks and checks[0].done() and not reader.done():
-                self._session.close(frames.UNAUTHENTICATED)
-                await asyncio.wait([writer], timeout=1.0)
-                return
+            await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
             code = _close_code(reader if reader.done() else writer)
             if reader.done() and not writer.done() and code is not None:
                 self._session.close(code)
                 await asyncio.wait([writer], timeout=1.0)
         finally:
-            for task in (reader, writer, *checks):
+            for task in (reader, writer):
                 task.cancel()
-            results = await asyncio.gather(reader, writer, *checks, return_exceptions=True)
+            results = await asyncio.gather(reader, writer, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, Close | WebSocketDisconnect | OSError):
                 raise result
-
-    async def _check(self) -> None:
-        """Until what the client came in with is worth nothing any more: signed out, or its key taken away."""
-        while True:
-            await asyncio.sleep(RECHECK)
-            if self._grant is not None and not await self._service.doorman.still(self._grant):
-                return
 
     async def _read(self) -> None:
         try:
@@ -174,7 +160,7 @@ class Socket:
                 raise Close(frames.RESTART) from None
         if self._grant is None:
             raise Close(frames.UNAUTHENTICATED)
-        self._session.scope = self._grant.scope
+        self._session.grant, self._session.scope = self._grant, self._grant.scope
         self._session.greeted = True
         self._session.say(frames.ready(self._session.name))
         hub = self._service.hub
