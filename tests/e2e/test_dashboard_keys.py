@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
@@ -131,3 +132,17 @@ async def test_after_a_wrong_password_another_one_is_asked_for(it: Stage, page: 
     made = await Simulated(it.bus, tenant="agency", job_id=page.url.rpartition("/")[2]).adopt()
     assert made.job is not None
     assert (made.job.source_url, made.job.name, made.job.tenant) == (job.source_url, "Typo", "agency")
+
+
+async def test_a_link_opens_the_dashboard_signed_in_once(it: Stage, browser: Browser, page: Page) -> None:
+    async with httpx2.AsyncClient(base_url=it.url, headers={"Authorization": f"Bearer {KEYS['agency']}"}) as client:
+        url = (await client.post("/session/links")).json()["url"]
+    await page.goto(url)
+    await expect(page.get_by_role("button", name="Sign out")).to_be_visible(timeout=SLOW)
+    await expect(page).to_have_url(f"{it.url}/#/")
+    async with await browser.new_context() as another:
+        stranger = await another.new_page()
+        await stranger.goto(url)
+        await expect(stranger.get_by_role("alert")).to_contain_text("has been used", timeout=SLOW)
+        await expect(stranger.get_by_role("heading", name="Sign in")).to_be_visible(timeout=SLOW)
+        assert "/enter/" not in stranger.url

@@ -14,7 +14,7 @@ export function useSession() {
   useEffect(() => {
     const out = () => setSession(false);
     addEventListener(SIGNED_OUT, out);
-    get("/session").then(
+    enter().then(() => get("/session")).then(
       (found) => setSession(found?.keys === undefined ? { name: "local", tenant: "local", keys: false } : found),
       (problem) => problem.status !== 401 && setSession({ name: "", tenant: "", keys: false }), // the page says by itself that nothing answers
     );
@@ -27,10 +27,23 @@ export function useSession() {
   return [session, setSession];
 }
 
+/** Why a link did not sign in: what the sign-in page says first. */
+let refused = null;
+
+/** Signs in with the link the page was opened by, if it was. The token leaves the address, used or not. */
+async function enter() {
+  const link = /^#\/enter\/([\w-]+)$/.exec(location.hash)?.[1];
+  if (!link) return;
+  history.replaceState(null, "", "#/");
+  dispatchEvent(new HashChangeEvent("hashchange"));
+  await post("/session", { link }).then(() => announce("Signed in"), (problem) => (refused = problem));
+}
+
 export function SignIn({ onDone }) {
-  const [problem, setProblem] = useState(null);
+  const [problem, setProblem] = useState(refused);
   const [busy, setBusy] = useState(false);
   useEffect(() => {
+    refused = null;
     document.title = "Sign in · Siteferry";
     document.getElementById("api_key").focus();
   }, []);
