@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway import paths, problems
-from services.gateway.bulk import operations_of
 from services.gateway.access import Keys
+from services.gateway.bulk import operations_of
 from services.gateway.compress import Compress
 from services.gateway.edge import Edge
 from services.gateway.express import Express

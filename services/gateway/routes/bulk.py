@@ -120,7 +120,7 @@ async def _begin(
         known = await edge.operations.find(operation_id, principal.tenant)
         if known is None:  # else an earlier request with this key stored it, and died before it could say so
             ids = await members()
-            limit.update(await edge.limit.take(principal.tenant, cost_of(len(ids))))
+            limit.update(await edge.take(principal, cost_of(len(ids))))
             moment = now()
             operation = Operation(
                 operation_id=operation_id,
