@@ -51,6 +51,7 @@ NEEDED: dict[str, Scope] = {
     "rollBack": SUBMIT,
     "discardSnapshot": SUBMIT,
     "getStatistics": READ,
+    "getCalls": READ,
     "createTicket": READ,
     "createSignInLink": READ,
     "listWebhooks": READ,
