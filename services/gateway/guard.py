@@ -95,6 +95,8 @@ class Guard:
                 self._check(scope["method"], scope["path"], headers)
                 if scope["path"] != SESSION:  # which is about who calls, and asks itself
                     state["principal"] = await self._principal(scope, headers)
+            if scope["path"] in BULK and scope["method"] != "POST":  # else the id of a job or clone would be meant
+                raise problems.method_not_allowed(paths.methods_of(scope["app"], scope["path"]))
             if scope["query_string"]:
                 paths.check_query(scope)
             await self._app(scope, receive, send_guarded)

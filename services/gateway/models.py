@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 from services.gateway import domain
+from services.gateway.either import LOGIN_OR_KEY, MINUTES_OR_MOMENT
+from services.gateway.moments import Moment
 from shared.contract.events import CloneOptions
 from shared.contract.jobs import (
     CloneState,
@@ -120,7 +122,8 @@ class CloneRequest(Body):
                     "name": "Shop before the update",
                 },
                 {"source_url": "https://shop.example.com", "pairing_key": "sf1_…", "priority": "high"},
-            ]
+            ],
+            **LOGIN_OR_KEY,
         }
     )
 
@@ -163,17 +166,15 @@ class CloneRequest(Body):
 class ExtendRequest(Body):
     """How long a clone shall live: `ttl_minutes` from now, or until `expires_at`."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"ttl_minutes": 2880}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ttl_minutes": 2880}], **MINUTES_OR_MOMENT})
 
     ttl_minutes: TtlMinutes | None = None
-    expires_at: datetime | None = Field(None, description="With time zone; at most 30 days from now.")
+    expires_at: Moment | None = Field(None, description="With time zone; at most 30 days from now.")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ExtendRequest:
         if (self.ttl_minutes is None) == (self.expires_at is None):
             raise ValueError("send either ttl_minutes or expires_at")
-        if self.expires_at is not None and self.expires_at.tzinfo is None:
-            raise ValueError("expires_at needs a time zone, like 2026-11-30T12:00:00Z")
         return self
 
 

@@ -6,12 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.config import JsonDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from services.gateway.either import IDS_OR_FILTER, MINUTES_OR_MOMENT
 from services.gateway.models import Body, CloneChoices, ExtendRequest, Text, TtlMinutes
 from services.gateway.models_restore import RestoreChoices
-from services.gateway.moments import rfc3339
+from services.gateway.moments import Moment
 from services.gateway.problems import Problem, validation
 from shared.contract.jobs import Status
 from shared.contract.subjects import Kind
@@ -22,8 +22,6 @@ EXAMPLE_ID = "operation-0k3v9x2m7c1p5t8w"
 
 Id = Annotated[Text, Field(min_length=1, max_length=64)]
 Part = Annotated[Text, Field(min_length=1, max_length=200)]
-Moment = Annotated[AwareDatetime, BeforeValidator(rfc3339)]
-IDS_OR_FILTER: JsonDict = {"oneOf": [{"required": ["ids"]}, {"required": ["filter"]}]}
 
 
 class RetryChanges(Body):
@@ -143,10 +141,7 @@ class ExtendClones(_Many, ExtendRequest):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"ids": ["clone-0k3v9x2m7c1p5t8w"], "ttl_minutes": 10080}],
-            "allOf": [
-                IDS_OR_FILTER,
-                {"oneOf": [{"required": ["ttl_minutes"]}, {"required": ["expires_at"]}]},
-            ],
+            "allOf": [IDS_OR_FILTER, MINUTES_OR_MOMENT],
         }
     )
 

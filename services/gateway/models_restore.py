@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.config import JsonDict
 
 from services.gateway import domain
+from services.gateway.either import CLONE_OR_SITE
 from services.gateway.models import (
     BasicAuth,
     Body,
@@ -94,7 +95,8 @@ class RestoreRequest(TargetLogin):
                     "preserve_themes": True,
                     "options": {"include_tables": ["posts", "postmeta"]},
                 },
-            ]
+            ],
+            **CLONE_OR_SITE,
         }
     )
 

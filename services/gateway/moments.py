@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+from pydantic import AwareDatetime, BeforeValidator
 
 
 def rfc3339(value: object) -> object:
@@ -12,3 +15,7 @@ def rfc3339(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d[Tt ][\d:.]+([Zz]|[+-]\d\d:\d\d)", value):
         raise ValueError("needs a date, a time and a time zone, like 2026-11-30T12:00:00Z")
     return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(rfc3339)]
+"""A date, a time and a time zone."""

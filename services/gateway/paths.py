@@ -12,11 +12,15 @@ from services.gateway.problems import Problem
 
 
 def methods_of(app: ASGIApp, path: str) -> list[str]:
-    """Every method an address takes; empty when there is nothing at it."""
+    """Every method an address takes; empty when there is nothing at it. `/jobs/retry` is no job's address."""
+    routes = [
+        route
+        for route in _routes(app)
+        if isinstance(route, APIRoute) and route.matches(_asked(path))[0] is not Match.NONE
+    ]
     found: set[str] = set()
-    for route in _routes(app):
-        if isinstance(route, APIRoute) and route.matches(_asked(path))[0] is not Match.NONE:
-            found |= route.methods or set()
+    for route in [route for route in routes if route.path == path] or routes:
+        found |= route.methods or set()
     if "GET" in found:
         found.add("HEAD")
     return sorted({*found, "OPTIONS"}) if found else []

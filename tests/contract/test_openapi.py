@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 from fastapi.openapi.models import OpenAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from services.gateway import models
 from services.gateway.app import create_app
@@ -137,6 +138,46 @@ def test_answers_about_jobs_are_what_is_documented() -> None:
     assert answer.result
     assert answer.result.password == "geheim"
     assert set(told["result"]) == set(models.Result.model_fields)
+
+
+LOGIN = {"username": "a", "password": "p"}
+SITE = {"source_url": "https://shop.example.com"}
+TARGET = {"target_url": "https://live.example.com", "target_username": "a", "target_password": "p"}
+SOURCE = {"source_username": "a", "source_password": "p"}
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        *(("CloneRequest", SITE | way) for way in (LOGIN, {"pairing_key": "k"}, LOGIN | {"pairing_key": None})),
+        *(("CloneRequest", SITE | way) for way in ({}, {"username": "a"}, LOGIN | {"pairing_key": "k"})),
+        *(("CloneRequest", SITE | way) for way in ({"pairing_key": "k", "username": None}, {"password": None} | {})),
+        *(("PreflightRequest", SITE | way) for way in ({}, LOGIN, {"username": None}, {"username": "a"})),
+        *(("RestoreRequest", TARGET | way) for way in ({}, {"clone_id": "c"}, {"clone_id": "c"} | SITE, SITE)),
+        *(("RestoreRequest", TARGET | SITE | way) for way in (SOURCE, {"source_username": "a"})),
+        ("RestoreRequest", TARGET | SOURCE | {"clone_id": "c"}),
+        *(("ExtendRequest", way) for way in ({}, {"ttl_minutes": 5}, {"expires_at": None, "ttl_minutes": 5})),
+        *(("ExtendRequest", way) for way in ({"expires_at": 1_900_000_000}, {"expires_at": "2030-01-01T00:00:00Z"})),
+        ("ExtendRequest", {"ttl_minutes": 5, "expires_at": "2030-01-01T00:00:00Z"}),
+        *(("CancelJobs", way) for way in ({}, {"ids": ["a"]}, {"filter": {"q": "x"}}, {"ids": ["a"], "filter": None})),
+        ("DeleteClones", {"ids": ["a"], "filter": {"q": "x"}}),
+        ("ExtendClones", {"ids": ["a"], "ttl_minutes": 5}),
+        ("ExtendClones", {"ids": ["a"]}),
+        ("ExtendClones", {"ttl_minutes": 5}),
+    ],
+)
+def test_either_or_is_in_the_document_as_it_is_in_the_models(
+    document: dict[str, Any], name: str, body: dict[str, Any]
+) -> None:
+    """What the one takes the other takes, and what it refuses is refused."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    shapes = {model.__name__: model for model in every(BaseModel) if model.__module__.startswith("services.gateway")}
+    try:
+        shapes[name].model_validate_json(json.dumps(body))
+        taken = True
+    except ValidationError:
+        taken = False
+    assert jsonschema.Draft202012Validator(schema).is_valid(body) is taken
 
 
 def test_page_shows_every_operation_and_shape(document: dict[str, Any]) -> None:

@@ -256,6 +256,14 @@ def test_what_is_refused_at_once(api: httpx2.Client, path: str, body: dict[str, 
     assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
 
 
+@pytest.mark.parametrize("path", ["/jobs/retry", "/jobs/cancel", "/clones/delete", "/clones/extend"])
+def test_what_is_done_to_many_is_no_jobs_or_clones_address(api: httpx2.Client, path: str) -> None:
+    assert api.options(path).headers["allow"] == "OPTIONS, POST"
+    for method in ("GET", "DELETE", "PATCH"):
+        answer = api.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
+
+
 async def test_options_of_another_kind_of_job_are_refused(bus: Bus, api: httpx2.Client) -> None:
     ids = await submitted(api, "kinds", 1)
     await failed(api, bus, "kinds", ids)

@@ -115,7 +115,7 @@ async def test_extend_refuses_what_makes_no_sense(api: httpx2.Client, bus: Bus, 
         ({"ttl_minutes": 43_201}, "less than or equal to 43200"),
         ({"expires_at": (now + timedelta(days=31)).isoformat()}, "more than 30 days away"),
         ({"expires_at": (now - timedelta(days=1)).isoformat()}, "in the past"),
-        ({"expires_at": "2999-01-01T00:00:00"}, "needs a time zone"),
+        ({"expires_at": "2999-01-01T00:00:00"}, "and a time zone"),
         ({"ttl": 60}, "is not a field"),
     ]:
         answer = api.patch(f"/clones/{clone_id}", json=body)

@@ -63,6 +63,11 @@ def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    # the defaults of a batch may bring what each of its clones needs
+    schemas["CloneOfBatch"] = {
+        key: value for key, value in schemas["CloneRequest"].items() if key not in ("oneOf", "examples")
+    }
+    schemas["BatchRequest"]["properties"]["clones"]["items"] = {"$ref": "#/components/schemas/CloneOfBatch"}
     for path in document["paths"].values():
         for operation in path.values():
             _refusals(operation)

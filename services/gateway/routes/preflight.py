@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from services.gateway import domain
 from services.gateway.edge import Edge, enter
+from services.gateway.either import WHOLE_LOGIN_OR_NONE
 from services.gateway.models import BasicAuth, Body, LoginUrl, Password, SourceUrl, Username, doors
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
@@ -31,7 +32,8 @@ class PreflightRequest(Body):
             "examples": [
                 {"source_url": "https://shop.example.com"},
                 {"source_url": "https://shop.example.com", "username": "admin", "password": "…"},
-            ]
+            ],
+            **WHOLE_LOGIN_OR_NONE,
         }
     )
 
