@@ -165,7 +165,7 @@ class ForeignMariaDB(ForeignDatabase):
     """MariaDB as another release of Debian packages it, with the settings it comes with."""
 
     name = "mariadb"
-    packages = ("mariadb-server-core", "mariadb-client-core")
+    packages = ("mariadb-server-core", "mariadb-client")
     section = "mariadbd"
     settings = "skip_log_bin\n"
 
