@@ -28,7 +28,7 @@ from shared.engine.carriers.pool import Carriers
 from shared.engine.records import patiently
 from shared.engine.worker import Worker
 from shared.health import serve_health
-from shared.lifecycle import eternal, stop_on_signals
+from shared.lifecycle import ended, eternal, stop_on_signals
 from shared.secrets.vault import KeyRing, Vault
 
 logger = log.get(__name__)
@@ -116,8 +116,7 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
                 helpers.append(group.create_task(eternal("upkeep", upkeep.run(), stop), name="upkeep"))
             logger.info("ready", slots=settings.cloner_slots)
             await worker.run(stop)
-            for helper in helpers:
-                helper.cancel()
+            await asyncio.gather(*map(ended, helpers))
 
 
 def problems(bus: Bus, worker: Worker) -> list[str]:
