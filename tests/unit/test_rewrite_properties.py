@@ -82,6 +82,7 @@ def test_structures_keep_their_shape(value: Any) -> None:
 @given(_messy)
 @example(b"http://http://www.example.com")
 @example(b"\\" * 40 + b"//example.com")
+@example(b'"s:22:\\"' + S + b'";{"a":"s:22:\\"' + S)
 def test_twice_is_once(value: bytes) -> None:
     own = rewriter()
     once = own.rewrite(value)

@@ -19,8 +19,9 @@ HOST_END = rb"(?![a-z0-9_-]|\.[a-z0-9_/:-]|\.\\+/|@|%(?:25)*40)"
 
 _NEXT = re.compile(
     rb"(?:(?:\\|%b5[cC])(?:u005[cC])*+){1,62}+u([0-9a-fA-F]{4})|((?:%b[0-9a-fA-F]{2}){1,4})"
-    rb"|&(?:amp;)*([a-zA-Z]{2,24}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});|([\xc2-\xf4][\x80-\xbf]{1,3}|[!-~])"
-    % (PERCENT, PERCENT)
+    rb"|&(?:amp;)*([a-zA-Z]{2,24}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});"
+    rb"|\\{1,62}(?:([1-9a-fA-F][0-9a-fA-F]{1,5}|0[0-9a-fA-F]{5})[ \t]?|([.-]))"
+    rb"|([\xc2-\xf4][\x80-\xbf]{1,3}|[!-~])" % (PERCENT, PERCENT)
 )
 _DOTS = ".\u3002\uff0e\uff61"
 _HEX = re.compile(rb"%(?:25)*([0-9a-fA-F]{2})")
@@ -41,8 +42,11 @@ def _next(data: bytes, at: int, hi: int) -> tuple[str, int]:
     if match[3]:
         text = html.unescape(f"&{match[3].decode()};")
         return (text, match.end()) if len(text) == 1 else ("", at)
+    if match[4]:
+        code = int(match[4], 16)
+        return (chr(code), match.end()) if code <= 0x10FFFF else ("", at)
     try:
-        return match[4].decode(), match.end()
+        return (match[5] or match[6]).decode(), match.end()
     except UnicodeDecodeError:
         return "", at
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from .report import Reason
+
 Edit = tuple[int, int, bytes, str | None]
 """data[start:end] becomes other bytes; counted under a kind, or not at all."""
 
@@ -40,12 +42,14 @@ def settled(claims: Iterable[Claim]) -> list[Claim]:
     """Claims without overlaps, in order.
 
     A proven value wins over what stands in it, the longer over the shorter, but not when it lies in something broken
-    that began before: whatever that is, its lengths may count this value's bytes. Among equals the first one given
-    wins.
+    that began before: whatever that is, its lengths may count this value's bytes. What is proven in two ways that are
+    not written the same is not proven. Among equals the first one given wins.
     """
     by_rank: dict[Rank, list[Claim]] = {rank: [] for rank in Rank}
     for claim in claims:
         by_rank[claim.rank].append(claim)
+    by_rank[Rank.PROVEN], disputed = _undisputed(by_rank[Rank.PROVEN])
+    by_rank[Rank.BROKEN] += disputed
     by_rank[Rank.PROVEN] = _outside(by_rank[Rank.PROVEN], by_rank[Rank.BROKEN])
     by_rank[Rank.PROVEN].sort(key=lambda claim: claim.start - claim.end)
     starts: list[int] = []
@@ -61,6 +65,21 @@ def settled(claims: Iterable[Claim]) -> list[Claim]:
                 insort(starts, claim.start)
                 kept[claim.start] = claim
     return [kept[start] for start in starts]
+
+
+def _undisputed(proven: list[Claim]) -> tuple[list[Claim], list[Claim]]:
+    """The proven ones, and those that other layers of the same bytes write in another way, as broken ones."""
+    by_place: dict[tuple[int, int], list[Claim]] = {}
+    for claim in proven:
+        by_place.setdefault((claim.start, claim.end), []).append(claim)
+    kept: list[Claim] = []
+    disputed: list[Claim] = []
+    for (start, end), claims in by_place.items():
+        if len({tuple(claim.edits) for claim in claims}) == 1:
+            kept += claims
+        else:
+            disputed.append(Claim(start, end, Rank.BROKEN, left=[Reason.AMBIGUOUS]))
+    return kept, disputed
 
 
 def _outside(proven: list[Claim], broken: list[Claim]) -> list[Claim]:

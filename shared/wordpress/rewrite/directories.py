@@ -9,13 +9,12 @@ from urllib.parse import unquote
 from .context import Found, starts_clean
 from .mapping import PathMapping
 from .report import Kind
-from .spelling import PERCENT, slash, spelled_text
+from .spelling import PATH_END, PERCENT, goes_on_with_blank, slash, spelled_text
 
 _QUOTED = re.compile(
     rb"(?:[\"'(=]|,\s*|&(?:amp;)*(?:quot|apos|\#0*3[49]|\#[xX]0*2[27]);|u002[278]|u003[dD]|%b(?:2[278]|3[dD]))\Z"
     % PERCENT
 )
-_END = rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-]|%b(?:2[dDeE]|20|5[fF]|7[eE]|[89a-fA-F]))" % PERCENT
 
 
 class PathAnchor:
@@ -64,12 +63,12 @@ class RootAnchor:
         self.needle = source.split("/")[-1].encode().lower()
         self.pattern = re.compile(rb"(?:/|2f)%b(?![a-z0-9_~-]|\.[a-z0-9_-])" % re.escape(self.needle))
         parts = [spelled_text(unquote(part), limit) for part in source.split("/")]
-        self._first = re.compile(rb"(%b)%b%b" % (slash(limit), slash(limit).join(parts), _END))
+        self._first = re.compile(rb"(%b)%b%b" % (slash(limit), slash(limit).join(parts), PATH_END))
         self._window = len(source) * 4 + 4 * limit
         self._slash = re.compile(slash(limit))
         self._new = target.split("/") if target else []
         known = [slash(limit) + spelled_text(unquote(part), limit) for part in self._new]
-        self._done = re.compile(b"".join(known) + _END) if known and target.startswith(source) else None
+        self._done = re.compile(b"".join(known) + PATH_END) if known and target.startswith(source) else None
 
     def locate(self, data: bytes, at: int, lo: int, hi: int) -> Found | None:
         """The address whose folder's last name stands at `at`; None where no address can begin."""
@@ -80,6 +79,8 @@ class RootAnchor:
             if match.end() <= at or match.end() < at + len(self.needle):
                 continue
             start, end = match.span()
+            if goes_on_with_blank(data, start, end, hi):
+                return None
             if start > lo and not _QUOTED.search(data, max(lo, start - 24), start):
                 return None
             if self._done is not None and self._done.match(data, start, hi):

@@ -10,13 +10,12 @@ from .authority import HOST_END, SAFE_ENDS, Authority
 from .context import Found, starts_clean
 from .mapping import BaseUrl, Route
 from .report import Kind, Reason
-from .spelling import PERCENT, WINDOW, Spelling, colon, slash, spelled_text
+from .spelling import PATH_END, WINDOW, Spelling, colon, goes_on_with_blank, slash, spelled_text
 
 _CACHE = 4096
 _PORT = 6  # :65535
 _LEFT_LENGTHS = (7, 8, 9, 10, 11, 12)  # http:// https:// and with one or two backslashes before each slash
 
-_PATH_END = rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-]|%b(?:2[dDeE]|20|5[fF]|7[eE]|[89a-fA-F]))" % PERCENT
 _NEAR = 48
 _USER = re.compile(rb"/[^\s/@\"'<>]{1,128}@\Z")
 _SHORT_ESCAPE = re.compile(rb"\\{1,2}[^\\u]")
@@ -54,7 +53,7 @@ class HostAnchor:
         if not path:
             return None
         parts = (slash(self._limit) + spelled_text(unquote(part), self._limit) for part in path.split("/"))
-        return re.compile(b"".join(parts) + _PATH_END)
+        return re.compile(b"".join(parts) + PATH_END)
 
     def locate(self, data: bytes, at: int, lo: int, hi: int) -> Found | None:
         """The URL whose bare host stands at `at`, within the text data[lo:hi]; None if it is not one of ours.
@@ -139,7 +138,7 @@ class HostAnchor:
             if pattern is None:
                 return end, target
             below = pattern.match(data, end, hi)
-            if below is not None:
+            if below is not None and not goes_on_with_blank(data, end, below.end(), hi):
                 return below.end(), target
         return None
 

@@ -1,4 +1,5 @@
-r"""One layer of escaping taken off a text, with the way back: JSON, URL-encoding, HTML entities, doubled quotes.
+r"""One layer of escaping taken off a text, with the way back: JSON, URL-encoding, HTML entities, doubled quotes, and
+the backslashes of CSS and of regular expressions.
 
 In `{"a":"s:15:\"http:\/\/host\";"}` the length counts decoded bytes, so what changes must be found in the decoded
 text. It is written back there alone where it stands: every other byte of the escaped text stays as it is, whoever
@@ -16,12 +17,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _JSON = re.compile(
-    rb'\\(?:(["\\/bfnrt])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u(?![dD][89a-fA-F])([0-9a-fA-F]{4}))'
+    rb'\\(?:(["\\/bfnrt\'0])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u(?![dD][89a-fA-F])([0-9a-fA-F]{4}))'
 )
 _PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
 _ENTITY = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
 _DOUBLED = re.compile(rb'""')
-_JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0"}
+"""And what addslashes() writes, which escapes two more."""
+_BACKSLASHED = re.compile(rb"\\(?:([0-9a-fA-F]{1,6})(?:\r\n|[ \t\r\n\f])?|([^0-9A-Za-z\r\n\f]))")
+"""https://www.w3.org/TR/css-syntax-3/#consume-escaped-code-point; letters that are no digits mean much in patterns."""
 _ENTITIES = {f"&{name}".encode(): text for name, text in html.entities.html5.items() if name.endswith(";")}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _LOOKED_AT = 64
@@ -52,6 +56,13 @@ def _from_doubled(escape: re.Match[bytes]) -> bytes | None:
     return b'"'
 
 
+def _from_backslashed(escape: re.Match[bytes]) -> bytes | None:
+    if escape[2]:
+        return escape[2]
+    code = int(escape[1], 16)
+    return None if not 0x20 < code <= 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code).encode()
+
+
 def _to_json(byte: bytes, style: dict[bytes, bytes]) -> bytes:
     if byte in b'"\\':
         return b"\\" + byte
@@ -71,18 +82,33 @@ def _to_doubled(byte: bytes, style: dict[bytes, bytes]) -> bytes:
     return b'""' if byte == b'"' else byte
 
 
+def _to_backslashed(byte: bytes, style: dict[bytes, bytes]) -> bytes:
+    return byte
+
+
 @dataclass(frozen=True, slots=True)
 class Escaping:
-    """One way to escape text: what an escape begins with, how it reads, and how a byte without example is written."""
+    """One way to escape text: what an escape begins with, how it reads, and how a byte without example is written.
+
+    `innermost`: what it holds is addresses and nothing that is encoded once more.
+    """
 
     name: str
     sign: bytes
     pattern: re.Pattern[bytes]
     decode: Callable[[re.Match[bytes]], bytes | None]
     encode: Callable[[bytes, dict[bytes, bytes]], bytes]
+    innermost: bool = False
+
+    def shows(self, decoded: bytes, escape: bytes) -> bool:
+        """Whether one escape is an example of how its character is to be written elsewhere."""
+        if self.innermost:
+            return len(escape) == 2  # a number is one character's alone, and what follows it may belong to it
+        return (len(decoded) == 1 and decoded[0] not in _UNRESERVED) or decoded == b"-"
 
 
 ESCAPINGS = (
+    Escaping("backslashed", b"\\", _BACKSLASHED, _from_backslashed, _to_backslashed, innermost=True),
     Escaping("json", b"\\", _JSON, _from_json, _to_json),
     Escaping("percent", b"%", _PERCENT, _from_percent, _to_percent),
     Escaping("entity", b"&", _ENTITY, _from_entity, _to_entity),
@@ -102,9 +128,9 @@ class Layer:
         self.text = b"".join(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
-        source, copied, size = self._source, 0, 0
-        for escape in self._escaping.pattern.finditer(source):
-            decoded = self._escaping.decode(escape)
+        source, escaping, copied, size = self._source, self._escaping, 0, 0
+        for escape in escaping.pattern.finditer(source):
+            decoded = escaping.decode(escape)
             if decoded is None:
                 continue
             begin, end = escape.span()
@@ -114,7 +140,7 @@ class Layer:
             self._ends.append(size)
             self._from.append(begin)
             self._to.append(end)
-            if (len(decoded) == 1 and decoded[0] not in _UNRESERVED) or decoded == b"-":
+            if escaping.shows(decoded, escape[0]):
                 self._style.setdefault(decoded, escape[0])
             yield source[copied:begin]
             yield decoded
@@ -149,7 +175,7 @@ class Layer:
         out = bytearray()
         for byte in replacement:
             character = bytes((byte,))
-            if byte in _UNRESERVED:
+            if byte in _UNRESERVED and not (self._escaping.innermost and character in style):
                 out.append(byte)
             elif character in style:
                 out += style[character]

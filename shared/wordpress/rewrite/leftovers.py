@@ -67,14 +67,17 @@ def _escaped(
         effort[0] -= len(value)
         if escaping.sign not in value or effort[0] < 0:
             continue
-        layer = Layer(value, escaping)
-        if not layer or hash(layer.text) in seen:
+        if escaping.innermost and not matcher.is_backslashed(value):
             continue
-        seen.add(hash(layer.text))
+        layer = Layer(value, escaping)
+        if not layer or (not escaping.innermost and hash(layer.text) in seen):
+            continue
         inner = _in_clear(matcher, layer.text)
-        # A block that is seen from outside, up to its first escaped slash perhaps, is the same one.
-        inner += [left for left in _in_base64(matcher, layer.text, effort) if left.text not in blocks]
-        inner += _escaped(matcher, layer.text, inner, effort, seen)
+        if not escaping.innermost:
+            seen.add(hash(layer.text))
+            # A block that is seen from outside, up to its first escaped slash perhaps, is the same one.
+            inner += [left for left in _in_base64(matcher, layer.text, effort) if left.text not in blocks]
+            inner += _escaped(matcher, layer.text, inner, effort, seen)
         for left in inner:
             offset = layer.at(left.offset)
             if offset not in taken:

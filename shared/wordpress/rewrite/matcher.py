@@ -116,9 +116,13 @@ class Matcher:
         """Whether there may be more in a text than text: serialized PHP in any spelling, or what must be decoded."""
         return holds_head(data, start, end) or self._is_hinted(data, start, end)
 
+    def is_backslashed(self, data: bytes) -> bool:
+        """Whether a text names a host in the escapes of CSS or of a regular expression."""
+        return self._hints.backslashed(self.lower(data))
+
     def _is_hinted(self, data: bytes, start: int, end: int) -> bool:
         find = data.find
-        if find(b"%", start, end) < 0 and find(b"&", start, end) < 0 and find(b"\\u", start, end) < 0:
+        if find(b"%", start, end) < 0 and find(b"&", start, end) < 0 and find(b"\\", start, end) < 0:
             return False
         return self._hints.any(self.lower(data[start:end]))
 

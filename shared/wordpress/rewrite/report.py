@@ -30,6 +30,7 @@ class Reason(StrEnum):
     """Why a source URL or path was left where it stands."""
 
     UNREADABLE = "unreadable_serialized"
+    AMBIGUOUS = "serialized_in_two_ways"
     KEY = "array_key_or_property_name"
     NAME = "class_name"
     ENUM = "enum"

@@ -29,12 +29,19 @@ _BRACE = spelled("{", TSV_LIMIT, b"lbrace", b"lcub")
 PLAIN_HEAD = re.compile(rb'(?<![A-Za-z])[sSE]:[0-9]{1,10}:"|[OC]:[0-9]{1,10}:"|a:[0-9]{1,10}:\{')
 """A serialized value that may hold a string begins here, in a text that is not escaped any more."""
 
+_NO_WORD = rb"(?:(?<![A-Za-z])|(?<=\\[A-Za-z])|(?<=%[0-9a-fA-F]{2})|(?<=25[0-9a-fA-F]{2})|(?<=u[0-9a-fA-F]{4}))"
+"""No letter stands before, but for one that is the end of an escape."""
+
 ANY_HEAD = re.compile(
-    rb"(?<![A-Za-z])[sSEOC]%b[0-9]{1,10}%b(%b)|a%b[0-9]{1,10}%b%b" % (_COLON, _COLON, _QUOTE, _COLON, _COLON, _BRACE)
+    b"".join((_NO_WORD, b"[sSEOC]", _COLON, b"[0-9]{1,10}", _COLON, b"(", _QUOTE, b")"))
+    + b"".join((b"|a", _COLON, b"[0-9]{1,10}", _COLON, _BRACE))
 )
 """The same in any spelling; the group is a string's opening quote."""
 
 DOUBLED_QUOTES = re.compile(rb'[sSE]:[0-9]{1,10}:""(?!;)|[OC]:[0-9]{1,10}:""')
+
+_BLANK = rb"(?:[ \t\r\n\f]|\\+[nrt]|%(?:25)*+(?:20|0[9acd]))?"
+"""Ends a number in CSS; it may be escaped itself."""
 
 _COLONS = re.compile(rb':[0-9]{1,10}(?::(?:["{\\]|&|%)|\\|&|%)')
 _INNER_ENTITY = rb"(?:amp(?:;|%(?:25)*3b))*(?:#|%(?:25)*23|sol|colon|quot)"
@@ -86,6 +93,7 @@ class Hints:
         unicode: dict[bytes, set[bytes]] = {}
         percent: set[bytes] = set()
         entities: set[bytes] = set()
+        backslashed: set[bytes] = set()
         for text in self._hosts:
             for code, rest in _grams(text):
                 for form in _cases(code):
@@ -93,11 +101,22 @@ class Hints:
                     unicode.setdefault(b"u" + digits[:2], set()).add(digits[2:] + rest)
                     percent.add(_percent(form) + rest)
                     entities.add(_entity(form) + rest)
-        self._names = _searches(unicode, percent, entities)
-        unicode.setdefault(b"u00", set()).update(structure, letters)
+                    backslashed.add(_css(form) + rest)
+                if not code.isalnum():
+                    backslashed.add(re.escape(code.encode()) + rest)
+        names = _behind_a_backslash(backslashed)
+        backslashed |= {_css("/") + start for start in _starts(self._hosts)}
+        backslashed |= {_css(":") + rb"[/\\]", rb":[/\\]"}
+        following = _behind_a_backslash(backslashed)
+        self._backslashed = _Search(b"\\", rb"\\" + following)
+        self._names = _searches(_with(unicode, names), percent | {b"5c" + names}, entities)
+        self._names.append(_Search(b"\\", rb"\\" + names))
         entities |= {_entity(":") + length, _entity("[") + b"vc_raw_"}
         self._all = [
-            *_searches(unicode, percent | structure, entities),
+            *_searches(
+                _with(unicode, following, structure | letters), percent | structure | {b"5c" + following}, entities
+            ),
+            self._backslashed,
             _Search(b"&amp;", b"&amp;" + _INNER_ENTITY),
         ]
 
@@ -112,6 +131,10 @@ class Hints:
     def any(self, lowered: bytes) -> bool:
         """Whether there is one."""
         return any(search.needle in lowered and search.pattern.search(lowered) for search in self._all)
+
+    def backslashed(self, lowered: bytes) -> bool:
+        """Whether there is one that a backslash and a number, or a backslash alone, make."""
+        return self._backslashed.pattern.search(lowered) is not None
 
     def names(self, lowered: bytes) -> bool:
         """Whether there is one of a host."""
@@ -128,7 +151,7 @@ class Hints:
             for character, after in pairwise([*text, ""]):
                 firsts = b"".join({form.encode()[:1] for form in _cases(after)}) if after else bytes(range(256))
                 following[character] = following.get(character, b"") + firsts
-        unicode, percent, entities = [], [], []
+        unicode, percent, entities, backslashed = [], [], [], []
         for character, firsts in sorted(following.items()):
             ahead = rb"[%b]" % b"".join(re.escape(bytes((byte,))) for byte in sorted({*firsts, *b"\\%&"}))
             ahead = b"" if len(set(firsts)) == 256 else ahead
@@ -136,6 +159,9 @@ class Hints:
                 unicode.append(_units(form)[0] + (ahead if len(_units(form)) == 1 else b""))
                 percent.append(_percent(form) + ahead)
                 entities.append(_entity(form) + ahead)
+                backslashed.append(_css(form))
+            if not character.isalnum():
+                backslashed.append(re.escape(character.encode()) + ahead)
         if not following:
             return b""
         short = [digits[2:] for digits in unicode if digits.startswith(b"00")]
@@ -143,6 +169,7 @@ class Hints:
         if far := [digits for digits in unicode if not digits.startswith(b"00")]:
             ways.append(rb"u(?:%b)" % b"|".join(far))
         ways.append(rb"%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % (b"|".join(percent), b"|".join(entities)))
+        ways.append(rb"(?:\\|5c)(?:%b)" % b"|".join(backslashed))
         return b"|".join(ways)
 
 
@@ -161,6 +188,21 @@ def _searches(unicode: Mapping[bytes, set[bytes]], percent: set[bytes], entities
     found += [_search(b"%", rb"%(?:25)*+", percent)] if percent else []
     found += [_search(b"&", rb"&(?:amp;)*+", entities)] if entities else []
     return found
+
+
+def _behind_a_backslash(rests: set[bytes]) -> bytes:
+    """Pattern source of what makes an escape of CSS, or of a regular expression, out of a backslash before it."""
+    return rb"(?=[02-7a-f.:\-])(?:%b)" % b"|".join(sorted(rests)) if rests else rb"(?!)"
+
+
+def _with(unicode: Mapping[bytes, set[bytes]], following: bytes, more: Iterable[bytes] = ()) -> dict[bytes, set[bytes]]:
+    """The escapes of JSON, and those whose backslash is one of them."""
+    return {**unicode, b"u00": {*unicode.get(b"u00", ()), b"5c" + following, *more}}
+
+
+def _starts(hosts: Iterable[str]) -> set[bytes]:
+    """What the first characters of each host look like, with "www." and without."""
+    return {_any(name[0]) + _any(name[1]) for host in hosts for name in (host, host.removeprefix("www.")) if name[1:]}
 
 
 def _search(needle: bytes, prefix: bytes, rests: set[bytes]) -> _Search:
@@ -192,6 +234,12 @@ def _percent(character: str) -> bytes:
 
 
 @cache
+def _css(character: str) -> bytes:
+    """Pattern source of what stands behind the backslash where a character is a number in CSS."""
+    return rb"(?:0{0,4}%x(?![0-9a-f])|%06x)%b" % (ord(character), ord(character), _BLANK)
+
+
+@cache
 def _entity(character: str) -> bytes:
     code = ord(character)
     names = [re.escape(name) for name in _NAMES.get(character, ())]
@@ -206,4 +254,7 @@ def _any(character: str) -> bytes:
         ways.append(b"".join(_BACKSLASH + b"u" + unit for unit in _units(form)))
         ways.append(rb"%(?:25)*+" + _percent(form))
         ways.append(rb"&(?:amp;)*+" + _entity(form))
+        ways.append(_BACKSLASH + _css(form))
+    if not character.isalnum():
+        ways.append(_BACKSLASH + re.escape(character.encode()))
     return rb"(?:%b)" % b"|".join(ways)

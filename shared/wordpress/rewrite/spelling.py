@@ -88,6 +88,25 @@ def spelled_text(text: str, limit: int) -> bytes:
     return b"".join(found)
 
 
+PATH_END = rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-]|%b(?:2[dDeE]|5[fF]|7[eE]|[89a-fA-F]))" % PERCENT
+"""Pattern source of what may not follow a path; whether a blank may is asked of `goes_on_with_blank`."""
+
+_BLANK = re.compile(rb"%((?:25)*)20")
+_ENCODED_SLASH = re.compile(rb"%((?:25)*)2[fF]")
+
+
+def goes_on_with_blank(data: bytes, start: int, end: int, hi: int) -> bool:
+    """Whether the folder's name of the path data[start:end] goes on with a blank that is part of it.
+
+    "/blog%20x" is another folder than "/blog"; in text that is encoded as a whole, "%2Fblog%20x", a blank follows.
+    """
+    blank = _BLANK.match(data, end, hi)
+    if blank is None:
+        return False
+    encoded = _ENCODED_SLASH.search(data, start, end)
+    return encoded is None or encoded[1] != blank[1]
+
+
 @dataclass(frozen=True)
 class Spelling:
     """The spelling of one URL found: its parts as bytes, ready to be written again."""

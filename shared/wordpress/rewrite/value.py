@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from . import php
@@ -139,7 +140,7 @@ class ValueRewriter:
     def _serialized(self, start: int, head: int, end: int) -> None:
         alone = self._depth == 0 and start == 0
         if not alone and php.readable(self._data, head, end) is None:
-            self._structured(start, end, broken=True)
+            self._structured(head, end, broken=True)
             return
         before = len(self._edits)
         self._depth += 1
@@ -153,7 +154,7 @@ class ValueRewriter:
             self._open -= 1
             self._depth -= 1
         if close is None:
-            self._structured(start, end, broken=True)
+            self._structured(head, end, broken=True)
             return
         if len(self._edits) > before and self._depth == 0:
             self._count(Kind.SERIALIZED)
@@ -259,9 +260,7 @@ class ValueRewriter:
 
     def _claims(self, start: int, end: int, seen: set[int], broken: bool = False) -> list[Claim]:
         """All that data[start:end] can be read as."""
-        spots: list[Candidate] = []
-        while self._cursor.peek() < end:
-            spots.append(self._cursor.take())
+        spots = self._spots(end)
         if not spots:
             return []
         if broken:
@@ -340,15 +339,16 @@ class ValueRewriter:
         claims: list[Claim] = []
         source = self._data[start:end]
         for escaping in ESCAPINGS:
-            if escaping.sign not in source:
+            if escaping.sign not in source or (escaping.innermost and not self._matcher.is_backslashed(source)):
                 continue
             if self._depth >= MAX_DEPTH or not self._effort.spend(len(source)):
                 return claims, False
             layer = Layer(source, escaping)
-            if not layer or hash(layer.text) in seen:
+            if not layer or (not escaping.innermost and hash(layer.text) in seen):
                 continue
-            seen.add(hash(layer.text))
-            for claim in self._child(layer.text)._claims(0, len(layer.text), seen):
+            if not escaping.innermost:
+                seen.add(hash(layer.text))
+            for claim in self._child(layer.text)._layer_claims(seen, addresses_only=escaping.innermost):
                 edits: list[Edit] = [
                     (layer.at(s) + start, layer.at(e) + start, layer.written(new, s, e), kind)
                     for s, e, new, kind in claim.edits
@@ -357,19 +357,35 @@ class ValueRewriter:
                 claims.append(Claim(*place, claim.rank, edits, claim.kinds, claim.left))
         return claims, True
 
+    def _layer_claims(self, seen: set[int], *, addresses_only: bool) -> list[Claim]:
+        """All that a text without one of its layers can be read as, or its addresses alone."""
+        size = len(self._data)
+        return list(self._finds(0, size, self._spots(size))) if addresses_only else self._claims(0, size, seen)
+
+    def _spots(self, end: int) -> list[Candidate]:
+        """The candidates up to `end`."""
+        spots: list[Candidate] = []
+        while self._cursor.peek() < end:
+            spots.append(self._cursor.take())
+        return spots
+
     def _escaped_heads(self, start: int, end: int, spots: list[Candidate], known: list[Claim]) -> Iterator[Claim]:
         """Strings of serialized PHP in escaped text that no layer explains: to their closing quote they stay."""
-        covered, index = -1, 0
+        covered, index, closings = -1, 0, dict[bytes, int]()
+        places = [at for at, _ in spots]
         for head in ANY_HEAD.finditer(self._data, start, end):
             while index < len(known) and known[index].end <= head.start():
                 index += 1
             explained = index < len(known) and known[index].rank <= Rank.BROKEN and known[index].start <= head.start()
             if explained or not head[1] or head.start() < covered:
                 continue
-            close = self._data.find(head[1], head.end(), end)
-            covered = end if close < 0 else close
-            if any(head.start() <= at < covered for at, _ in spots):
-                yield Claim(head.start(), covered, Rank.BROKEN, left=[Reason.ESCAPED_SERIALIZED])
+            close = closings.get(head[1], start)
+            if close < head.end():
+                found = self._data.find(head[1], head.end(), end)
+                close = closings[head[1]] = end if found < 0 else found
+            if bisect_left(places, head.start()) < bisect_left(places, close):
+                covered = close
+                yield Claim(head.start(), close, Rank.BROKEN, left=[Reason.ESCAPED_SERIALIZED])
 
 
 def _all_inside(spots: list[Candidate], claims: list[Claim]) -> bool:
