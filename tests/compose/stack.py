@@ -92,6 +92,16 @@ class Stack(Product):
         """`down`: no container, no network; volumes stay."""
         self.compose("down", "--timeout", "40", *more)
 
+    def shell(self, script: str, directory: Path) -> None:
+        """Commands of a person, in a directory with compose.yaml in it."""
+        (directory / "compose.yaml").unlink(missing_ok=True)
+        (directory / "compose.yaml").symlink_to(ROOT / "compose.yaml")
+        command = ["bash", "-euc", script]
+        done = subprocess.run(
+            command, cwd=directory, env=self.environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+
     def look_inside(self) -> None:
         """Have `state` show what the volumes hold."""
         (self.state / "mariadb").mkdir(exist_ok=True)

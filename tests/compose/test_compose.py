@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.compose.stack import Stack, missing, reachable, stack
+from tests.compose.stack import IMAGES, ROOT, Stack, docker, missing, reachable, stack
 from tests.e2e.restoring import Pair
 from tests.integration.house import eventually
 from tests.sites.compare import Exclusions, Mapping, Tables, compare_files, compare_pages, compare_tables
@@ -100,3 +104,42 @@ def test_down_and_up_finds_everything_again(pair: Pair, composed: Stack) -> None
     assert composed.job(str(pair.job["job_id"])) == before
     assert compare_pages(pair.site, pair.clone_url, pair.site.paths()[:2], ignore=(r"<guid[^>]*>.*?</guid>",)) == []
     assert pair.on_clone("SELECT COUNT(*) FROM {p}posts")[0][0] > 0
+
+
+def test_a_newer_version_takes_over_and_the_older_one_again(pair: Pair, composed: Stack) -> None:
+    """Other images of the same product, as an upgrade has them, while a job runs."""
+    for image in IMAGES:
+        text = f"FROM {image}:latest\nLABEL siteferry.test=next\n"
+        subprocess.run(["docker", "build", "-q", "-t", f"{image}:next", "-"], input=text, text=True, check=True)
+    job_id = composed.submit(pair.site)
+    for version in ("next", "latest"):
+        composed.environment["SITEFERRY_VERSION"] = version
+        composed.up()
+        used = {one["Image"].rpartition(":")[2] for one in composed.containers()}
+        assert used == {version}
+    job = composed.wait(job_id, timeout=200)
+    assert (job["status"], job["attempt"]) == ("completed", 1), job
+    assert pair.on_clone("SELECT COUNT(*) FROM {p}posts")[0][0] > 0
+    docker("image", "rm", *(f"{image}:next" for image in IMAGES))
+
+
+def test_a_backup_leads_back(pair: Pair, composed: Stack, tmp_path: Path) -> None:
+    """With the very commands of docs/compose.md, but for the name of the project."""
+    there, back = (block.replace("siteferry_", f"{composed.project}_") for block in documented())
+    before = composed.job(str(pair.job["job_id"]))
+    composed.shell(there, tmp_path)
+    composed.down("--volumes")
+    composed.shell(back, tmp_path)
+    composed.look_inside()
+    assert composed.job(str(pair.job["job_id"])) == before
+    assert compare_pages(pair.site, pair.clone_url, pair.site.paths()[:2], ignore=(r"<guid[^>]*>.*?</guid>",)) == []
+    again = composed.clone(pair.site, timeout=200)
+    assert again["status"] == "completed", "what is kept about it is of use, its key above all"
+
+
+def documented() -> list[str]:
+    """The two pieces of shell under Backup: there and back."""
+    text = (ROOT / "docs" / "compose.md").read_text().partition("## Backup")[2].partition("\n## ")[0]
+    blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)]
+    assert len(blocks) == 2
+    return blocks
