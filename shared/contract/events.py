@@ -105,11 +105,15 @@ class RestoreOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     preserve_plugins: bool = Field(
-        True, description="Production's plugins stay as they are: files and which are active."
+        True, strict=True, description="Production's plugins stay as they are: files and which are active."
     )
-    preserve_themes: bool = Field(False, description="Production's themes stay as they are: files and which is active.")
+    preserve_themes: bool = Field(
+        False, strict=True, description="Production's themes stay as they are: files and which is active."
+    )
     preserve_users: bool = Field(
-        True, description="Production's accounts, sessions and application passwords stay: nobody is logged out."
+        True,
+        strict=True,
+        description="Production's accounts, sessions and application passwords stay: nobody is logged out.",
     )
     preserve_tables: list[str] = Field(default_factory=list, max_length=500)
     include_tables: list[str] = Field(

@@ -86,7 +86,7 @@ class RotateRequest(Body):
     """How to change a key's secret."""
 
     overlap_minutes: int = Field(
-        0, ge=0, le=OVERLAP_MAX, description="Minutes the old secret stays good; 0: it ends at once."
+        0, strict=True, ge=0, le=OVERLAP_MAX, description="Minutes the old secret stays good; 0: it ends at once."
     )
 
 
