@@ -12,7 +12,8 @@ from typing import Any, cast
 import pymysql
 import pytest
 
-from services.cloner.drivers.host.mariadb import CONNECTIONS, CloneDatabases
+from services.cloner.drivers.database import CONNECTIONS
+from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.run import CloneRun
 from services.cloner.steps.verify import _suspects
 from shared.wordpress.rewrite import Rewriter, UrlMapping
@@ -50,16 +51,18 @@ def cursor(databases: CloneDatabases) -> Iterator[Any]:
 def test_the_database_finds_addresses_in_every_encoding(databases: CloneDatabases, site: str) -> None:
     texts = [names for size in (0, 1, 2) for names in product(sorted(ENCODINGS), repeat=size)]
     source, other = SITES[site][0], "https://elsewhere.example/caf%C3%A9?a=%2F&amp;b=\\u002d\\u002d"
-    run = SimpleNamespace(rewriter=Rewriter([UrlMapping((source,), SITES[site][1])]))
+    rewriter = Rewriter([UrlMapping((source,), SITES[site][1])])
+    run = SimpleNamespace(rewriter=rewriter, plan=SimpleNamespace(config=SimpleNamespace(prefix="wp_")))
     with closing(databases.connect(NAME, PASSWORD)) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE t (id INT PRIMARY KEY, v MEDIUMTEXT) CHARSET utf8mb4")
-        for number, names in enumerate(texts):
-            cursor.execute("INSERT INTO t VALUES (%s, %s)", (number, composed(names, f'x "{source}/a" ü'.encode())))
-        for number in range(-9, 0):
-            cursor.execute("INSERT INTO t VALUES (%s, %s)", (number, f"{number} {other}"))
-        table = Table("t", "InnoDB", "", (Column("v", "text", True, "utf8mb4"),), ("id",))
-        found = [value for _, value in _suspects(cast(CloneRun, run), connection, table, list(table.columns))]
-    assert len([value for value in found if run.rewriter.leftovers(value)]) == len(texts)
+        for row, names in enumerate(texts):
+            cursor.execute("INSERT INTO t VALUES (%s, %s)", (row, composed(names, f'x "{source}/a" ü'.encode())))
+        for row in range(-9, 0):
+            cursor.execute("INSERT INTO t VALUES (%s, %s)", (row, f"{row} {other}"))
+        number, value = Column("id", "int", False, ""), Column("v", "text", True, "utf8mb4")
+        table = Table("t", "InnoDB", "", (number, value), ("id",))
+        found = list(_suspects(cast(CloneRun, run), connection, table, [value]))
+    assert {row for row, _, text in found if rewriter.leftovers(text)} == {str(number) for number in range(len(texts))}
 
 
 @pytest.mark.parametrize(
