@@ -25,6 +25,8 @@ class CloneDatabases:
         self.socket = socket
         self._admin_user = admin_user
         self._admin_password_file = admin_password_file
+        self._asked: tuple[int, int] | None = None
+        self._knows: tuple[set[str], set[str]] = (set(), set())
 
     def ensure(self, name: str, password: str) -> None:
         """Make database and user, or set the password of the user that is there."""
@@ -50,7 +52,18 @@ class CloneDatabases:
             return found | {row[0] for row in cursor.fetchall()}
 
     def dialect(self) -> Dialect:
-        """Collations and engines of this server."""
+        """Collations and engines of this server, which is asked once each time it was started."""
+        try:
+            found = self.socket.stat()
+            started = (found.st_ino, found.st_mtime_ns)  # a server makes its socket anew
+        except OSError:
+            started = None
+        if started is None or self._asked != started:
+            self._knows = self._ask()
+            self._asked = started
+        return Dialect(*self._knows)
+
+    def _ask(self) -> tuple[set[str], set[str]]:
         with target_errors("asking the clone's database server"), self._admin() as cursor:
             cursor.execute("SHOW COLLATION")
             collations = {row[0].lower() for row in cursor.fetchall()}
@@ -61,7 +74,7 @@ class CloneDatabases:
                 collations |= {row[0].lower() for row in cursor.fetchall()}
             cursor.execute("SHOW ENGINES")
             engines = {row[0].lower() for row in cursor.fetchall() if row[1] in {"YES", "DEFAULT"}}
-        return Dialect(collations, engines)
+        return collations, engines
 
     def connect(self, name: str, password: str) -> Connection[Any]:
         """A connection with a clone's rights; every value comes and goes as bytes."""
