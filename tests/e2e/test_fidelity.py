@@ -128,7 +128,7 @@ def test_hard_tables(siteferry: Product, make_site: MakeSite) -> None:
     assert made.different_rows(tables=foreign, columns=frozenset({("bits", "lb")})) == []
     notes = made.notes()
     assert notes["binary_names_source"]["count"] == 1
-    assert notes["binary_names_source"]["samples"][0].startswith("wp_bits.lb: ")
+    assert notes["binary_names_source"]["samples"][0].startswith("wp_bits.lb row 3: ")
     assert notes["tables_foreign"]["count"] == len(siblings)
     assert not set(made.tables.names()) & {*siblings, *others}
 

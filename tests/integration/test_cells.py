@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.server
 import json
 import os
 import signal
 import socket
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +26,8 @@ from shared.cells.client import AgentFailed, CellsAway, CellsClient
 from shared.cells.isolation import isolation
 from shared.cells.names import database_name
 from siteferry.embedded.cells.egress import Rules
+from siteferry.embedded.cells.leftovers import end_leftovers
+from siteferry.embedded.cells.usage import sockets_below
 from siteferry.embedded.servers import Cells, MariaDB, ServerProcess, running, start
 from siteferry.embedded.servers.caddy import UnixConnection
 from tests.integration.cells import give, make_clone
@@ -166,6 +170,69 @@ def test_cells_end_with_their_launcher_and_are_found_by_the_next(yard: Yard) -> 
     yard.process.kill()
     yard.start()
     assert yard.get(clone) == (200, "front /")
+
+
+PIDFD_GETFD = 438
+"""Its number, the same on every architecture."""
+
+
+def listener_of(pid: int, path: Path) -> int:
+    """A descriptor of ours for the socket at `path` that another process listens at."""
+    (inode,) = sockets_below(str(path.parent))
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        if os.readlink(entry) == f"socket:[{inode}]":
+            process = os.pidfd_open(pid)
+            try:
+                return ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, process, int(entry.name), 0)
+            finally:
+                os.close(process)
+    raise AssertionError(f"{pid} does not listen at {path}")
+
+
+def test_what_outlives_a_killed_launcher_ends_with_the_next_ones_start(yard: Yard) -> None:
+    clone = yard.add()
+    assert yard.process
+    path = yard.server.http / clone / "web.sock"
+    descriptor = listener_of(yard.process.pid, path)
+    assert descriptor >= 0
+    cell = subprocess.Popen(["sleep", "60"], pass_fds=[descriptor])  # made in the moment its launcher died
+    os.close(descriptor)
+    os.kill(yard.process.pid, signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_UNIX) as visitor:
+            visitor.connect(str(path))
+            os.kill(yard.process.pid, signal.SIGKILL)
+            yard.process.kill()
+            yard.start()
+            assert cell.wait(10) == -signal.SIGKILL
+            visitor.settimeout(10)
+            with suppress(ConnectionError):
+                assert visitor.recv(1) == b"", "who came to the dead one is told, and does not wait for ever"
+        assert yard.get(clone) == (200, "front /")
+    finally:
+        cell.kill()
+        cell.wait()
+
+
+def test_only_holders_of_these_sockets_are_ended(tmp_path: Path) -> None:
+    ours, others = tmp_path / "c", tmp_path / "clones"
+    children = []
+    for folder in (ours, others):
+        folder.mkdir()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(folder / "web.sock"))
+            listener.listen()
+            (folder / "web.sock").unlink()
+            children.append(subprocess.Popen(["sleep", "60"], pass_fds=[listener.fileno()]))
+    left, other = children
+    try:
+        assert end_leftovers(str(ours)) == {left.pid}
+        assert left.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
 
 
 def test_nothing_of_a_forgotten_clone_runs(yard: Yard) -> None:

@@ -20,6 +20,7 @@ from shared.cells.names import database_name
 from shared.ids import is_job_id
 from siteferry.embedded.cells.agents import AgentError, Agents
 from siteferry.embedded.cells.cell import Cell, State
+from siteferry.embedded.cells.leftovers import end_leftovers
 from siteferry.embedded.cells.recipe import write_runtime
 from siteferry.embedded.cells.sandbox import WRITABLE, Account, as_account
 from siteferry.embedded.cells.settings import CellSettings
@@ -75,6 +76,8 @@ class Launcher:
 
     def _prepare(self) -> None:
         make_directory(Path(self.settings.base), mode=0o711)
+        if left := end_leftovers(str(self.settings.http_sockets), str(self.settings.directory(""))):
+            log.warning("ended %d processes of cells that outlived their launcher", len(left))
         for folder in (self.settings.http_sockets, self.settings.directory("")):
             shutil.rmtree(folder, ignore_errors=True)
             make_directory(folder, mode=0o711)

@@ -24,6 +24,14 @@ def connections() -> dict[str, int]:
     return found
 
 
+def sockets_below(*folders: str) -> frozenset[str]:
+    """Inodes of unix sockets that were made below these folders, whether their names are still there or not."""
+    starts = tuple(f"{folder.rstrip('/')}/" for folder in folders)
+    with open("/proc/net/unix", errors="replace") as file:
+        lines = [line.rstrip("\n").split(maxsplit=7) for line in file]
+    return frozenset(words[6] for words in lines if len(words) == 8 and words[7].startswith(starts))
+
+
 def database_bytes(folder: Path) -> int:
     """What the tables of one database take on the disk; 0 when there is none."""
     total = 0
