@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from services.gateway.batch import cost_of
 from services.gateway.bulk import clones_that_fit, jobs_that_fit
-from services.gateway.edge import enter
+from services.gateway.edge import Edge, enter
 from services.gateway.models_bulk import (
     Action,
     CancelJobs,
@@ -31,6 +30,8 @@ from shared.ids import is_operation_id, new_id
 
 router = APIRouter(tags=["bulk"])
 
+Wish = RetryJobs | CancelJobs | DeleteClones | ExtendClones
+
 ANSWERS: dict[str, Any] = {
     "status_code": 202,
     "response_model": OperationAnswer,
@@ -48,54 +49,26 @@ ANSWERS: dict[str, Any] = {
 @router.post("/jobs/retry", operation_id="retryJobs", summary="Try many jobs again", **ANSWERS)
 async def retry_jobs(request: Request, wish: RetryJobs, idempotency_key: IdempotencyKey = None) -> Response:
     """Run failed jobs again: these ids, or all failed ones that fit a filter. `changes` hold for each."""
-    edge, principal = enter(request)
-
-    async def members() -> list[str]:
-        if wish.filter is None:
-            return unique(wish.ids)
-        return await jobs_that_fit(edge, principal.tenant, Action.RETRY, wish.filter)
-
     changes = wish.changes.model_dump(mode="json", exclude_unset=True) if wish.changes else {}
-    return await _begin(request, Action.RETRY, members, idempotency_key, changes=changes)
+    return await _begin(request, Action.RETRY, wish, idempotency_key, changes=changes)
 
 
 @router.post("/jobs/cancel", operation_id="cancelJobs", summary="Cancel many jobs", **ANSWERS)
 async def cancel_jobs(request: Request, wish: CancelJobs, idempotency_key: IdempotencyKey = None) -> Response:
     """Ask that jobs end: these ids, or all that have not ended and fit a filter."""
-    edge, principal = enter(request)
-
-    async def members() -> list[str]:
-        if wish.filter is None:
-            return unique(wish.ids)
-        return await jobs_that_fit(edge, principal.tenant, Action.CANCEL, wish.filter)
-
-    return await _begin(request, Action.CANCEL, members, idempotency_key)
+    return await _begin(request, Action.CANCEL, wish, idempotency_key)
 
 
 @router.post("/clones/delete", operation_id="deleteClones", summary="Delete many clones", **ANSWERS)
 async def delete_clones(request: Request, wish: DeleteClones, idempotency_key: IdempotencyKey = None) -> Response:
     """Remove clones: these ids, or all that fit a filter."""
-    edge, principal = enter(request)
-
-    async def members() -> list[str]:
-        if wish.filter is None:
-            return unique(wish.ids)
-        return await clones_that_fit(edge, principal.tenant, wish.filter)
-
-    return await _begin(request, Action.DELETE, members, idempotency_key)
+    return await _begin(request, Action.DELETE, wish, idempotency_key)
 
 
 @router.post("/clones/extend", operation_id="extendClones", summary="Change when many clones end", **ANSWERS)
 async def extend_clones(request: Request, wish: ExtendClones, idempotency_key: IdempotencyKey = None) -> Response:
     """Give clones more time, or less: these ids, or all that fit a filter. All get the same end."""
-    edge, principal = enter(request)
-
-    async def members() -> list[str]:
-        if wish.filter is None:
-            return unique(wish.ids)
-        return await clones_that_fit(edge, principal.tenant, wish.filter)
-
-    return await _begin(request, Action.EXTEND, members, idempotency_key, expires_at=until(wish))
+    return await _begin(request, Action.EXTEND, wish, idempotency_key, expires_at=until(wish))
 
 
 def unique(ids: list[str] | None) -> list[str]:
@@ -103,10 +76,19 @@ def unique(ids: list[str] | None) -> list[str]:
     return list(dict.fromkeys(ids or ()))
 
 
+async def _members(edge: Edge, tenant: str, action: Action, wish: Wish) -> list[str]:
+    """Which jobs or clones it is about: those named, or those of the tenant that fit."""
+    if wish.filter is None:
+        return unique(wish.ids)
+    if isinstance(wish, RetryJobs | CancelJobs):
+        return await jobs_that_fit(edge, tenant, action, wish.filter)
+    return await clones_that_fit(edge, tenant, wish.filter)
+
+
 async def _begin(
     request: Request,
     action: Action,
-    members: Callable[[], Awaitable[list[str]]],
+    wish: Wish,
     key: str | None,
     *,
     changes: dict[str, Any] | None = None,
@@ -119,7 +101,7 @@ async def _begin(
     async def accept(operation_id: str) -> Response:
         known = await edge.operations.find(operation_id, principal.tenant)
         if known is None:  # else an earlier request with this key stored it, and died before it could say so
-            ids = await members()
+            ids = await _members(edge, principal.tenant, action, wish)
             limit.update(await edge.take(principal, cost_of(len(ids))))
             moment = now()
             operation = Operation(
