@@ -7,7 +7,6 @@ in it, also what the cloner asks for; so whatever it answers may be the site's w
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -20,7 +19,8 @@ from typing import Any
 from shared.cells import pod_layout
 from shared.cells.isolation import Walls
 from shared.lifecycle import stop_on_signals
-from siteferry.embedded.cells.agents import AgentError, Agents
+from siteferry.embedded.cells.agents import Agents
+from siteferry.embedded.cells.conversation import converse
 from siteferry.embedded.cells.logs import CellLog
 from siteferry.embedded.cells.recipe import write_configuration, write_runtime
 from siteferry.embedded.cells.sandbox import Account, cell_command
@@ -109,25 +109,13 @@ class Web:
         self._ended.set()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """As the launcher of one machine does (`shared.cells.client`), for one clone."""
-        try:
-            async with asyncio.timeout(30):
-                line = await reader.readline()
-            try:
-                answer = {"ok": True, "output": await self._call(json.loads(line))}
-            except (AgentError, OSError, ValueError, KeyError, TypeError) as error:
-                answer = {"ok": False, "error": str(error) or type(error).__name__}
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-        except (OSError, ValueError, TimeoutError):
-            pass  # whoever asked is gone
-        finally:
-            writer.close()
+        """As the launcher of one machine does, for one clone."""
+        await converse(reader, writer, self._call)
 
     async def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         seconds = min(MAX_SECONDS, float(request["seconds"]))
         name, values = str(request["call"]), dict(request["input"])
-        return await self._agents.call(self._place.clone_id, self._account, name, values, seconds)
+        return {"output": await self._agents.call(self._place.clone_id, self._account, name, values, seconds)}
 
 
 async def _run() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import shutil
@@ -18,8 +17,9 @@ from typing import Any
 
 from shared.cells.names import database_name
 from shared.ids import is_job_id
-from siteferry.embedded.cells.agents import AgentError, Agents
+from siteferry.embedded.cells.agents import Agents
 from siteferry.embedded.cells.cell import Cell, State
+from siteferry.embedded.cells.conversation import converse
 from siteferry.embedded.cells.leftovers import end_leftovers
 from siteferry.embedded.cells.recipe import write_runtime
 from siteferry.embedded.cells.sandbox import WRITABLE, Account, as_account
@@ -154,21 +154,7 @@ class Launcher:
     # what the cloner asks
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if _peer(writer) not in {0, os.geteuid()}:
-                return
-            async with asyncio.timeout(30):
-                line = await reader.readline()
-            try:
-                answer = {"ok": True, **await self._obey(json.loads(line))}
-            except (AgentError, OSError, ValueError, KeyError, TypeError) as error:
-                answer = {"ok": False, "error": str(error) or type(error).__name__}
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-        except (OSError, ValueError, TimeoutError):
-            pass  # whoever asked is gone
-        finally:
-            writer.close()
+        await converse(reader, writer, self._obey, welcome=lambda visitor: _peer(visitor) in {0, os.geteuid()})
 
     async def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
         operation = request["op"]
