@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: every command with its help, every message with its fields.
+"""Writes docs/reference from the code: every command with its help, every message with its fields, every setting.
 
 .venv/bin/python scripts/reference.py            write what changed
 .venv/bin/python scripts/reference.py --check    say what is not current; exit code 1 if anything
@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -18,7 +16,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
+import reference_settings
 from pydantic import BaseModel
+from reference_words import docstrings, lines, type_of
 from typer.main import get_command
 
 from shared.contract import events
@@ -94,24 +94,20 @@ def _is_model(found: Any, base: type[BaseModel]) -> bool:
 
 def _shape(model: type[BaseModel], title: str, *, own: bool = False, level: int = 2) -> str:
     """A heading, what the class says of itself, and its fields."""
-    said = textwrap.fill(_lines(inspect.cleandoc(model.__doc__ or "")), 118, break_on_hyphens=False)
+    said = textwrap.fill(lines(inspect.cleandoc(model.__doc__ or "")), 118, break_on_hyphens=False)
     base = events.Message.model_fields if own else {}
-    described = _docstrings(model)
+    described = docstrings(model)
     rows = []
     for name, field in model.model_fields.items():
-        if name in base and name != "type" and _type(field.annotation) == _type(base[name].annotation):
+        if name in base and name != "type" and type_of(field.annotation) == type_of(base[name].annotation):
             continue
         if own and name in {"type", "kind"}:
             continue
         default = "" if field.is_required() else _default(field.get_default(call_default_factory=True))
         text = field.description or described.get(name, "")
-        rows.append(f"| `{name}` | {_type(field.annotation)} | {default} | {_lines(text)} |")
+        rows.append(f"| `{name}` | {type_of(field.annotation)} | {default} | {lines(text)} |")
     table = ["| field | type | default | |", "|---|---|---|---|", *rows] if rows else ["No fields of its own."]
     return "\n".join([f"{'#' * level} {title}", "", said, "", *table, ""])
-
-
-def _lines(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
 
 
 def _default(value: Any) -> str:
@@ -122,34 +118,6 @@ def _default(value: Any) -> str:
     if isinstance(value, datetime):
         return "now"
     return "none" if value is None else f"`{json.dumps(value)}`"
-
-
-def _type(kind: Any) -> str:
-    """A type for people who know JSON."""
-    if kind is type(None):
-        return "null"
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return " or ".join(f"`{member.value}`" for member in kind) if len(kind) < 6 else f"[{kind.__name__}]"
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return f"[{kind.__name__}](#{kind.__name__.lower()})"
-    names = {
-        datetime: "time",
-        str: "text",
-        int: "whole number",
-        float: "number",
-        bool: "true or false",
-        Any: "anything",
-    }
-    if kind in names:
-        return names[kind]
-    origin, arguments = getattr(kind, "__origin__", None), get_args(kind)
-    if origin is list:
-        return f"list of {_type(arguments[0])}"
-    if origin is dict:
-        return f"object of {_type(arguments[1])}"
-    if arguments and hasattr(kind, "__metadata__"):
-        return _type(arguments[0])
-    return " or ".join(_type(part) if not isinstance(part, str) else f"`{part}`" for part in arguments)
 
 
 def _inside(model: type[BaseModel]) -> list[type[BaseModel]]:
@@ -164,25 +132,13 @@ def _inside(model: type[BaseModel]) -> list[type[BaseModel]]:
     return [found for field in model.model_fields.values() for found in within(field.annotation)]
 
 
-def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The text below each field of a class."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(text, ast.Expr)
-            and isinstance(text.value, ast.Constant)
-        ):
-            found[field.target.id] = str(text.value.value)
-    return found
-
-
 def pages() -> dict[Path, str]:
     """Every page of the reference."""
-    return {PLACE / "cli.md": cli(), PLACE / "events.md": reference_of_events()}
+    return {
+        PLACE / "cli.md": cli(),
+        PLACE / "events.md": reference_of_events(),
+        PLACE / "settings.md": reference_settings.page(),
+    }
 
 
 def main(arguments: list[str]) -> int:

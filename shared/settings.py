@@ -21,31 +21,34 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore")
 
     nats_url: str = "nats://127.0.0.1:4222"
-    """Comma-separated servers, without credentials."""
+    """Servers, comma-separated, without credentials."""
     nats_token_file: Path | None = None
-    """File with what the NATS connection proves itself with: `user:password`, or a token. A file, so that no process
-    list or log shows it."""
+    """File with what the NATS connection proves itself with: `user:password`, or a token. A file, so that no
+    process list or log shows it."""
     nats_install: bool = True
-    """Whether services make streams and buckets themselves; off where their NATS users may not."""
+    """Whether services make streams and buckets themselves; off where their NATS users may not (`siteferry up` does
+    it then)."""
     replicas: int = Field(1, ge=1, le=5)
-    """Replicas of streams and buckets: 1 on one machine, 3 in a cluster."""
+    """Copies of streams and buckets: 1 on one machine, 3 in a cluster."""
     ack_wait: float = Field(30.0, ge=1)
-    """Seconds after which a silent worker's job goes to another one; the same for every service of an installation."""
+    """Seconds after which a silent worker's job goes to another one; the same for all services."""
     vault_key_file: Path = Path("vault.key")
     """File with one base64 key of 32 bytes a line; the first seals, all open. Made when absent."""
     edge_url: str = "http://localhost:8080"
-    """Where people reach the product; links in answers begin with it."""
+    """Where people reach the product; links and clone addresses begin with it."""
     log_format: Literal["console", "json"] = "console"
+    """What lines of the log are: for people, or JSON."""
     log_level: str = "INFO"
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     part_away_hours: float = Field(6.0, gt=0)
     """How long a job waits for a part of our own (database, PHP, web server, disk, NATS) before it fails."""
     parts_file: Path | None = None
-    """Where the keeper of our parts writes how they stand; none: nobody keeps them on this machine."""
+    """Where the keeper of the parts writes how they stand; set by `siteferry up`."""
     own_ports: str = ""
-    """Ports of this machine where parts of ours listen, with commas between; nothing that reads a site connects there.
-    Set by `siteferry up`."""
+    """Ports of this machine where parts of Siteferry listen, with commas between: nothing that reads a site, and no
+    webhook, connects there. Set by `siteferry up`."""
     allow_private_sources: bool = True
-    """Whether sources on private or loopback addresses may be cloned. Turn off where strangers may submit jobs."""
+    """Whether sources on private or loopback addresses may be cloned; turn off where strangers may submit."""
 
     @property
     def own(self) -> Own:

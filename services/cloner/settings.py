@@ -21,32 +21,38 @@ class ClonerSettings(CarrierLimits):
     """What the cloner needs beyond the bus."""
 
     clones_dir: Path = Path("clones")
+    """Where the clones' files are."""
     mariadb_socket: Path = Path("mariadb.sock")
+    """Socket of the clones' MariaDB."""
     mariadb_admin_user: str = "root"
+    """Account that makes databases and users."""
     mariadb_admin_password_file: Path = Path("admin-password")
+    """File with the password of that account."""
     driver: Literal["host", "kubernetes"] = "host"
-    """Where clones live: on this machine, or in Pods of a cluster."""
+    """Where clones live: `host`, on this machine; `kubernetes`, in Pods ([kubernetes.md](../kubernetes.md))."""
     cells_socket: Path = Path("control.sock")
-    """Where the launcher of the clones' cells listens."""
+    """Where the launcher of the clones' cells listens; set by `siteferry up`."""
     cloner_slots: int = Field(4, ge=1, le=64)
     """Jobs one cloner works on at the same time."""
     max_jobs: int | None = Field(None, ge=1)
-    """Clone jobs at the same time over all cloners."""
+    """Clone jobs at the same time over all cloners; the others wait and say so."""
     max_jobs_per_tenant: int | None = Field(None, ge=1)
+    """Clone jobs of one tenant at the same time over all cloners."""
     max_jobs_per_source: int | None = Field(4, ge=1)
     """Jobs that read from one source host at the same time: production sites are not ours to overload."""
     max_clones: int | None = Field(None, ge=1)
     """Clones that exist at the same time; more jobs wait until one ends or is deleted."""
     compress: Compress = "auto"
-    """Whether sources compress what they send; auto: unless they are on this machine."""
+    """Whether a source compresses what it sends: `auto` (unless it is on this machine), `always` (it is reached
+    through a tunnel), `never` (its processor is the bottleneck)."""
     connector_hours: int = Field(12, ge=1, le=168)
-    """After this the connector on a source refuses and removes itself, whatever became of the job."""
+    """After this the connector on a site refuses to answer and removes itself, whatever became of the job."""
     sweep_minutes: int = Field(60, ge=0)
-    """Between two searches for what jobs left behind; 0: only when asked."""
+    """Between two searches for what jobs left behind; 0: only `siteferry sweep`."""
     sweep_grace_minutes: int = Field(30, ge=0)
     """What belongs to a job that had a message so lately is not touched by a sweep."""
     cloner_health_port: int = 0
-    """Loopback port of /livez, /readyz and /metrics; 0: none."""
+    """Loopback port of `/livez`, `/readyz` and `/metrics`; 0: none."""
 
     def engine(self) -> EngineSettings:
         """How the engine runs here."""

@@ -29,32 +29,37 @@ class GatewaySettings(KeySettings):
     """`SITEFERRY_…` variables the gateway reads beside the shared ones."""
 
     gateway_host: str = "127.0.0.1"
+    """Address to listen on."""
     gateway_port: int = 8081
+    """Port to listen on."""
     allowed_hosts: str = "localhost,127.0.0.1,[::1]"
-    """Comma-separated Host names answered when there are no API keys, so that no DNS name a stranger controls leads
-    a browser here (DNS rebinding). `*` answers all."""
+    """Host names, comma-separated, answered where no API key is needed, so that no DNS name a stranger controls
+    leads a browser here (DNS rebinding); `*` answers all."""
     allowed_origins: str = ""
-    """Comma-separated origins beside `edge_url` whose pages may change things."""
+    """Origins, comma-separated, beside `SITEFERRY_EDGE_URL` whose pages may call the API and open live connections,
+    such as `https://app.example.com`."""
     rate_limit_per_minute: int = Field(600, ge=0)
-    """State-changing calls a tenant may make a minute, over all replicas. 0 turns the limit off."""
+    """Changes a tenant may make a minute, over all replicas; 0 turns the limit off."""
     rate_limit_burst: int = Field(200, ge=1)
-    """State-changing calls a tenant may make at once after a quiet time."""
+    """Changes a tenant may make at once after a quiet time."""
     webhook_networks: str = ""
-    """Comma-separated networks beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
+    """Networks, comma-separated, beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
     store_timeout: float = Field(2.0, gt=0)
     """Seconds a call waits for NATS before it is answered with 503."""
 
     sync_seconds: int = Field(55, ge=1, le=600)
-    """Seconds a synchronous call waits for its job before it is answered with 202: less than any proxy on the way."""
+    """Seconds a call waits for its job at most before it is answered with 202; keep it below the time-out of every
+    proxy on the way."""
     sync_default: bool = False
-    """Whether `POST /clone` and `/restore` wait when the call does not say `async`."""
+    """Whether `POST /clone` and `/restore` wait when a call does not say `async`."""
     async_schedule: str = ""
-    """While `sync_default` holds: since when how many percent of the keys are answered at once all the same, as
-    `DATE:PERCENT`, comma-separated, like `2027-01-11:10,2027-02-01:50,2027-03-01:100`."""
+    """While `SITEFERRY_SYNC_DEFAULT` holds: since when how many percent of the keys are answered at once all the
+    same, as `DATE:PERCENT`, comma-separated, like `2027-01-11:10,2027-02-01:50`
+    ([moving](../migrating.md#moving-clients-of-post-clone-step-by-step))."""
     v1_deprecated: date = date(2026, 12, 1)
-    """Since when /api/v1 is deprecated (RFC 9745)."""
+    """Since when answers of `/api/v1` say that it is deprecated (RFC 9745)."""
     v1_sunset: date | None = None
-    """When /api/v1 ends (RFC 8594); not said while it is not decided."""
+    """When `/api/v1` ends (RFC 8594); once set, its answers say so."""
 
     @field_validator("async_schedule")
     @classmethod

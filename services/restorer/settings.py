@@ -13,16 +13,17 @@ class RestorerSettings(CarrierLimits):
     """What the restorer needs beyond the bus."""
 
     restorer_slots: int = Field(4, ge=1, le=64)
-    """Jobs one restorer works on at the same time."""
+    """Jobs one restorer works on at the same time; one at a time for each target."""
     max_restores: int | None = Field(None, ge=1)
     """Restore jobs at the same time over all restorers."""
     max_restores_per_tenant: int | None = Field(None, ge=1)
+    """Restore jobs of one tenant at the same time over all restorers."""
     connector_hours: int = Field(12, ge=1, le=168)
-    """After this the connector on a site refuses and removes itself, whatever became of the job."""
+    """After this the connector on a site refuses to answer and removes itself, whatever became of the job."""
     watch_seconds: float = Field(10.0, ge=0)
-    """How long a site that looks worse after the exchange may need to recover before it is rolled back."""
+    """How long a site that looks worse after a restore may need to recover before it is rolled back."""
     restorer_health_port: int = 0
-    """Loopback port of /livez, /readyz and /metrics; 0: none."""
+    """Loopback port of `/livez`, `/readyz` and `/metrics`; 0: none."""
 
     def engine(self) -> EngineSettings:
         """How the engine runs here. One restore per target at a time: two would exchange each other's tables."""

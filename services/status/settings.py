@@ -15,13 +15,15 @@ class StatusSettings(KeySettings):
     status_port: int = Field(8082, ge=0, le=65535)
     """Port to listen on; 0: a free one, which the log tells."""
     allowed_hosts: str = "localhost,127.0.0.1,[::1]"
-    """Comma-separated Host names answered when there are no API keys. `*` answers all."""
+    """Host names, comma-separated, answered where no API key is needed, so that no DNS name a stranger controls
+    leads a browser here (DNS rebinding); `*` answers all."""
     allowed_origins: str = ""
-    """Comma-separated origins besides that of `edge_url` whose pages may open a WebSocket, such as `https://a.example`."""
+    """Origins, comma-separated, beside `SITEFERRY_EDGE_URL` whose pages may call the API and open live connections,
+    such as `https://app.example.com`."""
     webhook_networks: str = ""
-    """Comma-separated networks beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
+    """Networks, comma-separated, beside the public ones that webhooks may be sent to, such as `127.0.0.0/8`."""
     webhook_first_retry: float = Field(5.0, gt=0)
-    """Seconds until a webhook that was not taken is sent again; four times as long with each further try, at most six
+    """Seconds until a webhook that was not taken is sent again; four times as long with each further try, at most 6
     hours."""
     webhook_retry_hours: float = Field(24.0, gt=0)
     """Hours until a webhook that was not taken is given up."""

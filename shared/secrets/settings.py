@@ -11,10 +11,10 @@ class KeySettings(Settings):
     """Who needs a key, and which there are beside those of the bucket."""
 
     api_keys_file: Path | None = None
-    """Keys beside those of `siteferry keys`, one `name:sha256hex[:tenant][:lane][:scope]` a line. When set, every call
-    about jobs and clones needs a key."""
+    """Keys beside those of `siteferry keys`, one `name:sha256hex[:tenant][:lane][:scope]` a line. When set, every
+    call about jobs and clones needs a key."""
     require_keys: bool | None = None
-    """Whether every call about jobs and clones needs a key; none: only where there is a file of keys, or where
+    """Whether every call about jobs and clones needs a key. Unless said: where there is a file of keys, or where
     `siteferry up` listens beyond loopback."""
 
     @property

@@ -20,7 +20,8 @@ class Nearby(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore")
 
     localhost: str = ""
-    """Comma-separated `port=host`, `*` for every other port, such as `8080=edge,*=host.docker.internal`. A port that is
+    """Where `localhost` and names below it lead when it is not to loopback: `port=host`, comma-separated, `*` for
+    every other port, such as `8080=edge,*=host.docker.internal` ([compose.yaml](../compose.md)). A port that is
     named is our own: nothing but clones is there."""
 
     @field_validator("localhost")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx2
 
 from siteferry.embedded.instance import running_instance
 from siteferry.embedded.up import default_state_dir
+from siteferry.variables import CommandLine
 
 DEFAULT_URL = "http://localhost:8080"
 TIMEOUT = 15.0
@@ -93,10 +93,11 @@ def find_target(url: str | None, api_key: str | None, state: Path | None) -> Tar
     Raises CliError when the address is none.
     """
     instance = running_instance(state or default_state_dir())
-    found = url or os.environ.get("SITEFERRY_URL") or (instance.edge_url if instance else DEFAULT_URL)
+    told = CommandLine()
+    found = url or told.url or (instance.edge_url if instance else DEFAULT_URL)
     if not found.startswith(("http://", "https://")):
         raise CliError(f"{found} is not an address like {DEFAULT_URL}.", code=Exit.USAGE)
-    return Target(found.rstrip("/"), api_key or os.environ.get("SITEFERRY_API_KEY"))
+    return Target(found.rstrip("/"), api_key or told.api_key)
 
 
 class Api:

@@ -7,8 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from shared.settings import Settings
 from siteferry.compose import secrets
@@ -17,33 +16,30 @@ from siteferry.embedded.keeper import keep
 from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers import Caddy, Cells, MariaDB, Server, edge_config
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
+from siteferry.variables import NatsStore
 
 STATE = Path("/var/lib/siteferry")
 SECRETS = Path("/run/siteferry")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Places(BaseSettings):
+class Places(NatsStore):
     """What compose.yaml says of the whole."""
 
     model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore")
 
     nats_cluster: bool = True
     """Three servers of NATS; else one."""
-    nats_store_gb: int = Field(10, ge=1)
     bind: str = "127.0.0.1"
     """Address of the engine's machine at which the edge is published."""
     port: int = 8080
+    """Port of that machine at which the edge is published."""
     buffer_pool: str = "256M"
     """Memory for the clones' tables."""
 
     @property
     def nodes(self) -> int:
         return 3 if self.nats_cluster else 1
-
-    @property
-    def max_store(self) -> int:
-        return self.nats_store_gb * 1000**3
 
 
 def init() -> None:

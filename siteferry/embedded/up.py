@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from shared.contract.rights import KEEPER, OPERATOR
 from shared.lifecycle import ended
 from shared.secrets.vault import KeyRing
@@ -23,6 +25,7 @@ from siteferry.embedded.servers.base import checked_directory, make_directory, r
 from siteferry.embedded.servers.ports import require_free_port
 from siteferry.embedded.services import Service, installed
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
+from siteferry.variables import CommandLine, NatsStore
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -50,8 +53,8 @@ class Options:
 
 def default_state_dir() -> Path:
     """SITEFERRY_STATE, else /var/lib/siteferry for root, else $XDG_DATA_HOME/siteferry (~/.local/share/siteferry)."""
-    if chosen := os.environ.get("SITEFERRY_STATE"):
-        return Path(chosen)
+    if chosen := CommandLine().state:
+        return chosen
     if running_as_root():
         return Path("/var/lib/siteferry")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "siteferry"
@@ -242,11 +245,12 @@ def _health_port(name: str) -> int:
 
 
 def _store_size() -> int:
-    """How large the store of NATS may get: SITEFERRY_NATS_STORE_GB, in whole gigabytes."""
-    wanted = os.environ.get("SITEFERRY_NATS_STORE_GB", "")
-    if wanted and (not wanted.isdecimal() or int(wanted) < 1):
-        raise ServerError(f"SITEFERRY_NATS_STORE_GB must be a whole number of gigabytes, not {wanted!r}")
-    return int(wanted or 10)
+    """Gigabytes the store of NATS may have. Raises ServerError when what is wanted is no such number."""
+    try:
+        return NatsStore().nats_store_gb
+    except ValidationError:
+        wanted = os.environ.get("SITEFERRY_NATS_STORE_GB")
+        raise ServerError(f"SITEFERRY_NATS_STORE_GB must be a whole number of gigabytes, not {wanted!r}") from None
 
 
 def _complain(message: str) -> None:

@@ -16,39 +16,41 @@ class KubernetesSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore")
 
     kubeconfig: Path | None = None
-    """How the cluster is reached; none: as the Pod we run in."""
+    """How the cluster is reached; none: as the Pod the cloner runs in."""
     kubernetes_strict_tls: bool = True
-    """Off for clusters whose certificates have no key identifiers, which Python 3.13 refuses."""
+    """Off for clusters whose certificates Python 3.13 refuses, for they have no key identifiers."""
     clones_namespace: str = "siteferry-clones"
     """Namespace of the clones, and of nothing else."""
     clone_address: str = "http://{clone}.localhost:8080"
     """Address of a clone; `{clone}` stands for its id."""
     pod_key_file: Path = Path("pod.key")
-    """At least 32 bytes, the same for all cloners: what every Pod's own secrets are derived from."""
+    """32 bytes or more, the same for all cloners: secrets of every Pod are derived from it."""
     pod_image: str = "siteferry-cells:latest"
-    """Image of the web part and of the agent; the cloner's own."""
+    """Image of the web part and the agent: the cloner's own."""
     pod_database_image: str = "siteferry-mariadb:latest"
+    """Image of the database."""
     pod_dialect_file: Path = Path("/opt/siteferry/dialect.json")
-    """What the database of that image knows; made when the images are built."""
+    """What that database knows; in the images."""
     pod_ready_seconds: float = Field(180, ge=5)
-    """Within which a Pod must work, the loading of its images included."""
+    """Within which a Pod must work, images included."""
     pod_memory_mb: int = Field(1024, ge=256)
     """Memory of the web part at most."""
     pod_database_memory_mb: int = Field(512, ge=256)
     """Memory of the database at most."""
     pod_storage_gb: int = Field(20, ge=1)
-    """Room for files and database of one clone."""
+    """Room for one clone's files, and as much for its database."""
     pod_storage_class: str = ""
     """Storage class of a volume of its own for each clone; empty: the node's disk, which is lost with the node."""
     pod_days: int = Field(90, ge=1)
     """After this the cluster itself ends a Pod, whatever became of us."""
     pod_priority_class: str = ""
+    """Priority class of clones."""
     pod_route: Literal["ingress", "gateway", "none"] = "ingress"
-    """What makes a clone's address lead to its Pod."""
+    """What leads an address to its Pod: an Ingress, an HTTPRoute (`gateway`), or nothing of ours."""
     pod_ingress_class: str = ""
-    """Empty: the cluster's own choice."""
+    """Ingress class; empty: the cluster's own choice."""
     pod_gateway: str = ""
-    """`namespace/name` of the Gateway that routes hang on."""
+    """`namespace/name` of the Gateway that HTTPRoutes hang on."""
 
     @field_validator("clone_address")
     @classmethod
