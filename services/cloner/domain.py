@@ -21,7 +21,7 @@ from shared.wordpress.hostbound import quarantined_plugins
 from shared.wordpress.paths import relative
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
-from shared.wordpress.transfer.ddl import Dialect, TableModel, UnknownDefinition
+from shared.wordpress.transfer.ddl import Dialect, TableModel, UnknownDefinition, banded
 from shared.wordpress.transfer.files import Arrangement
 from shared.wordpress.transfer.fitting import LISTS, base_type
 
@@ -61,15 +61,22 @@ class Plan:
 
 
 def make_plan(
-    facts: Mapping[str, Any], *, target_url: str, document_root: str, dialect: Dialect, options: CloneOptions
+    facts: Mapping[str, Any],
+    *,
+    target_url: str,
+    document_root: str,
+    dialect: Dialect,
+    options: CloneOptions,
+    id_band: int = 0,
 ) -> Plan:
-    """The plan for one source. `facts` is the connector's inspection. Raises MultisiteUnsupported, BadPath."""
+    """The plan for one source. `facts` is the connector's inspection; `id_band`, how far behind the source's the ids
+    of the clone's new rows begin. Raises MultisiteUnsupported, BadPath."""
     if facts["multisite"]:
         raise MultisiteUnsupported(sites=(facts.get("multisite_facts") or {}).get("sites"))
     facts = {**facts, "roots": [{**root, "target": _inside(root["target"])} for root in facts["roots"]]}
     wordpress, content, mu_plugins = _places(facts)
     held = quarantined_plugins(facts["active_plugins"])
-    chosen = _select(facts, dialect, options)
+    chosen = _select(facts, dialect, options, id_band)
     config = SiteConfig(
         prefix=facts["prefix"],
         charset=facts["db_charset"] or "utf8mb4",
@@ -200,11 +207,12 @@ class _Selection:
     views: list[tuple[str, str]]
     excluded: list[str]
     unreadable: list[str]
+    id_band: int
 
 
-def _select(facts: Mapping[str, Any], dialect: Dialect, options: CloneOptions) -> _Selection:
+def _select(facts: Mapping[str, Any], dialect: Dialect, options: CloneOptions, id_band: int) -> _Selection:
     prefix, unwanted = facts["prefix"], set(options.exclude_tables)
-    chosen = _Selection([], [], [], [])
+    chosen = _Selection([], [], [], [], id_band)
     for table in facts["tables"]:
         name = table["name"]
         if name in unwanted or name.removeprefix(prefix) in unwanted:
@@ -227,10 +235,10 @@ def _take(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: Clon
     if table["kind"] == "view":
         chosen.views.append((table["name"], dialect.view(_create(table))))
     else:
-        chosen.tables.append(_table(table, dialect, prefix, options))
+        chosen.tables.append(_table(table, dialect, prefix, options, chosen.id_band))
 
 
-def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: CloneOptions) -> Table:
+def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: CloneOptions, id_band: int) -> Table:
     name, model = table["name"], dialect.model(_create(table))
     if model.name != name:
         raise UnknownDefinition(f"The definition of {name} makes a table of another name.")
@@ -246,6 +254,7 @@ def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: Clo
         if (not column["generated"] or column["name"] in model.plain) and model.column(column["name"])
     )
     rules = row_rules(name, prefix, options)
+    model, first_id = banded(model, id_band)
     return Table(
         name=name,
         engine=model.engine,
@@ -258,6 +267,7 @@ def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: Clo
         unique=_unique(model, {column.name for column in columns if column.rewrite})
         if name != f"{prefix}options"
         else (),
+        first_id=first_id,
     )
 
 

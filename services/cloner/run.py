@@ -41,6 +41,8 @@ class Brief:
     compress: Compress = "auto"
     php: str = ""
     """Version of the PHP clones run on."""
+    id_band: int = 0
+    """How far behind the source's the ids of new rows begin."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ class CloneRun:
             document_root=str(self.target.document_root),
             dialect=self.settings.dialect,
             options=self.options,
+            id_band=self.settings.id_band,
         )
 
     @cached_property

@@ -45,6 +45,9 @@ class ClonerSettings(CarrierLimits):
     compress: Compress = "auto"
     """Whether a source compresses what it sends: `auto` (unless it is on this machine), `always` (it is reached
     through a tunnel), `never` (its processor is the bottleneck)."""
+    id_band: int = Field(1_000_000, ge=0, le=1_000_000_000)
+    """How far behind its source's the ids of a clone's new rows begin, so that no number is given twice; 0: not at all.
+    Columns whose type has no room for it go on as on the source."""
     connector_hours: int = Field(12, ge=1, le=168)
     """After this the connector on a site refuses to answer and removes itself, whatever became of the job."""
     sweep_minutes: int = Field(60, ge=0)

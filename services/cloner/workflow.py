@@ -98,6 +98,7 @@ class CloneWorkflow:
             rewritten=state["rewritten"]["kinds"],
             rewritten_columns=state["rewritten"]["columns"],
             leftovers=state["leftovers"],
+            first_ids=state.get("first_ids", {}),
             notes=context.notes,
             timings=state.get("timings", {}),
         )
@@ -316,7 +317,15 @@ class CloneWorkflow:
         settings = self._settings
         dialect = await context.blocking(self._driver.dialect)
         php = await context.blocking(self._driver.php_version)
-        return Brief(target, dialect, settings.allow_private_sources, settings.connector_hours, settings.compress, php)
+        return Brief(
+            target,
+            dialect,
+            settings.allow_private_sources,
+            settings.connector_hours,
+            settings.compress,
+            php,
+            settings.id_band,
+        )
 
     def _secrets(self, context: JobContext, login: dict[str, Any] | None) -> Secrets:
         state, known = context.state, {}

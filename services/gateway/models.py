@@ -226,6 +226,10 @@ class Result(BaseModel):
     rewritten: dict[str, int] = Field(default_factory=dict, description="Addresses rewritten, by kind of spelling.")
     rewritten_columns: dict[str, int] = Field(default_factory=dict, description="Values rewritten, by `table.column`.")
     leftovers: int = Field(0, description="Mentions of the source's address that were left in the clone.")
+    first_ids: dict[str, int] = Field(
+        default_factory=dict,
+        description="Where the ids of new rows begin, by table, where that is further on than on the source.",
+    )
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds, by phase.")
 

@@ -122,6 +122,7 @@ def _result(result: CloneResult, clone: Clone | None, keys: KeyRing | None, job_
         rewritten=result.rewritten,
         rewritten_columns=result.rewritten_columns,
         leftovers=result.leftovers,
+        first_ids=result.first_ids,
         notes=result.notes,
         timings=result.timings,
     )

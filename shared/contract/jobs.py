@@ -105,6 +105,8 @@ class CloneResult(Record):
     rewritten_columns: dict[str, int] = Field(default_factory=dict)
     """Values that were rewritten, by `table.column`."""
     leftovers: int = 0
+    first_ids: dict[str, int] = Field(default_factory=dict)
+    """Where the ids of new rows begin, by table, where that is further on than on the source."""
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)
 

@@ -39,7 +39,9 @@ def _shorter_plan(job: Job) -> Job:
     result = job.result
     if isinstance(result, CloneResult):
         columns = dict(sorted(result.rewritten_columns.items(), key=lambda pair: -pair[1])[:KEPT])
-        return job.model_copy(update={"result": result.model_copy(update={"rewritten_columns": columns})})
+        first_ids = dict(list(result.first_ids.items())[:KEPT])
+        cut: dict[str, object] = {"rewritten_columns": columns, "first_ids": first_ids}
+        return job.model_copy(update={"result": result.model_copy(update=cut)})
     if result is None or result.plan is None:
         return job
     plan = result.plan

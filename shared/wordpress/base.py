@@ -46,6 +46,8 @@ class BaseHeader:
     created: str
     """When copying began, ISO 8601: nothing changed later than this is in the base for certain."""
     version: int = VERSION
+    first_ids: Mapping[str, int] = field(default_factory=dict)
+    """Where the ids of the clone's new rows began, by table: what has a smaller one came from the source."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def read_base(packed: IO[bytes]) -> Base:
 
 def _read(text: gzip.GzipFile) -> Base:
     told: dict[str, Any] = json.loads(text.readline())
-    header = BaseHeader(**{name: told[name] for name in BaseHeader.__dataclass_fields__})
+    header = BaseHeader(**{name: told[name] for name in BaseHeader.__dataclass_fields__ if name in told})
     if header.version not in READABLE:
         raise BadBase(f"version {header.version} is not known here")
     tables: dict[str, BaseTable] = {}

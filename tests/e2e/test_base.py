@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from shared.wordpress.connector.writer import SiteWriter, split_digest
 from shared.wordpress.transfer.ddl import Dialect
 from siteferry.embedded.instance import running_instance
 from tests.e2e.product import Product, product
+from tests.e2e.target import rows
 from tests.integration.connected import Connected, connected
 from tests.integration.house import eventually
 from tests.sites.farm import SourceFarm
@@ -118,6 +120,7 @@ async def test_base_is_the_source_as_it_was(siteferry: Product, site: Site, step
     assert "base_missing" not in {note["code"] for note in job["result"]["notes"]}
     with connected(site) as source:
         assert differing(base, source) == []
+    check_new_ids(siteferry, site, job, base)
     row = site.sql("SELECT option_name, option_value, autoload FROM {p}options WHERE option_name='blogname'")[0]
     line = "\t".join(row).encode()
     assert base.tables["options"].rows[b"blogname"] == hashlib.md5(line, usedforsecurity=False).digest()
@@ -125,3 +128,15 @@ async def test_base_is_the_source_as_it_was(siteferry: Product, site: Site, step
     assert siteferry.http.delete(f"/clones/{job_id}").status_code == 202
     eventually(lambda: siteferry.http.get(f"/clones/{job_id}").json()["state"] == "deleted", timeout=60, what="the end")
     assert await base_of(siteferry, job_id) is None
+
+
+def check_new_ids(siteferry: Product, site: Site, job: dict[str, Any], base: Base) -> None:
+    """New rows of the clone and of its source never share a number, and base and result say where they begin."""
+    first = job["result"]["first_ids"]
+    assert dict(base.header.first_ids) == first
+    assert {f"{site.prefix}{name}" for name in ("posts", "users", "comments", "options")} <= first.keys()
+    for name in ("posts", "users"):
+        last = int(site.sql(f"SELECT MAX(ID) FROM {{p}}{name}")[0][0])
+        assert first[f"{site.prefix}{name}"] > last + 999_000
+    found = rows(siteferry, job["job_id"], f"SELECT ID FROM {site.prefix}users WHERE user_login='siteferry'")
+    assert int(found[0][0]) == first[f"{site.prefix}users"]

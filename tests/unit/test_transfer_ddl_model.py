@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.wordpress.transfer.ddl import Dialect, UnknownDefinition
+from shared.wordpress.transfer.ddl import Dialect, UnknownDefinition, banded
 from shared.wordpress.transfer.ddl.collations import stand_in
 from shared.wordpress.transfer.ddl.parse import parse_table, parse_view
 from shared.wordpress.transfer.ddl.tokens import tokens
@@ -234,3 +234,33 @@ def test_what_is_written_is_read_again(name: str, column: str, text: str) -> Non
     assert table_sql(again) == written
     view = parse_view(view_sql(parse_view("CREATE VIEW `v` (`x`) AS select 'it''s' AS `x`")))
     assert (view.name, list(view.columns)) == ("v", ["x"])
+
+
+@pytest.mark.parametrize(
+    ("definition", "first"),
+    [
+        ("`id` bigint(20) unsigned NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB AUTO_INCREMENT=42", 1042),
+        ("`id` bigint(20) unsigned NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB", 1001),
+        ("`id` int(11) NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=MyISAM AUTO_INCREMENT=7", 1007),
+        ("`id` smallint(6) NOT NULL AUTO_INCREMENT, KEY (`id`)) ENGINE=Aria AUTO_INCREMENT=30767", 31767),
+        # no room for the band and as many rows again
+        ("`id` smallint(6) NOT NULL AUTO_INCREMENT, KEY (`id`)) ENGINE=Aria AUTO_INCREMENT=30768", None),
+        ("`id` smallint(6) unsigned NOT NULL AUTO_INCREMENT, KEY (`id`)) ENGINE=Aria AUTO_INCREMENT=63536", None),
+        ("`id` tinyint(4) unsigned NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB", None),
+        ("`id` bigint(20) unsigned NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB"
+         " AUTO_INCREMENT=18446744073709551615", None),
+        # no number, one that is no integer, one within groups, an engine that would refuse smaller ids
+        ("`id` bigint(20) NOT NULL, PRIMARY KEY (`id`)) ENGINE=InnoDB", None),
+        ("`id` double NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB", None),
+        ("`g` int, `id` int NOT NULL AUTO_INCREMENT, PRIMARY KEY (`g`,`id`)) ENGINE=MyISAM AUTO_INCREMENT=5", None),
+        ("`id` int(11) NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=MEMORY AUTO_INCREMENT=5", None),
+    ],
+)  # fmt: skip
+def test_new_rows_of_a_clone_begin_far_behind_the_sources(definition: str, first: int | None) -> None:
+    known = Dialect(KNOWN, {"innodb", "myisam", "aria", "memory"})
+    model = known.model(f"CREATE TABLE `t` ({definition}")
+    made, begins = banded(model, 1000)
+    assert begins == first
+    assert made.options.get("AUTO_INCREMENT") == (model.options.get("AUTO_INCREMENT") if first is None else str(first))
+    assert all(f"AUTO_INCREMENT={first}" in known.written(one) for one in (made, *made.simpler()) if first)
+    assert banded(model, 0) == (model, None)

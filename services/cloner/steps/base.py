@@ -56,7 +56,13 @@ def pack_up(run: CloneRun) -> bool:
     try:
         if state.get("base_rows") is None or state.get("base_files") is None:
             raise OSError("not all digests were kept")
-        header = BaseHeader(run.job_id, run.site.home, run.plan.config.prefix, state["copied_from"])
+        header = BaseHeader(
+            run.job_id,
+            run.site.home,
+            run.plan.config.prefix,
+            state["copied_from"],
+            first_ids=state.get("first_ids", {}),
+        )
         rows = ROWS_NOW if state.get("base_caught_up") else remembered(run)
         with open(run.target.records / PACKED, "wb") as packed:
             pack(header, [run.target.records / rows, run.target.records / FILES], packed)

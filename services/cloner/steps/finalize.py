@@ -29,6 +29,7 @@ def prepare(run: CloneRun) -> dict[str, Any]:
         try:
             _drop_cursor(connection)
             username = _free_username(connection, users_table(config))
+            run.state["first_ids"] = _first_ids(connection, run)
         finally:
             connection.close()
     return {"config": asdict(config), "username": username}
@@ -42,6 +43,17 @@ def new_password() -> str:
 def _drop_cursor(connection: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE IF EXISTS {CURSOR_TABLE}")
+
+
+def _first_ids(connection: Any, run: CloneRun) -> dict[str, int]:
+    """Where new rows begin, as the server says, for the tables that were made to begin further on."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA = DATABASE() AND AUTO_INCREMENT IS NOT NULL"
+        )
+        said = {name.decode(): int(number) for name, number in cursor.fetchall()}
+    return {t.name: said[t.name] for t in run.plan.tables if t.first_id is not None and t.name in said}
 
 
 def users_table(config: SiteConfig) -> str:

@@ -78,6 +78,8 @@ class Table:
     """Unique keys with values that may be rewritten: two addresses that become one would be there twice."""
     simpler: tuple[str, ...] = ()
     """Definitions with the same columns and less around them, for a server that refuses `create`."""
+    first_id: int | None = None
+    """Where new rows begin; None: where they do on the source."""
 
     def load_statement(self) -> str:
         """LOAD DATA for this table. BIT columns arrive as numbers, columns of types we do not know as text; both go

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .bands import banded
 from .dialect import Dialect, parametrised, quote, transactional
 from .model import TableModel
 from .tokens import UnknownDefinition
 
-__all__ = ["Dialect", "TableModel", "UnknownDefinition", "parametrised", "quote", "transactional"]
+__all__ = ["Dialect", "TableModel", "UnknownDefinition", "banded", "parametrised", "quote", "transactional"]
