@@ -20,6 +20,7 @@ from services.restorer.settings import RestorerSettings
 from services.status.settings import StatusSettings
 from shared.settings import Settings
 from shared.wordpress.nearby import Nearby
+from siteferry.cluster.parts import ClusterPlaces
 from siteferry.compose.parts import Places
 from siteferry.embedded.cells.options import CellOptions
 from siteferry.variables import CommandLine, NatsStore
@@ -40,6 +41,7 @@ READERS: Mapping[str, type[BaseSettings]] = {
     "kubernetes": KubernetesSettings,
     "siteferry up": NatsStore,
     "compose.yaml": Places,
+    "deploy/": ClusterPlaces,
     "command line": CommandLine,
 }
 TITLES = {
@@ -53,8 +55,10 @@ TITLES = {
     "restorer": "Restorer",
     "cells": "Cells of clones, on one machine",
     "kubernetes": "Clones in a cluster",
-    "siteferry up, compose.yaml": "The message store",
+    "siteferry up, compose.yaml, deploy/": "The message store",
+    "compose.yaml, deploy/": "Servers of NATS",
     "compose.yaml": "compose.yaml",
+    "deploy/": "In a cluster",
     "command line": "The command line",
 }
 """Headings by who reads what is below them, in the order of the page."""

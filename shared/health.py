@@ -37,8 +37,10 @@ def health_app(problems: Callable[[], list[str]], bus: Bus) -> FastAPI:
     return app
 
 
-async def serve_health(port: int, problems: Callable[[], list[str]], stop: asyncio.Event, bus: Bus) -> None:
-    """Answer on a loopback port until `stop`; 0: no health port is wanted. Raises OSError when it is taken."""
+async def serve_health(
+    port: int, problems: Callable[[], list[str]], stop: asyncio.Event, bus: Bus, *, host: str = "127.0.0.1"
+) -> None:
+    """Answer at `host` until `stop`; 0: no health port is wanted. Raises OSError when it is taken."""
     if port == 0:
         await stop.wait()
         return
@@ -46,7 +48,7 @@ async def serve_health(port: int, problems: Callable[[], list[str]], stop: async
         health_app(problems, bus), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = socket.create_server((host, port))
     # serve() would take the signals from the service
     serving = asyncio.create_task(server._serve(sockets=[listener]), name="health")
     await asyncio.wait({serving, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class NatsStore(BaseSettings):
-    """What `siteferry up` and compose.yaml give NATS."""
+    """What `siteferry up`, compose.yaml and deploy/ give NATS."""
 
     model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore", env_ignore_empty=True)
 

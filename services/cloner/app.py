@@ -102,7 +102,8 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
             room=driver,
         )
         async with asyncio.TaskGroup() as group:
-            health = serve_health(settings.cloner_health_port, lambda: problems(bus, worker), stop, bus)
+            answered = settings.cloner_health_port, lambda: problems(bus, worker), stop, bus
+            health = serve_health(*answered, host=settings.health_host)
             group.create_task(eternal("health", health, stop), name="health")
             helpers = [
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),

@@ -55,7 +55,7 @@ class ClonerSettings(CarrierLimits):
     sweep_grace_minutes: int = Field(30, ge=0)
     """What belongs to a job that had a message so lately is not touched by a sweep."""
     cloner_health_port: int = 0
-    """Loopback port of `/livez`, `/readyz` and `/metrics`; 0: none."""
+    """Port of `/livez`, `/readyz` and `/metrics`; 0: none."""
 
     def engine(self) -> EngineSettings:
         """How the engine runs here."""
@@ -64,6 +64,7 @@ class ClonerSettings(CarrierLimits):
             ack_wait=self.ack_wait,
             heartbeat=self.ack_wait / 3,
             part_patience=self.part_away_hours * 3600,
+            lanes=self.own_lanes,
             limits=limits,
         )
 

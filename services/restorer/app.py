@@ -52,7 +52,8 @@ async def run(settings: RestorerSettings, carriers: Carriers) -> None:
             carriers=carriers,
         )
         async with asyncio.TaskGroup() as group:
-            health = serve_health(settings.restorer_health_port, lambda: problems(bus, worker), stop, bus)
+            answered = settings.restorer_health_port, lambda: problems(bus, worker), stop, bus
+            health = serve_health(*answered, host=settings.health_host)
             group.create_task(eternal("health", health, stop), name="health")
             logger.info("ready", slots=settings.restorer_slots)
             await worker.run(stop)

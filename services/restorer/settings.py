@@ -23,7 +23,7 @@ class RestorerSettings(CarrierLimits):
     watch_seconds: float = Field(10.0, ge=0)
     """How long a site that looks worse after a restore may need to recover before it is rolled back."""
     restorer_health_port: int = 0
-    """Loopback port of `/livez`, `/readyz` and `/metrics`; 0: none."""
+    """Port of `/livez`, `/readyz` and `/metrics`; 0: none."""
 
     def engine(self) -> EngineSettings:
         """How the engine runs here. One restore per target at a time: two would exchange each other's tables."""
@@ -32,6 +32,7 @@ class RestorerSettings(CarrierLimits):
             ack_wait=self.ack_wait,
             heartbeat=self.ack_wait / 3,
             part_patience=self.part_away_hours * 3600,
+            lanes=self.own_lanes,
             limits=limits,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from shared.contract import streams
+from shared.contract.subjects import LANES, Lane
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class EngineSettings:
     """How long a removal waits for a part of ours, in its worker."""
     keep_failed_secret: float = 24 * 3600
     """How long a failed job's credentials stay in the vault, so that a person can retry it."""
+    lanes: tuple[Lane, ...] = LANES
+    """Lanes this worker takes jobs from."""
     fair: bool = True
     """While other tenants wait, a tenant runs no more jobs than its share of the slots."""
     limits: Limits = field(default_factory=Limits)

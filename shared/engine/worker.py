@@ -85,7 +85,7 @@ class Worker:
         carriers: Carriers | None = None,
         room: Room | None = None,
     ) -> None:
-        """`slots`: jobs at the same time; of two or more, one is kept for the high lane.
+        """`slots`: jobs at the same time; of two or more, one is kept for the high lane, if that is one of ours.
 
         `parts`: what of our own the steps need; a job waits while one of them is away. `carriers`: for kinds of jobs
         that read what a site sent. `room`: places for what jobs make; a job waits while all are taken.
@@ -184,17 +184,17 @@ class Worker:
         return [CANCEL, *lanes] if cancels < CANCELS else lanes
 
     def _open_lanes(self) -> tuple[Lane, ...]:
-        busy = len(self.running)
+        busy, ours = len(self.running), self.settings.lanes
         if self._guests and busy < self._slots + GUESTS:
-            return LANES
+            return ours
         if busy >= self._slots:
             return ()
-        return LANES if self._ordinary() < self._slots - self._kept else (Lane.HIGH,)
+        return ours if self._ordinary() < self._slots - self._kept else (Lane.HIGH,)
 
     @property
     def _kept(self) -> int:
         """Slots for the high lane alone."""
-        return 1 if self._slots > 1 else 0
+        return 1 if self._slots > 1 and Lane.HIGH in self.settings.lanes else 0
 
     def _ordinary(self) -> int:
         """Jobs of the other lanes in the slots."""

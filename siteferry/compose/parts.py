@@ -23,23 +23,29 @@ SECRETS = Path("/run/siteferry")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Places(NatsStore):
+class NatsServers(NatsStore):
+    """What compose.yaml and deploy/ say of NATS."""
+
+    nats_cluster: bool = True
+    """Three servers of NATS; else one."""
+
+    @property
+    def nodes(self) -> int:
+        """How many servers there are."""
+        return 3 if self.nats_cluster else 1
+
+
+class Places(NatsServers):
     """What compose.yaml says of the whole."""
 
     model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore")
 
-    nats_cluster: bool = True
-    """Three servers of NATS; else one."""
     bind: str = "127.0.0.1"
     """Address of the engine's machine at which the edge is published."""
     port: int = 8080
     """Port of that machine at which the edge is published."""
     buffer_pool: str = "256M"
     """Memory for the clones' tables."""
-
-    @property
-    def nodes(self) -> int:
-        return 3 if self.nats_cluster else 1
 
 
 def init() -> None:
@@ -50,7 +56,7 @@ def init() -> None:
 
 def keeper() -> None:
     """Look after streams and buckets, for ever."""
-    places = Places()
+    places = NatsServers()
     settings = Settings(replicas=places.nodes)
 
     def say(text: str) -> None:

@@ -67,6 +67,19 @@ async def test_high_first_then_normal_then_low(engine: Lab) -> None:
     assert entered(engine) == [*high, *normal, *low]
 
 
+async def test_a_worker_of_one_lane_leaves_the_others_alone(engine: Lab) -> None:
+    high = await engine.submit(QUICK, lane=Lane.HIGH)
+    low = [await engine.submit(QUICK, lane=Lane.LOW) for _ in range(3)]
+    async with engine.worker(slots=2, settings=fast(lanes=(Lane.LOW,))):
+        await all_ended(engine, low)
+        assert entered(engine) == low
+        assert (await depth(engine.bus, "clone"))[Lane.HIGH].waiting == 1
+        await engine.cancel(high, Lane.HIGH)
+        assert (await engine.ended(high)).status is Status.CANCELLED, "a cancel is every worker's"
+    async with engine.worker():  # takes what is left of it out of the lane
+        await engine.all_acknowledged(timeout=30)
+
+
 async def test_depth_tells_what_waits_and_what_runs(engine: Lab) -> None:
     jobs = [await engine.submit(Plan(steps=1, ticks=0, hold="s1")) for _ in range(3)]
     jobs.append(await engine.submit(QUICK, lane=Lane.LOW))

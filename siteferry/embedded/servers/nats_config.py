@@ -33,7 +33,7 @@ jetstream {{
 }}
 """
 NODE = """\
-http: "127.0.0.1:{monitor}"
+http: "{host}:{port}"
 """
 CLUSTER = """\
 cluster {{
@@ -50,25 +50,30 @@ class Cluster:
     """What the nodes of one cluster share."""
 
     nodes: Sequence[str]
-    """Host names of all of them; their servers are called the same."""
+    """Names of all their servers, which are host names too unless there is a `domain`."""
     login: str
     """`user:password` by which they know one another."""
+    domain: str = ""
+    """What follows a server's name in its host name."""
+    monitor: str = "127.0.0.1"
+    """Address at which a node tells its health, to whoever reaches it: names of users, streams and consumers, too."""
 
 
 def config(
     *, name: str, host: str, port: int, store: Path, max_store: int, logins: Mapping[str, str], cluster: Cluster | None
 ) -> str:
     """`logins`: `user:password` of each of `shared.contract.rights.USERS`; `max_store`: bytes. A node of a cluster (of
-    one, too) tells its health on loopback, port MONITOR."""
+    one, too) tells its health at port MONITOR."""
     users = json.dumps([_user(user, logins[user]) for user in USERS], indent=1)
     text = CONFIG.format(name=name, host=host, port=port, users=users, store=store, max_store=max_store)
     if cluster is None:
         return text
-    text += NODE.format(monitor=MONITOR)
+    text += NODE.format(host=cluster.monitor, port=MONITOR)
     if len(cluster.nodes) == 1:
         return text
     user, _, password = cluster.login.partition(":")
-    routes = json.dumps([f"nats://{user}:{password}@{node}:{ROUTES}" for node in cluster.nodes if node != name])
+    others = [f"{node}{cluster.domain}:{ROUTES}" for node in cluster.nodes if node != name]
+    routes = json.dumps([f"nats://{user}:{password}@{other}" for other in others])
     return text + CLUSTER.format(port=ROUTES, user=user, password=password, routes=routes)
 
 
