@@ -44,6 +44,7 @@ _BLANK = rb"(?:[ \t\r\n\f]|\\+[nrt]|%(?:25)*+(?:20|0[9acd]))?"
 """Ends a number in CSS; it may be escaped itself."""
 
 _COLONS = re.compile(rb':[0-9]{1,10}(?::(?:["{\\]|&|%)|\\|&|%)')
+_LENGTH = rb"[0-9]{1,10}"
 _INNER_ENTITY = rb"(?:amp(?:;|%(?:25)*3b))*(?:#|%(?:25)*23|sol|colon|quot)"
 
 
@@ -65,80 +66,134 @@ def holds_escaped_head(data: bytes, start: int, end: int) -> bool:
     return any(not PLAIN_HEAD.match(data, head.start(), end) for head in ANY_HEAD.finditer(data, start, end))
 
 
-class _Search:
-    """A pattern with a needle to be asked for first. Compiled when the needle is first met: it takes 50 ms, and many
-    sites have no `%` or `&` next to anything of theirs."""
+class _Ways:
+    """Alternatives of a pattern, each as it must be, and as what it begins with: a hundredth of the text."""
 
-    def __init__(self, needle: bytes, source: bytes) -> None:
-        self.needle = needle
-        self._source = source
+    def __init__(self) -> None:
+        self.whole: set[bytes] = set()
+        self.near: set[bytes] = set()
+
+    def add(self, whole: bytes, near: bytes | None = None) -> None:
+        """One more; whatever matches `whole` must match `near`."""
+        self.whole.add(whole)
+        self.near.add(whole if near is None else near)
+
+    def joined(self, *others: _Ways) -> _Ways:
+        """These and others."""
+        ways = _Ways()
+        for one in (self, *others):
+            ways.whole |= one.whole
+            ways.near |= one.near
+        return ways
+
+    def behind(self, start: bytes) -> _Ways:
+        """All of them as one alternative, behind something."""
+        whole, near = (b"|".join(sorted(each)) or b"(?!)" for each in (self.whole, self.near))
+        return _one(rb"%b(?:%b)" % (start, whole), rb"%b(?:%b)" % (start, near))
+
+
+class _Search:
+    """A pattern in three steps, each only where the one before finds something: a needle; what it begins with, made
+    in some milliseconds; the whole, which takes 0.1 s to compile, and many sites have nothing that comes so far."""
+
+    def __init__(self, needle: bytes, skipped: bytes, ways: _Ways) -> None:
+        """`skipped`: pattern of what may stand between the needle and one of the ways."""
+        self._needle = needle
+        whole, near = (
+            skipped + _first_seen(each) + rb"(?:%b)" % b"|".join(sorted(each)) for each in (ways.whole, ways.near)
+        )
+        self._whole_source = re.escape(needle) + whole
+        self._near_source = re.escape(needle) + rb"(?=%b)" % near
 
     @cached_property
-    def pattern(self) -> re.Pattern[bytes]:
-        """What is searched where the needle is."""
-        return re.compile(self._source)
+    def _near(self) -> re.Pattern[bytes]:
+        return re.compile(self._near_source)
+
+    @cached_property
+    def _whole(self) -> re.Pattern[bytes]:
+        return re.compile(self._whole_source)
+
+    def starts(self, lowered: bytes) -> Iterator[int]:
+        """Where the whole pattern matches, from left to right, none inside another."""
+        if self._needle not in lowered:
+            return
+        end = 0
+        for near in self._near.finditer(lowered):
+            if near.start() >= end and (found := self._whole.match(lowered, near.start())):
+                end = found.end()
+                yield found.start()
+
+    def any(self, lowered: bytes) -> bool:
+        """Whether it matches anywhere."""
+        return next(self.starts(lowered), None) is not None
 
 
 class Hints:
     """Finds, in lower-cased text, what must be decoded: hosts whose characters are escaped, lengths of serialized
-    PHP between escaped colons, entities of entities, escaped shortcodes. Each pattern has a needle to be asked for
-    first.
+    PHP between escaped colons, entities of entities, escaped shortcodes.
     """
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._hosts = list(dict.fromkeys(hosts))
-        length = rb"[0-9]{1,10}" + _any(":")
-        structure = {b"3a" + length, b"26" + _INNER_ENTITY, b"5bvc_raw_"}
-        letters = {b"%02x" % ord(letter) + _any(":") for letter in _HEAD_LETTERS}
-        unicode: dict[bytes, set[bytes]] = {}
-        percent: set[bytes] = set()
-        entities: set[bytes] = set()
-        backslashed: set[bytes] = set()
+        unicode: dict[bytes, _Ways] = {}
+        percent, entities, names = _Ways(), _Ways(), _Ways()
+        aheads = self._aheads(escapes=b"\\%&")
         for text in self._hosts:
             for code, rest in _grams(text):
+                ahead = aheads[code]
                 for form in _cases(code):
                     digits = _units(form)[0]
-                    unicode.setdefault(b"u" + digits[:2], set()).add(digits[2:] + rest)
-                    percent.add(_percent(form) + rest)
-                    entities.add(_entity(form) + rest)
-                    backslashed.add(_css(form) + rest)
+                    unicode.setdefault(b"u" + digits[:2], _Ways()).add(digits[2:] + rest, digits[2:] + ahead)
+                    percent.add(_percent(form) + rest, _percent(form) + ahead)
+                    entities.add(_entity(form) + rest, _entity(form) + ahead)
+                    names.add(_css(form) + rest, _number(form))
                 if not code.isalnum():
-                    backslashed.add(re.escape(code.encode()) + rest)
-        names = _behind_a_backslash(backslashed)
-        backslashed |= {_css("/") + start for start in _starts(self._hosts)}
-        backslashed |= {_css(":") + rb"[/\\]", rb":[/\\]"}
-        following = _behind_a_backslash(backslashed)
-        self._backslashed = _Search(b"\\", rb"\\" + following)
-        self._names = _searches(_with(unicode, names), percent | {b"5c" + names}, entities)
-        self._names.append(_Search(b"\\", rb"\\" + names))
-        entities |= {_entity(":") + length, _entity("[") + b"vc_raw_"}
+                    names.add(re.escape(code.encode()) + rest, re.escape(code.encode()) + ahead)
+        following = names.joined(_slashes(self._hosts))
+        names, following = (_behind_a_backslash(ways) for ways in (names, following))
+        self._backslashed = _Search(b"\\", b"", following)
+        self._names = _searches(_with(unicode, names), percent.joined(names.behind(b"5c")), entities)
+        self._names.append(_Search(b"\\", b"", names))
+        structure = _structure()
         self._all = [
             *_searches(
-                _with(unicode, following, structure | letters), percent | structure | {b"5c" + following}, entities
+                _with(unicode, following, structure, _letters()),
+                percent.joined(structure, following.behind(b"5c")),
+                entities.joined(_entities_of_structure()),
             ),
             self._backslashed,
-            _Search(b"&amp;", b"&amp;" + _INNER_ENTITY),
+            _Search(b"&amp;", b"", _one(_INNER_ENTITY)),
         ]
 
     def positions(self, lowered: bytes, offset: int = 0) -> list[int]:
         """Where an escaped character of a host stands, moved by `offset`; not in order."""
-        found: list[int] = []
-        for search in self._all:
-            if search.needle in lowered:
-                found += [match.start() + offset for match in search.pattern.finditer(lowered)]
-        return found
+        return [start + offset for search in self._all for start in search.starts(lowered)]
 
     def any(self, lowered: bytes) -> bool:
         """Whether there is one."""
-        return any(search.needle in lowered and search.pattern.search(lowered) for search in self._all)
+        return any(search.any(lowered) for search in self._all)
 
     def backslashed(self, lowered: bytes) -> bool:
         """Whether there is one that a backslash and a number, or a backslash alone, make."""
-        return self._backslashed.pattern.search(lowered) is not None
+        return self._backslashed.any(lowered)
 
     def names(self, lowered: bytes) -> bool:
         """Whether there is one of a host."""
-        return any(search.needle in lowered and search.pattern.search(lowered) for search in self._names)
+        return any(search.any(lowered) for search in self._names)
+
+    def _aheads(self, escapes: bytes) -> dict[str, bytes]:
+        """Pattern source of the first byte of what may follow each character of the hosts, `escapes` included."""
+        following: dict[str, bytes] = {}
+        for text in self._hosts:
+            for character, after in pairwise([*text, ""]):
+                firsts = b"".join({form.encode()[:1] for form in _cases(after)}) if after else bytes(range(256))
+                following[character] = following.get(character, b"") + firsts
+        return {
+            character: b""
+            if len(set(firsts)) == 256
+            else rb"[%b]" % b"".join(re.escape(bytes((byte,))) for byte in sorted({*firsts, *escapes}))
+            for character, firsts in following.items()
+        }
 
     def coarse(self) -> bytes:
         """Pattern source of an escaped character of a host and the first byte of what follows it there.
@@ -146,15 +201,9 @@ class Hints:
         Whatever `names` finds matches, and little more. It grows with the alphabet, not with the hosts: PCRE refuses
         patterns beyond 64 KB. Case must be ignored.
         """
-        following: dict[str, bytes] = {}
-        for text in self._hosts:
-            for character, after in pairwise([*text, ""]):
-                firsts = b"".join({form.encode()[:1] for form in _cases(after)}) if after else bytes(range(256))
-                following[character] = following.get(character, b"") + firsts
         unicode, percent, entities, backslashed = [], [], [], []
-        for character, firsts in sorted(following.items()):
-            ahead = rb"[%b]" % b"".join(re.escape(bytes((byte,))) for byte in sorted({*firsts, *b"\\%&"}))
-            ahead = b"" if len(set(firsts)) == 256 else ahead
+        aheads = self._aheads(escapes=b"\\%&")
+        for character, ahead in sorted(aheads.items()):
             for form in _cases(character):
                 unicode.append(_units(form)[0] + (ahead if len(_units(form)) == 1 else b""))
                 percent.append(_percent(form) + ahead)
@@ -162,7 +211,7 @@ class Hints:
                 backslashed.append(_css(form))
             if not character.isalnum():
                 backslashed.append(re.escape(character.encode()) + ahead)
-        if not following:
+        if not aheads:
             return b""
         short = [digits[2:] for digits in unicode if digits.startswith(b"00")]
         ways = [rare_first(b"u00") + rb"(?:%b)" % b"|".join(short)] if short else []
@@ -183,34 +232,71 @@ def rare_first(text: bytes, source: Callable[[bytes], bytes] = re.escape) -> byt
     return (rb"(?<=%b)" % source(text[:at]) if at else b"") + source(text[at:])
 
 
-def _searches(unicode: Mapping[bytes, set[bytes]], percent: set[bytes], entities: set[bytes]) -> list[_Search]:
-    found = [_search(prefix, prefix, rests) for prefix, rests in unicode.items()]
-    found += [_search(b"%", rb"%(?:25)*+", percent)] if percent else []
-    found += [_search(b"&", rb"&(?:amp;)*+", entities)] if entities else []
+def _searches(unicode: Mapping[bytes, _Ways], percent: _Ways, entities: _Ways) -> list[_Search]:
+    found = [_Search(prefix, b"", ways) for prefix, ways in unicode.items()]
+    found += [_Search(b"%", rb"(?:25)*+", percent)] if percent.whole else []
+    found += [_Search(b"&", rb"(?:amp;)*+", entities)] if entities.whole else []
     return found
 
 
-def _behind_a_backslash(rests: set[bytes]) -> bytes:
-    """Pattern source of what makes an escape of CSS, or of a regular expression, out of a backslash before it."""
-    return rb"(?=[02-7a-f.:\-])(?:%b)" % b"|".join(sorted(rests)) if rests else rb"(?!)"
+def _first_seen(ways: Iterable[bytes]) -> bytes:
+    """Most that can be none of them is seen by the first character."""
+    if not all(way[:1].isalnum() for way in ways):
+        return b""
+    return rb"(?=[%b])" % bytes(sorted({way[0] for way in ways}))
 
 
-def _with(unicode: Mapping[bytes, set[bytes]], following: bytes, more: Iterable[bytes] = ()) -> dict[bytes, set[bytes]]:
+def _one(whole: bytes, near: bytes | None = None) -> _Ways:
+    ways = _Ways()
+    ways.add(whole, near)
+    return ways
+
+
+def _behind_a_backslash(ways: _Ways) -> _Ways:
+    """What makes an escape of CSS, or of a regular expression, out of a backslash before it."""
+    return ways.behind(rb"(?=[02-7a-f.:\-])")
+
+
+def _with(unicode: Mapping[bytes, _Ways], following: _Ways, *more: _Ways) -> dict[bytes, _Ways]:
     """The escapes of JSON, and those whose backslash is one of them."""
-    return {**unicode, b"u00": {*unicode.get(b"u00", ()), b"5c" + following, *more}}
+    return {**unicode, b"u00": unicode.get(b"u00", _Ways()).joined(following.behind(b"5c"), *more)}
 
 
-def _starts(hosts: Iterable[str]) -> set[bytes]:
-    """What the first characters of each host look like, with "www." and without."""
-    return {_any(name[0]) + _any(name[1]) for host in hosts for name in (host, host.removeprefix("www.")) if name[1:]}
+def _slashes(hosts: Iterable[str]) -> _Ways:
+    """What leads to a host, behind a backslash: a slash before its first two characters, with "www." and without, and a
+    colon before a slash."""
+    ways = _Ways()
+    for host in hosts:
+        for name in (host, host.removeprefix("www.")):
+            if name[1:]:
+                ways.add(_css("/") + _any(name[0]) + _any(name[1]), _number("/"))
+    ways.add(_css(":") + rb"[/\\]", _number(":"))
+    ways.add(rb":[/\\]")
+    return ways
 
 
-def _search(needle: bytes, prefix: bytes, rests: set[bytes]) -> _Search:
-    """A pattern for any of `rests` behind `prefix`; most that cannot be one is seen by the first character."""
-    ahead = b""
-    if all(rest[:1].isalnum() for rest in rests):
-        ahead = rb"(?=[%b])" % bytes(sorted({rest[0] for rest in rests}))
-    return _Search(needle, prefix + ahead + rb"(?:%b)" % b"|".join(sorted(rests)))
+def _structure() -> _Ways:
+    """Behind the start of an escape: a length of serialized PHP, an entity's name, a shortcode's."""
+    ways = _Ways()
+    ways.add(b"3a" + _LENGTH + _any(":"), b"3a[0-9]")
+    ways.add(b"26" + _INNER_ENTITY)
+    ways.add(b"5bvc_raw_")
+    return ways
+
+
+def _letters() -> _Ways:
+    """Behind the start of an escape: the letter a serialized value begins with."""
+    ways = _Ways()
+    for letter in _HEAD_LETTERS:
+        ways.add(b"%02x" % ord(letter) + _any(":"), rb"%02x[:\\%%&]" % ord(letter))
+    return ways
+
+
+def _entities_of_structure() -> _Ways:
+    ways = _Ways()
+    ways.add(_entity(":") + _LENGTH + _any(":"), _entity(":") + b"[0-9]")
+    ways.add(_entity("[") + b"vc_raw_")
+    return ways
 
 
 def _grams(text: str) -> Iterator[tuple[str, bytes]]:
@@ -237,6 +323,11 @@ def _percent(character: str) -> bytes:
 def _css(character: str) -> bytes:
     """Pattern source of what stands behind the backslash where a character is a number in CSS."""
     return rb"(?:0{0,4}%x(?![0-9a-f])|%06x)%b" % (ord(character), ord(character), _BLANK)
+
+
+def _number(character: str) -> bytes:
+    """What each match of `_css` begins with."""
+    return b"0{0,4}%x" % ord(character)
 
 
 @cache
