@@ -21,7 +21,7 @@ from shared.wordpress.hostbound import quarantined_plugins
 from shared.wordpress.paths import relative
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
-from shared.wordpress.transfer.ddl import Dialect, TableModel, UnknownDefinition, banded
+from shared.wordpress.transfer.ddl import Dialect, TableModel, UnknownDefinition, banded, uncounted
 from shared.wordpress.transfer.files import Arrangement
 from shared.wordpress.transfer.fitting import LISTS, base_type
 
@@ -255,6 +255,7 @@ def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: Clo
     )
     rules = row_rules(name, prefix, options)
     model, first_id = banded(model, id_band)
+    model, is_uncounted = uncounted(model, int(table.get("rows") or 0))
     return Table(
         name=name,
         engine=model.engine,
@@ -268,6 +269,7 @@ def _table(table: Mapping[str, Any], dialect: Dialect, prefix: str, options: Clo
         if name != f"{prefix}options"
         else (),
         first_id=first_id,
+        uncounted=is_uncounted,
     )
 
 

@@ -18,6 +18,7 @@ from services.cloner.run import CloneRun
 from services.cloner.steps.verify import _suspects
 from shared.wordpress.rewrite import Rewriter, UrlMapping
 from shared.wordpress.transfer.database import Column, Loader, Table
+from shared.wordpress.transfer.ddl import uncounted
 from shared.wordpress.transfer.errors import DuplicateFound, LocalFileAsked, RowsRefused, TargetRefused
 from shared.wordpress.transfer.load import PIPE_NAME, PipeLoad
 from siteferry.embedded.servers import MariaDB, running
@@ -230,3 +231,40 @@ def test_what_the_server_refuses_is_made_simpler_or_told(databases: CloneDatabas
         assert "nothing" in loader.simplified["odd"]
         with pytest.raises(TargetRefused, match="table bad"):
             loader.create(bad)
+
+
+def test_a_large_table_is_counted_once_it_is_full(databases: CloneDatabases, cursor: Any) -> None:
+    create = (
+        "CREATE TABLE `full` (`id` int(11) NOT NULL AUTO_INCREMENT, `w` varchar(20) DEFAULT NULL, PRIMARY KEY (`id`),"
+        " KEY `w` (`w`)) ENGINE=InnoDB AUTO_INCREMENT=9000 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_ci"
+    )
+    dialect = databases.dialect()
+    model, is_uncounted = uncounted(dialect.model(create), 2000)
+    columns = (Column("id", "int", False), Column("w", "text", False))
+    table = Table("full", "InnoDB", dialect.written(model), columns, ("id",), uncounted=is_uncounted)
+    rows = "".join(f"{n}\tword {n % 50}\n" for n in range(1, 2001)).encode()
+    with closing(a_loader(databases, table)) as loader:
+        loader.create(table)
+        loader.load(table, rows)
+        loader.commit_position(None, done=True)
+        cursor.execute("SHOW CREATE TABLE full")
+        assert "STATS_AUTO_RECALC=0" in cursor.fetchone()[1].decode()
+        loader.count()
+        loader.count()  # another attempt changes nothing
+    cursor.execute("SHOW CREATE TABLE full")
+    assert " ".join(cursor.fetchone()[1].decode().split()) == create.replace("(`id` int", "( `id` int").replace(
+        "`w`)) ENGINE", "`w`) ) ENGINE"
+    )
+    cursor.execute("SHOW INDEX FROM full WHERE Key_name='w'")
+    assert 40 <= cursor.fetchone()[6] <= 200  # an estimate of 50; that of the empty table is 2000 or nothing
+    cursor.execute("SELECT COUNT(*) FROM full")
+    assert cursor.fetchone() == (2000,)
+
+
+def test_small_tables_and_those_with_a_wish_of_their_own_are_made_as_they_are(databases: CloneDatabases) -> None:
+    dialect = databases.dialect()
+    for options, rows in (("", 10), ("STATS_AUTO_RECALC=1", 5000), ("STATS_AUTO_RECALC=0", 5000)):
+        model = dialect.model(f"CREATE TABLE `t` (`id` int NOT NULL) ENGINE=InnoDB {options}")
+        assert uncounted(model, rows) == (model, False)
+    model = dialect.model("CREATE TABLE `t` (`id` int NOT NULL) ENGINE=MyISAM")
+    assert uncounted(model, 5000) == (model, False)

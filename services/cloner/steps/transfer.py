@@ -122,6 +122,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
         _prove(run, loader, rewriting, on_rows)
         if rewriting.answers > 1 and rewriting.digests.position() is not None:
             _catch_up(run, loader, rewriting, on_rows)
+        loader.count()
         _make_views(run, loader)
         if loader.simplified:
             text = "Tables made without some keys, checks or defaults, which the clone's server refuses"

@@ -20,7 +20,7 @@ from pymysql.connections import Connection
 
 from shared.wordpress.connector.protocol import Frame
 from shared.wordpress.rewrite import unescape
-from shared.wordpress.transfer.ddl import parametrised, quote, transactional
+from shared.wordpress.transfer.ddl import COUNT, parametrised, quote, transactional
 from shared.wordpress.transfer.errors import TargetDatabaseDown, TargetRefused, target_errors
 from shared.wordpress.transfer.fitting import Limit, column_limit
 from shared.wordpress.transfer.load import PIPE_NAME, WARNINGS, PipeLoad, column_of
@@ -76,6 +76,8 @@ class Table:
     """False: only the structure is made."""
     unique: tuple[tuple[tuple[str, int | None], ...], ...] = ()
     """Unique keys with values that may be rewritten: two addresses that become one would be there twice."""
+    uncounted: bool = False
+    """Made so that the server takes no statistics of it before it is full."""
     simpler: tuple[str, ...] = ()
     """Definitions with the same columns and less around them, for a server that refuses `create`."""
     first_id: int | None = None
@@ -208,6 +210,12 @@ class Loader:
             self._abort()
             raise
         return end
+
+    def count(self) -> None:
+        """After everything is loaded and committed: the server takes its statistics, and tables are as on the site."""
+        for table in self.tables.values():
+            if table.uncounted:
+                self.execute(f"ALTER TABLE {quote(table.name)} {COUNT}", f"counting table {table.name}")
 
     def forget_cursor(self) -> None:
         """Remove the cursor table; the database then holds the site and nothing of ours."""

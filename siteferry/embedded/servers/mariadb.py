@@ -171,7 +171,10 @@ class MariaDB(Server):
             try:
                 stream.connect(str(self.socket))
                 session = pymysql.connections.Connection(
-                    user=self.admin_user, password=self.admin_password, defer_connect=True
+                    user=self.admin_user,
+                    password=self.admin_password,
+                    ssl_disabled=True,  # else PyMySQL reads the system's certificates, 70 ms each time
+                    defer_connect=True,
                 )
                 session.connect(stream)
                 session.close()

@@ -6,5 +6,16 @@ from .bands import banded
 from .dialect import Dialect, parametrised, quote, transactional
 from .model import TableModel
 from .tokens import UnknownDefinition
+from .uncounted import COUNT, uncounted
 
-__all__ = ["Dialect", "TableModel", "UnknownDefinition", "banded", "parametrised", "quote", "transactional"]
+__all__ = [
+    "COUNT",
+    "Dialect",
+    "TableModel",
+    "UnknownDefinition",
+    "banded",
+    "parametrised",
+    "quote",
+    "transactional",
+    "uncounted",
+]
