@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("same", derandomize=True)
@@ -17,3 +18,30 @@ pytest_plugins = ["tests.sites.fixtures", "tests.kubernetes.fixtures"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and what it starts inherits that; tests press it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+LONGEST_FIRST = (
+    "hostile/test_hostile_sources",
+    "e2e/test_many",
+    "hostile/",
+    "faults/",
+    "kubernetes/",
+    "e2e/",
+    "integration/test_sweeper_real",
+    "integration/test_connector_broken_install",
+    "contract/",
+    "integration/",
+)
+"""Where files begin that take long. What is not named takes seconds, and comes last."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several workers take the longest files first, so that none is left alone with one at the end.
+
+    Left to itself xdist begins with the files of most tests, which are those of `unit`.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.nodeid.removeprefix("tests/")))
+
+
+def _place(name: str) -> int:
+    return next((n for n, start in enumerate(LONGEST_FIRST) if name.startswith(start)), len(LONGEST_FIRST))
