@@ -87,6 +87,7 @@ class Copy:
             use_unicode=False,
             local_infile=True,
             max_allowed_packet=256 << 20,
+            ssl_disabled=True,
         )
 
     def _remember(self, table: Table, rows: bytes) -> bytes:
