@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -82,20 +82,47 @@ class Attempt:
         self.context.token.stop(reason)
         self._stopping.set()
 
+    def begin(self) -> None:
+        """The next step is running, as far as this process knows: whoever writes the checkpoint next makes it so."""
+        for _, step in self._left():
+            _begin(step)
+            self.context.current = step
+            return
+
+    def _left(self) -> Iterator[tuple[StepSpec, Step]]:
+        for spec, step in zip(self._specs, self._checkpoint.steps, strict=True):
+            if step.state not in {StepState.DONE, StepState.SKIPPED}:
+                yield spec, step
+
     async def run(self) -> Result:
-        """Run what is left of the steps, and finish. Raises whatever a step raises, or why the job must stop."""
+        """Run what is left of the steps, and finish. The first of them was begun (`begin`), durably, and told.
+
+        Raises whatever a step raises, or why the job must stop.
+        """
         self._begun = self._look()
         telling = asyncio.create_task(self._tell_regularly())
         try:
-            for spec, step in zip(self._specs, self._checkpoint.steps, strict=True):
-                if step.state in {StepState.DONE, StepState.SKIPPED}:
-                    continue
+            for spec, step in self._left():
+                self.context.token.check()
+                if step is not self.context.current:
+                    await self._go_on_to(step)
                 await self._run_step(spec, step)
             self.context.current = None
             result = await self._attended(self._workflow.finish(self.context))
             return self._complete(result)
         finally:
             await ended(telling)
+
+    async def _go_on_to(self, step: Step) -> None:
+        """One write and one event for the end of a step and the beginning of the next.
+
+        Begun must be durable before the step has effects: its undo depends on it. Done need not be: a step that was
+        done and is not known to be is run again, like one that was killed at its very end.
+        """
+        _begin(step)
+        self.context.current = step
+        await self.context.checkpoint()
+        await self.tell()
 
     async def _run_step(self, spec: StepSpec, step: Step) -> None:
         """One step, and its span."""
@@ -118,11 +145,7 @@ class Attempt:
             )
 
     async def _carry_out(self, spec: StepSpec, step: Step) -> None:
-        step.state, step.started_at, step.finished_at = StepState.RUNNING, step.started_at or now(), None
-        self.context.current = step
         before = self._look()
-        await self.context.checkpoint()  # begun must be known before it has effects: its undo depends on it
-        await self.tell()
         notes = list(self._checkpoint.notes)
         try:
             await self._attended(spec.run(self.context))
@@ -135,14 +158,12 @@ class Attempt:
             step.state, step.finished_at = StepState.FAILED, now()
             raise
         step.state, step.finished_at = StepState.DONE, now()
-        metrics.STEP_SECONDS.labels(self.context.command.kind, spec.name).observe(
-            (step.finished_at - step.started_at).total_seconds()
-        )
+        took = (step.finished_at - (step.started_at or step.finished_at)).total_seconds()
+        metrics.STEP_SECONDS.labels(self.context.command.kind, spec.name).observe(took)
         if step.total is not None:
             step.done = step.total
         self._checkpoint.crashes, self._checkpoint.away_since = 1, None  # this delivery
-        await self.context.checkpoint()
-        await self.tell()
+        self.context.dirty = True  # told with what follows, or by itself should that take long
 
     async def _attended(self, work: Awaitable[T]) -> T:
         """Await work, but not longer than the grace period once the job was told to stop."""
@@ -245,3 +266,7 @@ class Attempt:
                 return True
             await asyncio.sleep(min(0.2 * 2**tries, 2.0))
         return False
+
+
+def _begin(step: Step) -> None:
+    step.state, step.started_at, step.finished_at = StepState.RUNNING, step.started_at or now(), None

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from shared.bus.connection import Bus
 from shared.contract.events import Command, Message, Retry
@@ -28,6 +28,11 @@ LARGEST = 900_000
 """Bytes of one checkpoint; the server takes messages of 1 MB."""
 PACK_ABOVE = 200_000
 """Bytes above which its state is compressed; it is names of tables and files mostly, and shrinks to a tenth."""
+
+
+HELD = "held"
+"""Stored as the ticket of a job that is `held_for` somebody: workers of releases that know of no such thing can not
+read it, and leave the job alone."""
 
 
 class TooMuchToRemember(Permanent):
@@ -63,11 +68,14 @@ class Checkpoint(Record):
     """
 
     attempt: int = 1
-    ticket: int = 0
+    ticket: Annotated[int, BeforeValidator(lambda stored: 0 if stored == HELD else stored)] = 0
     """Counts schedules within the attempt: a job waiting for a permit keeps its attempt."""
     since: int = 0
     """Stream sequence of the message that began this life: the command, or a person's retry."""
     fence: int = 0
+    held_for: float = 0.0
+    """Seconds, from when this was stored, for which the job is in the hands of who wrote it. Only until there is an
+    entry among the leases: a job that is over sooner needs none."""
     changes: dict[str, Any] = Field(default_factory=dict)
     """What persons who had the job run again wanted otherwise than its command says."""
     steps: list[Step] = Field(default_factory=list)
@@ -150,10 +158,11 @@ def parked_job(known: Checkpoint, command: Command, *, now: datetime) -> Job:
 class CheckpointStore:
     """The checkpoint of one job, held by the holder of its lease."""
 
-    def __init__(self, bus: Bus, job_id: str, check: Callable[[], None]) -> None:
+    def __init__(self, bus: Bus, job_id: str, check: Callable[[], None], hold: Callable[[], float]) -> None:
+        """`check` raises when the job is not ours any more; `hold` tells for how long it is by the checkpoint alone."""
         self._records = Records(bus, CHECKPOINTS)
         self._job_id = job_id
-        self._check = check
+        self._check, self._hold = check, hold
         self._lock = asyncio.Lock()
         self._revision = 0
         self.durable = "{}"
@@ -174,6 +183,20 @@ class CheckpointStore:
         self.durable = frozen(known.state)
         return known
 
+    async def held(self) -> bool:
+        """Whether somebody has the job by its checkpoint alone. Raises nats errors when NATS is away."""
+        entry = await self._records.get(self._job_id)
+        try:
+            seconds = float(json.loads(entry.value).get("held_for", 0)) if entry and entry.value else 0.0
+        except (ValueError, TypeError, AttributeError):
+            return False
+        return seconds > 0 and entry is not None and await self._records.age(entry) < seconds
+
+    @property
+    def written(self) -> bool:
+        """Whether there is a checkpoint that we have read or written."""
+        return self._revision > 0
+
     async def write(self, checkpoint: Checkpoint, *, state: str | None = None) -> None:
         """Make it durable. `state` is the job's state as JSON when a worker thread has serialised it already.
 
@@ -182,6 +205,7 @@ class CheckpointStore:
         """
         async with self._lock:
             state = state or frozen(checkpoint.state)
+            checkpoint.held_for = round(max(0.0, self._hold()), 3)
             value = serialised(checkpoint, state)
             if len(value) > PACK_ABOVE:
                 value = await asyncio.to_thread(serialised, checkpoint, state, packed=True)
@@ -200,7 +224,10 @@ class CheckpointStore:
 
 def serialised(checkpoint: Checkpoint, state: str, *, packed: bool = False) -> bytes:
     """The stored form. The state goes in as it is: a None in it means something. A large one is compressed."""
-    rest = checkpoint.model_dump_json(exclude={"state", "packed"}, exclude_none=True)
+    left_out = {"state", "packed", "ticket" if checkpoint.held_for else "held_for"}
+    rest = checkpoint.model_dump_json(exclude=left_out, exclude_none=True)
+    if checkpoint.held_for:
+        rest = f'{rest[:-1]},"ticket":"{HELD}"}}'
     if packed:
         text = base64.b64encode(zlib.compress(state.encode(), 1)).decode()
         return f'{rest[:-1]},"packed":"{text}"}}'.encode()

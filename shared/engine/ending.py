@@ -34,6 +34,11 @@ async def end(held: Held, event: EventType, *, error: ErrorInfo | None = None, r
     if error is not None:
         held.remember(error)
     held.known.ending = Ending(event=event, error=error, result=result)
+    if event is EventType.COMPLETED:
+        held.known.state = {}  # nothing will be removed: what is left to do needs no memory
+        held.give_away()  # nor does it matter who does it, or how often
+    else:
+        await held.secure()
     try:
         await held.store.write(held.known)
     except TooMuchToRemember:
@@ -53,18 +58,39 @@ async def conclude(held: Held) -> None:
         await _remove(held)
     job = known.job(held.command, now=now(), **_final(held, ending))
     ended = await held.publish(ending.event, fitting(job), msg_id=f"{held.job_id}:{known.attempt}:terminal")
-    await _forget_secret(held, ending)
-    known.ended, known.state = ended, {}
-    await held.store.write(known)
-    await held.shop.bus.unschedule(Retry(**held.about, attempt=0), slot=EventType.SCHEDULE_RETRY)
-    if known.ticket:
-        await held.permits.leave_line()
+    await _leave_nothing(held, ending)
+    if ending.event is not EventType.COMPLETED:  # where a completed job's end is told, the log knows (`settle`)
+        known.ended, known.state = ended, {}
+        await held.store.write(known)
     metrics.ENDED.labels(held.about["kind"], ending.event).inc()
     if job.started_at is not None and job.finished_at is not None:
         took = (job.finished_at - job.started_at).total_seconds()
         metrics.JOB_SECONDS.labels(held.about["kind"], ending.event).observe(took)
     why = {"code": ending.error.code, "message": ending.error.message} if ending.error else {}
     log.info(f"job {ending.event}", job=held.job_id, attempt=known.attempt, **why)
+
+
+async def settle(held: Held, ended: int, *, again: bool) -> None:
+    """A completed job comes back, whose end the log has told at sequence `ended`: do what a worker may have died over.
+
+    `again`: a person wants it to run again, so that what is stored for it now is for that.
+    """
+    known, ending = held.known, held.known.ending
+    assert ending is not None
+    known.ended = ended
+    if not again:
+        held.claim()
+        await _leave_nothing(held, ending)
+        await held.store.write(known)
+
+
+async def _leave_nothing(held: Held, ending: Ending) -> None:
+    known = held.known
+    await _forget_secret(held, ending)
+    if known.attempt > 1 or known.ticket:
+        await held.shop.bus.unschedule(Retry(**held.about, attempt=0), slot=EventType.SCHEDULE_RETRY)
+    if known.ticket:
+        await held.permits.leave_line()
 
 
 async def _remove(held: Held) -> None:
@@ -98,10 +124,10 @@ def _final(held: Held, ending: Ending) -> dict[str, Any]:
 async def _forget_secret(held: Held, ending: Ending) -> None:
     """A failed job can be retried for a while, so its credentials stay, sealed; any other ending forgets them."""
     reference, seconds = held.command.secret_ref, int(held.settings.keep_failed_secret)
-    if ending.event is not EventType.FAILED or seconds <= 0:
-        await held.shop.vault.forget(reference)
-        return
     records = Records(held.shop.bus, VAULT)
+    if ending.event is not EventType.FAILED or seconds <= 0:
+        await records.forget(reference)
+        return
     sealed = await records.get(reference)
     if sealed is not None and sealed.value:
         with suppress(Conflict):

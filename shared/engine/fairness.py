@@ -3,12 +3,14 @@
 When one tenant's jobs fill a worker before another comes, the other need not wait until they end: a few jobs more may
 run, one for each tenant that has none running.
 
-Who runs is told by marks in the `limits` bucket, who waits by the places in line there and by the commands that no
-worker has taken yet: those are looked through in the log, as far as a worker would get soon.
+Who runs here a worker knows; who runs elsewhere is told by marks in the `limits` bucket, which a job gets with its
+first heartbeat: what is over sooner keeps nobody waiting. Who waits is told by the places in line there and by the
+commands that no worker has taken yet: those are looked through in the log, as far as a worker would get soon.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
@@ -23,11 +25,13 @@ from nats.js.errors import NotFoundError
 
 from shared.bus.connection import Bus
 from shared.bus.pull import direct
-from shared.contract.streams import STREAMS, work_consumer
+from shared.contract.streams import LIMITS, STREAMS, work_consumer
 from shared.contract.subjects import LANES, EventType, Kind, command_of, every
+from shared.engine.records import Records
 
 LOOK_AHEAD = 400
 """Commands of a lane that are looked through."""
+FAIR = "fair-"
 NOBODY = ""
 """Has what the log no longer knows."""
 FRESH = 1.0
@@ -59,14 +63,31 @@ def ahead(mine: Waiting, line: Sequence[Waiting], coming: set[str], held: Counte
     return before if mine_first else before + sum(held[tenant] < fair for tenant in coming - {mine.tenant})
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What the `limits` bucket says about fairness. A scope is what a tenant is called there."""
+
+    elsewhere: tuple[str, ...] = ()
+    """Scopes of the jobs that run in other workers, one each."""
+    in_line: frozenset[str] = frozenset()
+    """Scopes of jobs that wait for their share."""
+
+
 class Queue:
-    """Whose commands wait in the log. One for a worker."""
+    """Whose commands wait in the log, and whose jobs run. One for a worker."""
 
     def __init__(self, bus: Bus, kind: Kind) -> None:
         self._bus = bus
         self._kind = kind
+        self._records = Records(bus, LIMITS)
+        self.here: dict[str, str] = {}
+        """Jobs that run in this worker -> their scope."""
+        self._marks = Marks()
+        self._marks_until = 0.0
+        self._reading_marks = asyncio.Lock()
         self._known: set[str] = set()
-        self._read_at = -FRESH
+        self._known_until = 0.0
+        self._looking = asyncio.Lock()
         self._tenants: dict[str, str] = {}
         """Job -> tenant, which never changes."""
 
@@ -81,14 +102,30 @@ class Queue:
                 self._tenants[job] = NOBODY
         return Counter(tenant for tenant in self._tenants.values() if tenant != NOBODY)
 
+    async def marks(self) -> Marks:
+        """As the bucket had them a moment ago."""
+        async with self._reading_marks:
+            if self._marks_until <= time.monotonic():
+                self._marks = await self._read_marks()
+                self._marks_until = time.monotonic() + FRESH
+        return self._marks
+
+    async def _read_marks(self) -> Marks:
+        parts = [key.split(".") for key in await self._records.matching(f"{self._kind}.*.*.*")]
+        return Marks(
+            tuple(scope for _, scope, what, job in parts if what == "run" and job not in self.here),
+            frozenset(scope for _, scope, what, _ in parts if what == "line" and scope.startswith(FAIR)),
+        )
+
     async def tenants(self) -> set[str]:
         """Tenants with commands nobody has taken yet. Nobody, when the log can not be read now."""
-        if time.monotonic() - self._read_at >= FRESH:
-            try:
-                self._known = await self._look()
-            except (NatsError, JetStreamError, TimeoutError):
-                self._known = set()
-            self._read_at = time.monotonic()
+        async with self._looking:
+            if self._known_until <= time.monotonic():
+                try:
+                    self._known = await self._look()
+                except (NatsError, JetStreamError, TimeoutError):
+                    self._known = set()
+                self._known_until = time.monotonic() + FRESH
         return self._known
 
     async def _look(self) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
@@ -82,13 +83,15 @@ class Held:
         """The fields every message about this job begins with."""
         self.token = StopToken()
         self.lease = Lease(leases(shop.bus), job_id, shop.owner, shop.settings.lease_ttl, self.token)
-        self.store = CheckpointStore(shop.bus, job_id, self.check_lease)
+        self.store = CheckpointStore(shop.bus, job_id, self.check_lease, self._hold)
         self.leased = False
+        self._claimed = False
         self.known = Checkpoint()
         self.attempt: Attempt | None = None
         self.trace = tracing.continued(None)
         """`traceparent` of this attempt."""
         self._permits: Permits | None = None
+        self._keeping = asyncio.Lock()
 
     @property
     def settings(self) -> EngineSettings:
@@ -133,29 +136,53 @@ class Held:
         self.attempt = Attempt(shop.workflow, context, self.known, shop.settings, shop.parts)
         return self.attempt
 
-    async def take_over(self) -> None:
-        """From here on older workers can not write the checkpoint, and their events are not believed."""
+    def claim(self) -> None:
+        """The job is to be ours, which whatever is written next makes so: the next fence, and when it began."""
         known = self.known
         known.fence = self.lease.fence = max(self.lease.fence, known.fence + 1)
         self.lease.attempt = known.attempt
         known.started_at = known.started_at or now()
-        await self.store.write(known)
+
+    async def take_over(self) -> None:
+        """From here on older workers can not write the checkpoint, and their events are not believed.
+
+        A job without a lease is ours by this checkpoint, until the first heartbeat makes a lease.
+        """
+        if not self.lease.revision:
+            self._claimed = True
+            self.lease.begin()
+        await self.store.write(self.known)
+
+    async def secure(self) -> None:
+        """Hold the job by a lease from here on, whatever is written about it. Raises LeaseLost."""
+        async with self._keeping:
+            if not self.lease.revision:
+                await self.lease.renew()
+
+    def give_away(self) -> None:
+        """What is written next says that the job is nobody's, as far as the checkpoint holds it."""
+        self._claimed = False
+
+    def _hold(self) -> float:
+        return self.lease.left if self._claimed and not self.lease.revision else 0.0
 
     async def renew(self) -> None:
         """Keep lease and permits. Raises LeaseLost."""
-        if self.leased:
-            await self.lease.renew()
-            if self._permits is not None:
-                await self._permits.renew()
+        async with self._keeping:
+            if self.leased:
+                await self.lease.renew()
+                if self._permits is not None:
+                    await self._permits.renew()
 
     async def let_go(self) -> None:
         """Release carriers, lease and permits, as far as they are still ours, so that nobody waits for them."""
         await self.end_carriers()
-        if self._permits is not None:
-            await self._permits.release()
-        if self.leased:
-            self.leased = False
-            await self.lease.release()
+        async with self._keeping:  # what a heartbeat is just making would stay
+            if self._permits is not None:
+                await self._permits.release()
+            if self.leased:
+                self.leased = False
+                await self.lease.release()
 
     async def end_carriers(self) -> None:
         """Nothing works for this job any more."""

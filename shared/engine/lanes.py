@@ -44,6 +44,11 @@ class Aging:
         by_priority = [lane for lane in LANES if lane in wanted]
         return sorted(by_priority, key=lambda lane: self._passed[lane] < self._patience)
 
+    def turns(self, lane: Lane) -> int:
+        """Jobs that may be taken from this lane together, before another one may have waited for long enough."""
+        behind = LANES[LANES.index(lane) + 1 :]
+        return max(1, min((self._patience - self._passed[other] for other in behind), default=self._patience))
+
     def picked(self, lane: Lane) -> None:
         """A job was taken from this lane: those behind it were passed over."""
         rank = LANES.index(lane)
@@ -69,6 +74,8 @@ class _Refusal:
 class _Pull:
     source: str
     expires: float
+    left: int = 1
+    """Messages it may still bring."""
     answer: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -122,11 +129,11 @@ class Puller:
         late = time.monotonic() - ELECTION
         return sorted(source for source, refusal in self._refused.items() if refusal.since < late)
 
-    async def probe(self, source: str) -> bool:
-        """Ask a source that is not parked for a message that is there now. True when one has arrived."""
+    async def probe(self, source: str, most: int = 1) -> bool:
+        """Ask a source that is not parked for messages that are there now. True when some have arrived."""
         if self._is_parked(source) or self._is_refused(source):
             return False
-        pull = await self._send(source, {"no_wait": True}, PROBE_TIMEOUT)
+        pull = await self._send(source, {"batch": most, "no_wait": True}, PROBE_TIMEOUT, most=most)
         try:
             await asyncio.wait_for(pull.answer.wait(), PROBE_TIMEOUT)
         except TimeoutError:
@@ -137,7 +144,7 @@ class Puller:
         """Have the server answer as soon as one of these sources has a message."""
         for source in sources:
             if not self._is_parked(source) and not self._is_refused(source):
-                await self._send(source, {"expires": int(self._park * 1e9)}, self._park, parked=True)
+                await self._send(source, {"batch": 1, "expires": int(self._park * 1e9)}, self._park, parked=True)
 
     async def wait(self) -> None:
         """Until something arrives, `wake` is called, or the connection must be looked at."""
@@ -172,16 +179,17 @@ class Puller:
         known.pause = min(LONGEST_PAUSE, known.pause * 2)
         known.until = now + known.pause
 
-    async def _send(self, source: str, request: dict[str, object], seconds: float, *, parked: bool = False) -> _Pull:
+    async def _send(
+        self, source: str, request: dict[str, object], seconds: float, *, parked: bool = False, most: int = 1
+    ) -> _Pull:
         self._forget_old()
         self._count += 1
         token = f"{source}-{self._count}"
-        pull = self._pulls[token] = _Pull(source, time.monotonic() + seconds)
+        pull = self._pulls[token] = _Pull(source, time.monotonic() + seconds, most)
         if parked:
             self._parked[source] = token
         where = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durables[source]}"
-        body = json.dumps({"batch": 1, **request}).encode()
-        await self._nc.publish(where, body, reply=f"{self._inbox}.{token}")
+        await self._nc.publish(where, json.dumps(request).encode(), reply=f"{self._inbox}.{token}")
         return pull
 
     def _forget_old(self) -> None:
@@ -197,7 +205,7 @@ class Puller:
             source = self._source_of(message)
             self._arrived.append((source, message))
             self._refused.pop(source, None)
-            self._answered(self._newest(source))
+            self._brought(self._newest(source))
         else:
             pull = self._pulls.get(token)
             self._answered(token)
@@ -210,6 +218,13 @@ class Puller:
         if status not in {"503"}:
             self.last_answer = time.monotonic()
         self._wake.set()
+
+    def _brought(self, token: str | None) -> None:
+        pull = self._pulls.get(token) if token else None
+        if pull is not None:
+            pull.left -= 1
+            if pull.left <= 0:
+                self._answered(token)
 
     def _answered(self, token: str | None) -> None:
         pull = self._pulls.pop(token, None) if token else None

@@ -18,7 +18,7 @@ from shared.bus.connection import Bus
 from shared.contract.events import Command
 from shared.contract.streams import LIMITS
 from shared.contract.subjects import LANES
-from shared.engine.fairness import Queue, Waiting, ahead, share
+from shared.engine.fairness import FAIR, Queue, Waiting, ahead, share
 from shared.engine.records import Conflict, Records
 from shared.engine.room import NoSpace, Places
 from shared.engine.settings import Limits
@@ -103,7 +103,7 @@ class Permits:
 
     def __init__(self, bus: Bus, command: Command, limits: Limits, *, ttl: int, since: int) -> None:
         self._kind, self._tenant = command.kind, command.tenant
-        self._fair = Scope(f"{command.kind}.fair-{_digest(command.tenant)}", 0, "Waiting: other accounts wait, too")
+        self._fair = Scope(f"{command.kind}.{FAIR}{_digest(command.tenant)}", 0, "Waiting: other accounts wait, too")
         self._records = Records(bus, LIMITS)
         self._job_id = command.job_id
         self._scopes = scopes(command, limits)
@@ -114,6 +114,9 @@ class Permits:
         self._ttl = ttl
         self._ticket = f"{LANES.index(command.lane)}-{since:020d}"
         self._held: list[Permit] = []
+        self._queue: Queue | None = None
+        """Where the job is known to run."""
+        self._marked = False
 
     async def acquire(self) -> Full | None:
         """Take a permit of every scope, or none: then tell which one was full."""
@@ -174,22 +177,27 @@ class Permits:
     async def share(self, slots: int, queue: Queue, *, guest: bool = False) -> Full | None:
         """Say that the job runs; not when its tenant has its share of the slots and others wait. `acquire` first.
 
+        Other workers are told with the first heartbeat (`renew`).
+
         `guest`: it would run beyond the slots, which is for tenants that have no job running.
         """
-        parts = [key.split(".") for key in await self._records.matching(f"{self._kind}.*.*.*")]
-        running = [scope for _, scope, what, _ in parts if what == "run"]
-        mine = self._fair.name.partition(".")[2]
-        capacity = max(slots, len(running))
-        if guest and mine in running:
+        marks, mine = await queue.marks(), self._fair.name.partition(".")[2]
+
+        def running() -> list[str]:
+            return [*queue.here.values(), *marks.elsewhere]
+
+        capacity, waiting = max(slots, len(running())), set[str]()
+        if running().count(mine) >= share(capacity, MOST_TENANTS):
+            waiting |= marks.in_line | {f"{FAIR}{_digest(tenant)}" for tenant in await queue.tenants()}
+            waiting -= {mine}
+        many = running()  # from here on no other job of this worker comes in between
+        held = many.count(mine)
+        has_share = bool(waiting) and held >= share(capacity, len({mine, *many, *waiting}))
+        if (guest and held) or has_share:
             await self.release()
-            return Full(self._fair, running.count(mine))
-        if running.count(mine) >= share(capacity, MOST_TENANTS):
-            waiting = {scope for _, scope, what, _ in parts if what == "line" and scope.startswith("fair-")} - {mine}
-            waiting |= {f"fair-{_digest(tenant)}" for tenant in await queue.tenants()} - {mine}
-            if waiting and running.count(mine) >= share(capacity, len({mine, *running, *waiting})):
-                await self.release()
-                return Full(self._fair, running.count(mine))
-        await self._create(f"{self._fair.name}.run.{self._job_id}")
+            return Full(self._fair, held)
+        queue.here[self._job_id] = mine
+        self._queue = queue
         return None
 
     async def pause(self, seconds: float) -> None:
@@ -214,6 +222,8 @@ class Permits:
 
     async def renew(self) -> None:
         """Hold the permits longer. One that was lost (its time ran out while NATS was away) is let go."""
+        if self._queue is not None and not self._marked:
+            self._marked = await self._create(f"{self._fair.name}.run.{self._job_id}")
         for permit in list(self._held):
             try:
                 permit.revision = await self._records.write(
@@ -221,10 +231,14 @@ class Permits:
                 )
             except Conflict:
                 self._held.remove(permit)
+                self._marked = self._marked and ".run." not in permit.key
                 log.warning("a permit ran out", job=self._job_id, permit=permit.key)
 
     async def release(self) -> None:
         """Give them back at once."""
+        if self._queue is not None:
+            self._queue.here.pop(self._job_id, None)
+            self._queue = None
         while self._held:
             permit = self._held.pop()
             await self._records.drop(permit.key, revision=permit.revision)

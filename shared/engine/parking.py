@@ -50,6 +50,7 @@ async def again_or_fail(held: Held, error: Temporary) -> None:
         message=f"{info.message} Trying again in {delay:.0f} s." if delay >= 1 else info.message,
         error=info,
     )
+    await held.secure()
     await held.store.write(known)
     await repeat(held)
 
@@ -87,6 +88,7 @@ async def _wait(held: Held, why: str, reason: str, delay: float) -> None:
     known.ticket, known.crashes = known.ticket + 1, 0
     at = now() + timedelta(seconds=delay)
     known.parked = Parked(event=EventType.WAITING, at=at, message=why, reason=reason)
+    await held.secure()
     await held.store.write(known)
     await repeat(held, tell=told != why)
 

@@ -7,12 +7,14 @@ race. Here every write carries a message id: a repeated write is recognised by t
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from nats.errors import BadHeaderError, BadSubjectError, ConnectionClosedError, MaxPayloadError, ProtocolError
@@ -40,6 +42,8 @@ class Entry:
 
     value: bytes | None
     revision: int
+    stored_at: datetime | None = None
+    """By the server's clock."""
 
 
 def unreachable(error: BaseException) -> bool:
@@ -80,7 +84,13 @@ class Records:
         except NotFoundError:
             return None
         gone = bool(message.headers and "KV-Operation" in message.headers)
-        return Entry(None if gone else message.data, message.seq or 0)
+        return Entry(None if gone else message.data, message.seq or 0, message.time)
+
+    async def age(self, entry: Entry) -> float:
+        """Seconds since an entry was stored, by the clock of the server that stored it."""
+        answer = await self._js._nc.request(f"$JS.API.STREAM.INFO.{self.stream}", b"", timeout=WRITE_TIMEOUT)
+        now = datetime.fromisoformat(json.loads(answer.data)["ts"][:26].rstrip("Z") + "+00:00")
+        return 0.0 if entry.stored_at is None else (now - entry.stored_at).total_seconds()
 
     async def write(
         self, key: str, value: bytes, *, last: int, ttl: int | None = None, check: Callable[[], None] = lambda: None
@@ -107,6 +117,10 @@ class Records:
     async def drop(self, key: str, *, revision: int) -> None:
         """Remove the entry unless it is newer than `revision`. Leaves no marker behind."""
         await self._js.purge_stream(self.stream, seq=revision + 1, subject=self.prefix + key)
+
+    async def forget(self, key: str) -> None:
+        """Remove the entry for good, whatever its revision. Costs the server no write when there is none."""
+        await self._js.purge_stream(self.stream, subject=self.prefix + key)
 
     async def matching(self, pattern: str) -> list[str]:
         """The keys that match, with `*` for a token."""

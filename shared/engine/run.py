@@ -14,19 +14,28 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from shared import tracing
-from shared.contract.events import Message, Retry, changed, decode, now
-from shared.contract.jobs import ErrorInfo, Job, Status
+from shared.contract.events import (
+    CloneRequested,
+    Command,
+    Message,
+    RestoreRequested,
+    Retry,
+    changed,
+    decode,
+)
+from shared.contract.jobs import ErrorInfo
 from shared.contract.subjects import TERMINAL, EventType, parse
 from shared.engine import metrics, parking
 from shared.engine.attempt import Attempt
 from shared.engine.checkpoint import Checkpoint, Ending, Verdict, judge
-from shared.engine.ending import conclude, end
+from shared.engine.ending import conclude, end, settle
 from shared.engine.held import Held, Shop
 from shared.engine.limits import Full
 from shared.engine.parts import missing
 from shared.engine.records import unreachable
 from shared.engine.room import NoRoom, NoSpace, Places, Room
 from shared.engine.story import Story
+from shared.engine.strange import leave_to_newer, refuse
 from shared.engine.token import Draining
 from shared.errors import Cancelled, JobError, LeaseLost, Temporary
 from shared.lifecycle import ended
@@ -34,8 +43,6 @@ from shared.log import bind, get
 
 log = get(__name__)
 
-LEFT_TO_NEWER = 12
-"""Deliveries of a job that only another version understands before it is ended; ten seconds each by default."""
 REFUSED_PLACE = 100
 """In the line, of a job that was let begin and then found no room: it comes back seldom, for it began in vain."""
 LOOKS = (0.05, 0.2, 0.5)
@@ -82,6 +89,11 @@ class JobRun:
         try:
             await self._handle()
         except LeaseLost:
+            if not self._held.store.written and not self._held.lease.revision:  # somebody took it at the same moment
+                with suppress(Exception):
+                    await self._held.let_go()
+                    await self._leave()
+                return
             metrics.LEASES_LOST.labels(self._held.about["kind"]).inc()
             log.warning("another worker has the job", job=self.job_id)
             with suppress(Exception):
@@ -102,15 +114,16 @@ class JobRun:
 
     async def _handle(self) -> None:
         held = self._held
-        if not await held.lease.take():
-            await self._delivery.nak(delay=min(1.0, held.settings.ack_wait / 4))
+        if not await self._take():
+            await self._leave()
             return
         held.leased = True
         try:
             message = decode(self._event, self._delivery.data)
-            found = await self._story.command()
+            found = await self._command(message)
         except ValidationError as error:
-            await self._refuse(error)
+            await refuse(held, error)
+            await self._acknowledge()
             return
         if message is None or found is None:
             log.error("a message about a job that never was", job=self.job_id, subject=self._delivery.subject)
@@ -121,65 +134,55 @@ class JobRun:
         held.trace = tracing.continued(self._below)
         bind(tenant=held.command.tenant, trace_id=tracing.trace_id(held.trace))
         try:
-            known = await held.store.load()
+            known = None if self._story.new else await held.store.load()
         except ValidationError as error:
-            await self._leave_to_newer(error)
+            if await leave_to_newer(held, self._story, self._delivery, error):
+                await self._acknowledge()
+            return
+        if known is not None and known.held_for and await held.store.held():  # taken since `_take` looked
+            await held.let_go()
+            await self._leave()
             return
         held.known = known or await self._begin(requested_at, message)
         held.command = changed(held.command, held.known.changes)
+        await self._find_end(message)
         await (self._cancel() if self._event is EventType.CANCEL else self._proceed(message))
         await self._acknowledge()
 
-    async def _refuse(self, error: ValidationError) -> None:
-        """A command no version of ours has written: the job ends, visibly."""
-        wrong = sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
-        info = ErrorInfo(code="invalid_command", message="The command can not be read.", details={"fields": wrong})
-        about, time = self._held.about, now()
-        job = Job(
-            job_id=self.job_id,
-            type=about["kind"],
-            lane=about["lane"],
-            status=Status.FAILED,
-            error=info,
-            message=info.message,
-            attempt=1,
-            fence=self._held.lease.fence,
-            created_at=time,
-            updated_at=time,
-            finished_at=time,
-        )
-        await self._held.publish(EventType.FAILED, job, msg_id=f"{self.job_id}:1:terminal")
-        await self._acknowledge()
+    async def _take(self) -> bool:
+        """Make sure that nobody else works on the job; False when somebody does.
 
-    async def _leave_to_newer(self, error: ValidationError) -> None:
-        """Another version worked on the job: its workers go on with it. When there are none, the job ends, visibly."""
-        held, wrong = self._held, error.error_count()
-        delivered = self._delivery.metadata.num_delivered
-        log.warning("another version's checkpoint", job=self.job_id, problems=wrong, delivered=delivered)
-        if delivered <= LEFT_TO_NEWER:
-            await held.let_go()
-            await self._delivery.nak(delay=held.settings.ack_wait / 3)
+        A job that nobody has begun is taken by its first checkpoint, which can be written once: `Held.take_over`.
+        """
+        if self._event is EventType.REQUESTED and self._delivery.metadata.num_delivered == 1:
+            if await self._story.is_new():
+                return True
+        return not await self._held.store.held() and await self._held.lease.take()
+
+    async def _leave(self) -> None:
+        """It is another worker's: ask again soon."""
+        await self._delivery.nak(delay=min(1.0, self._held.settings.ack_wait / 4))
+
+    async def _command(self, message: Message | None) -> tuple[Command, int] | None:
+        """The job's command and its sequence: this delivery, or what the log holds."""
+        if isinstance(message, CloneRequested | RestoreRequested):
+            return message, self._seq
+        return await self._story.command()
+
+    async def _find_end(self, message: Message) -> None:
+        """The checkpoint of a job that completed says how it was to end; that it did is told by the log."""
+        known = self._held.known
+        if known.ending is None or known.ending.event is not EventType.COMPLETED or known.ended is not None:
             return
-        info = ErrorInfo(
-            code="newer_version",
-            message="Another version of Siteferry began this job, and this one can not go on with it.",
-            hint="Bring all workers to the newer version, then run the job again. A sweep removes what is left.",
-        )
-        last = await self._story.last_event()
-        known = Checkpoint(attempt=last[0].job.attempt if last else 1, fence=last[0].job.fence if last else 0)
-        held.known = known
-        await held.take_over()
-        job = known.job(
-            held.command, now=now(), status=Status.FAILED, error=info, message=info.message, finished_at=now()
-        )
-        known.ended = await held.publish(EventType.FAILED, job, msg_id=f"{self.job_id}:{known.attempt}:terminal")
-        await held.store.write(known)
-        await self._acknowledge()
+        ended = await self._story.completed_at(known.attempt)
+        if ended is not None:
+            again = isinstance(message, Retry) and message.manual and self._seq > ended
+            await settle(self._held, ended, again=again)
 
     async def _begin(self, requested_at: int, message: Message) -> Checkpoint:
         """A job without a checkpoint: new, or so old that only the stream remembers it."""
         known = Checkpoint(since=requested_at)
-        if self._event is EventType.REQUESTED and await self._story.is_new():
+        if self._story.new or (self._event is EventType.REQUESTED and await self._story.is_new()):
             return known
         last = await self._story.last_event()
         if last is not None:
@@ -200,6 +203,7 @@ class JobRun:
             return
         known.ending = known.ending or Ending(event=EventType.CANCELLED)
         known.crashes += 1
+        self._held.claim()
         await self._held.take_over()
         await conclude(self._held)
 
@@ -225,13 +229,17 @@ class JobRun:
             metrics.TAKEOVERS.labels(held.about["kind"]).inc()
         known.crashes += 1
         known.ending = known.ending or await self._foregone()
+        held.claim()
+        if known.ending is None:
+            await self._work()
+            return
         await held.take_over()
-        await (conclude(held) if known.ending is not None else self._work())
+        await conclude(held)
 
     async def _foregone(self) -> Ending | None:
         """How the job ends before it has begun: cancelled meanwhile, or poison."""
         known, settings = self._held.known, self._held.settings
-        if await self._story.cancelled_at() > known.since:
+        if not self._story.new and await self._story.cancelled_at() > known.since:
             return Ending(event=EventType.CANCELLED)
         delivered = self._delivery.metadata.num_delivered
         if known.crashes <= settings.poison_cap and delivered <= settings.max_deliveries:
@@ -260,7 +268,9 @@ class JobRun:
         if held.known.ticket:
             await held.permits.leave_line()
         attempt = held.prepare()
+        attempt.begin()
         held.known.waiting_for = ""  # it is told that it runs: should it wait again, that is told again
+        await held.take_over()
         began, outcome = time.time(), "interrupted"
         try:
             outcome = await self._run(attempt)
@@ -342,6 +352,8 @@ class JobRun:
         held = self._held
         with suppress(Exception):
             held.known.crashes = max(0, held.known.crashes - 1)
+            await held.end_carriers()
+            held.give_away()
             await held.store.write(held.known)
             await held.let_go()
             await self._delivery.nak()

@@ -21,6 +21,8 @@ class Story:
         self._js = bus.js
         self._stream = STREAMS[kind]
         self._kind, self._lane, self._job_id = kind, lane, job_id
+        self.new = False
+        """Whether the log was seen to hold the command and nothing else: no worker's word, and no cancel."""
         self.trace: str | None = None
         """`traceparent` of the call that began the job, once its command was read."""
 
@@ -40,12 +42,20 @@ class Story:
     async def is_new(self) -> bool:
         """Whether the stream holds nothing about this job but one command."""
         info = await self._js.stream_info(self._stream, subjects_filter=story(self._job_id))
-        return sum((info.state.subjects or {}).values()) == 1
+        self.new = sum((info.state.subjects or {}).values()) == 1
+        return self.new
 
     async def cancelled_at(self) -> int:
         """Sequence of the last cancel; 0 when nobody asked."""
         raw = await self._last(self._subject(EventType.CANCEL))
         return 0 if raw is None else raw.seq or 0
+
+    async def completed_at(self, attempt: int) -> int | None:
+        """Sequence of the event that told this attempt's success; None when it is not told."""
+        raw = await self._last(self._subject(EventType.COMPLETED))
+        message = None if raw is None else decode(EventType.COMPLETED, raw.data or b"")
+        told = raw is not None and isinstance(message, JobEvent) and message.job.attempt == attempt
+        return raw.seq if told and raw is not None else None
 
     async def last_event(self) -> tuple[JobEvent, int] | None:
         """The last thing any worker said about the job."""

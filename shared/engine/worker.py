@@ -167,16 +167,30 @@ class Worker:
             await asyncio.sleep(0.5)
 
     async def _ask(self) -> bool:
-        """Probe every source with room, in order; park on them when none has anything. True: something arrived."""
+        """Probe every source with room, in order; park on them when none has anything. True: something arrived.
+
+        What comes first and is empty is parked on at once: then it need not be probed for every job of the others.
+        """
         await self._look_for_guests()
         sources = self._sources_with_room()
         for source in sources:
-            if await self._puller.probe(source):
+            if await self._puller.probe(source, self._room(source)):
                 return True
             if source != CANCEL:
                 self._aging.empty(Lane(source))
+            if source == CANCEL or (source == Lane.HIGH and self._kept):
+                await self._puller.park([source])
         await self._puller.park(sources)
         return False
+
+    def _room(self, source: str) -> int:
+        """Messages of a source that can be begun at once."""
+        if source == CANCEL:
+            return CANCELS - sum(taken == CANCEL for taken, _ in self._runs.values())
+        lane, free = Lane(source), self._slots - len(self.running)
+        if lane is not Lane.HIGH:
+            free = min(free, self._slots - self._kept - self._ordinary())
+        return max(1, min(free, self._aging.turns(lane)))
 
     def _sources_with_room(self) -> list[str]:
         lanes = [lane.value for lane in self._aging.order(self._open_lanes())]

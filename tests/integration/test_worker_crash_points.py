@@ -65,7 +65,7 @@ async def test_a_crash_at_any_write_changes_nothing_about_the_end(plan: Plan, st
         await engine.ended(whole)
         await engine.all_acknowledged()
         total = js.writes[whole]
-        assert total > 12
+        assert total >= 8, "what a job writes, with a retry: else nothing is tested"
         dooms = [(number, when) for number in range(1, total + 1) for when in ("before", "after")]
         jobs = {}
         for doom in dooms:
