@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,8 @@ from pymysql.connections import Connection
 from services.cloner.drivers.cell import CONFIG, LOGIN_KEY, CellTarget, login_key_file, php_version
 from services.cloner.drivers.host.accounts import accounts_of, owner_of
 from services.cloner.drivers.host.mariadb import CloneDatabases, new_password
+from services.cloner.drivers.host.removal import remove_tree
+from services.cloner.drivers.host.snapshots import Snapshots
 from services.cloner.drivers.port import Capacity, LoginLink, MailMessage
 from shared.cells.client import CellsClient
 from shared.cells.names import DATABASES
@@ -30,6 +31,7 @@ from shared.wordpress.transfer.errors import target_errors
 from shared.wordpress.transfer.files import Arrangement, FileSink, Owner, Received, Sink
 
 WRITABLE = ("site", "tmp", "log", "mail", "cache", "quarantine", "records")
+SNAPSHOTS = ".snapshots"
 DOOMED = ".deleting-"
 """Before the name of a directory that is being removed."""
 
@@ -91,6 +93,11 @@ class HostTarget(CellTarget):
     def php_error(self) -> str:
         """The last error PHP stopped at."""
         return last_error(self.directory / "log")
+
+    def serve(self) -> None:
+        """Have the clone answer, if it has been configured. Raises CellsAway."""
+        if (self.directory / CONFIG).exists():
+            self._serve()
 
     def _serve(self) -> None:
         self.cells.ensure(self.clone_id)
@@ -175,6 +182,11 @@ class HostDriver:
             cells=self.cells,
         )
 
+    @property
+    def snapshots(self) -> Snapshots:
+        """What clones were, kept: on the file system of the clones, so that blocks can be shared."""
+        return Snapshots(self.clones / SNAPSHOTS, self.databases)
+
     def ensure(self, clone_id: str) -> None:
         """Make directory, database and user, or find them made. Raises NoRoom when as many clones exist as may."""
         self.place(clone_id).make_place(self.most)
@@ -188,7 +200,7 @@ class HostDriver:
         return php_version()
 
     def destroy(self, clone_id: str) -> None:
-        """End what runs of it, then remove directory, database and user. The host name is gone at once."""
+        """End what runs of it, then remove directory, database, user and snapshots. The host name is gone at once."""
         target = self.place(clone_id)
         self.cells.forget(clone_id)
         doomed = self.clones / f"{DOOMED}{clone_id}"
@@ -197,6 +209,7 @@ class HostDriver:
             target.directory.rename(doomed)
         self.databases.drop(target.database)
         remove_tree(doomed)
+        self.snapshots.remove_all(clone_id)
 
     def ids(self) -> list[str]:
         """Clones of which a directory, a database or a user exists."""
@@ -234,11 +247,3 @@ def directories(clones: Path) -> set[str]:
     except FileNotFoundError:
         return set()
     return {name for name in names if is_job_id(name.removeprefix(DOOMED))}
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a directory that strangers filled, if it is there: `shutil.rmtree` recurses, and gives up below a thousand
-    folders. Raises OSError with what could not be removed."""
-    done = subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", path], capture_output=True, check=False)
-    if done.returncode:
-        raise OSError(done.stderr.decode(errors="replace").strip()[-500:])

@@ -12,10 +12,14 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 
-from services.cloner.drivers.database import CONNECT_SECONDS, connection, making
+from services.cloner.drivers.database import CONNECT_SECONDS, RIGHTS, connection, making
 from shared.cells.names import DATABASES
 from shared.wordpress.transfer.ddl import Dialect, quote
 from shared.wordpress.transfer.errors import target_errors
+
+COMING, GOING = "_coming", "_going"
+"""After the name of a clone's database: what will take its place, what was there before."""
+SIDES = (COMING, GOING)
 
 
 class CloneDatabases:
@@ -30,21 +34,42 @@ class CloneDatabases:
 
     def ensure(self, name: str, password: str) -> None:
         """Make database and user, or set the password of the user that is there."""
-        with target_errors("making the clone's database"), self._admin() as cursor:
+        with target_errors("making the clone's database"), self.admin() as cursor:
             for statement in making(name, password):
                 cursor.execute(statement)
 
     def drop(self, name: str) -> None:
         """Remove database and user. Connections of the user are ended first, so that nothing can hold the drop up."""
-        with target_errors("removing the clone's database"), self._admin() as cursor:
+        with target_errors("removing the clone's database"), self.admin() as cursor:
             with contextlib.suppress(pymysql.MySQLError):  # no such user, or none of its connections
                 cursor.execute(f"KILL USER {quote(name)}@localhost")
-            cursor.execute(f"DROP DATABASE IF EXISTS {quote(name)}")
+            for database in (name, *(f"{name}{side}" for side in SIDES)):
+                cursor.execute(f"DROP DATABASE IF EXISTS {quote(database)}")
             cursor.execute(f"DROP USER IF EXISTS {quote(name)}@localhost")
+
+    def make_side(self, name: str, side: str) -> str:
+        """An empty database beside a clone's own, where its user has the same rights, whatever was there before."""
+        side = f"{name}{side}"
+        own = quote(side.replace("_", "\\_"))  # in a GRANT the underscore of a database name is a wildcard
+        with target_errors("making room beside the clone's database"), self.admin() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {quote(side)}")
+            cursor.execute(f"CREATE DATABASE {quote(side)} CHARACTER SET utf8mb4")
+            cursor.execute(f"GRANT {RIGHTS} ON {own}.* TO {quote(name)}@localhost")
+        return side
+
+    def drop_sides(self, name: str) -> None:
+        """Remove what is beside a clone's database."""
+        with target_errors("removing what was beside the clone's database"), self.admin() as cursor:
+            for side in SIDES:
+                database = f"{name}{side}"
+                cursor.execute(f"DROP DATABASE IF EXISTS {quote(database)}")
+                with contextlib.suppress(pymysql.MySQLError):  # nothing was granted
+                    own = quote(database.replace("_", "\\_"))
+                    cursor.execute(f"REVOKE ALL PRIVILEGES ON {own}.* FROM {quote(name)}@localhost")
 
     def names(self) -> set[str]:
         """Every database and user of ours."""
-        with target_errors("listing databases"), self._admin() as cursor:
+        with target_errors("listing databases"), self.admin() as cursor:
             pattern = DATABASES.replace("_", "\\_") + "%"
             cursor.execute("SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE %s", (pattern,))
             found = {row[0] for row in cursor.fetchall()}
@@ -64,7 +89,7 @@ class CloneDatabases:
         return Dialect(*self._knows)
 
     def _ask(self) -> tuple[set[str], set[str]]:
-        with target_errors("asking the clone's database server"), self._admin() as cursor:
+        with target_errors("asking the clone's database server"), self.admin() as cursor:
             cursor.execute("SHOW COLLATION")
             collations = {row[0].lower() for row in cursor.fetchall()}
             with contextlib.suppress(pymysql.MySQLError):  # before MariaDB 10.10 there are no others
@@ -82,7 +107,8 @@ class CloneDatabases:
         return connection(name, password, unix_socket=str(self.socket), ssl_disabled=True)
 
     @contextmanager
-    def _admin(self) -> Iterator[Any]:
+    def admin(self) -> Iterator[Any]:
+        """A cursor of the account that may do everything."""
         connection = pymysql.connect(
             unix_socket=str(self.socket),
             ssl_disabled=True,

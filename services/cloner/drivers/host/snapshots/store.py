@@ -1,0 +1,206 @@
+"""Where snapshots are: a folder for each owner, in it one for each snapshot."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.cloner.drivers.host.mariadb import CloneDatabases
+from services.cloner.drivers.host.removal import remove_tree
+from services.cloner.drivers.host.snapshots import tables, trees
+from services.cloner.drivers.host.snapshots.contents import Copier
+from services.cloner.drivers.host.snapshots.errors import NoSuchSnapshot
+from services.cloner.drivers.host.snapshots.manifest import MANIFEST, Manifest, entries
+from services.cloner.drivers.host.snapshots.place import FOLDERS, make_coming, settle, tables_of
+from shared.wordpress.transfer.errors import target_errors
+
+if TYPE_CHECKING:
+    from services.cloner.drivers.host.driver import HostTarget
+
+MAKING, REMOVING = ".making-", ".removing-"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+LOCK, BUSY = ".lock", ".busy"
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """All snapshots of one machine."""
+
+    root: Path
+    databases: CloneDatabases
+
+    def capture(
+        self,
+        target: HostTarget,
+        owner: str,
+        name: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        check: Callable[[], None] = lambda: None,
+        durable: bool = False,
+    ) -> Manifest:
+        """Store what a clone holds now; what is there under this name already stays, and is told.
+
+        `facts` (JSON) is kept with it. `check` is asked often and raises to stop. `durable`: it is on the disk before
+        it is visible; otherwise a power cut soon after may damage it, which is noticed when it is used. Tables can not
+        be written while they are copied; files that PHP writes in these seconds are as they are met.
+
+        Raises SnapshotRefused, OSError, TargetDiskFull and the other errors of the target, and what `check` raises.
+        """
+        folder = self._folder(owner, name)
+        with target_errors("storing the clone's state"), self.alone(owner, check):
+            with suppress(NoSuchSnapshot):
+                return self.get(owner, name)
+            self._sweep(folder.parent)
+            making = folder.with_name(f"{MAKING}{name}")
+            making.mkdir(mode=0o700)
+            try:
+                manifest = self._into(making, target, dict(facts or {}), check)
+                if durable:
+                    _sync(making)
+                making.rename(folder)
+            except BaseException:
+                remove_tree(making)
+                raise
+        return manifest
+
+    def _into(self, folder: Path, target: HostTarget, facts: dict[str, Any], check: Callable[[], None]) -> Manifest:
+        manifest = Manifest(target.clone_id, target.url, datetime.now(UTC).isoformat(), facts)
+        copier = Copier(check)
+        captured = trees.TreeCapture(folder, copier)
+        manifest.tree = captured.run(target.directory, FOLDERS)
+        manifest.files, manifest.bytes, manifest.skipped = captured.files, captured.bytes, captured.skipped
+        tables.capture(self.databases, target.database, target.connect, folder, manifest, Copier(check), check)
+        manifest.write(folder)
+        return manifest
+
+    def stage(self, owner: str, name: str, target: HostTarget, *, check: Callable[[], None] = lambda: None) -> Manifest:
+        """Prepare a snapshot beside what a clone holds, which goes on as it is; `put_in_place` then exchanges the two.
+
+        The clone's place (directory, database, user) must be there. What was staged before is replaced. Raises
+        NoSuchSnapshot, SnapshotDamaged, OSError, the errors of the target, and what `check` raises.
+        """
+        settle(target)
+        manifest, folder = self.get(owner, name), self._folder(owner, name)
+        with target_errors("preparing the clone's files"):
+            coming = make_coming(target)
+            trees.put(folder, entries(folder, manifest), coming, Copier(check), target.owner)
+        tables_of(target).stage(folder, manifest, Copier(check), check)
+        manifest.write(coming)
+        return manifest
+
+    def get(self, owner: str, name: str) -> Manifest:
+        """What was captured. Raises NoSuchSnapshot, SnapshotDamaged."""
+        return Manifest.read(self._folder(owner, name))
+
+    def names(self, owner: str) -> list[str]:
+        """An owner's snapshots."""
+        try:
+            found = os.listdir(self.root / owner)
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in found if NAME.fullmatch(name))
+
+    def owners(self) -> list[str]:
+        """Everybody of whom anything is here."""
+        try:
+            return sorted(name for name in os.listdir(self.root) if NAME.fullmatch(name))
+        except FileNotFoundError:
+            return []
+
+    def size(self, owner: str) -> int:
+        """Bytes of an owner's snapshots as they were captured; where blocks are shared the disk holds fewer."""
+        found = 0
+        for name in self.names(owner):
+            with suppress(NoSuchSnapshot):
+                found += self.get(owner, name).bytes
+        return found
+
+    def remove(self, owner: str, name: str) -> None:
+        """Remove one; nothing happens when it is not there."""
+        folder = self._folder(owner, name)
+        if folder.exists():
+            doomed = folder.with_name(f"{REMOVING}{name}")
+            remove_tree(doomed)
+            folder.rename(doomed)
+            remove_tree(doomed)
+
+    def remove_all(self, owner: str) -> None:
+        """Remove everything of an owner."""
+        folder = self._folder(owner, "all").parent
+        if folder.exists():
+            with self.alone(owner, busy=True):
+                remove_tree(folder)
+
+    def sweep(self) -> None:
+        """Remove what deaths left of captures and removals, where nobody captures now."""
+        for owner in self.owners():
+            folder = self.root / owner
+            with suppress(BlockingIOError, FileNotFoundError):
+                lock = _locked(folder / LOCK)
+                try:
+                    self._sweep(folder)
+                finally:
+                    os.close(lock)
+
+    @contextmanager
+    def alone(self, owner: str, check: Callable[[], None] = lambda: None, *, busy: bool = False) -> Iterator[None]:
+        """While nobody else captures for this owner, or (`busy`) does anything to the clone of this name; the lock ends
+        with its process."""
+        folder = self._folder(owner, "all").parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        while True:
+            try:
+                lock = _locked(folder / (BUSY if busy else LOCK))
+            except BlockingIOError:
+                check()
+                time.sleep(POLL_SECONDS)
+                continue
+            try:
+                yield
+            finally:
+                os.close(lock)
+            return
+
+    def _folder(self, owner: str, name: str) -> Path:
+        if not NAME.fullmatch(owner) or not NAME.fullmatch(name):
+            raise ValueError(f"not a name of a snapshot: {owner}/{name}")
+        return self.root / owner / name
+
+    def _sweep(self, folder: Path) -> None:
+        for name in os.listdir(folder):
+            unfinished = NAME.fullmatch(name) and not (folder / name / MANIFEST).exists()
+            if name.startswith((MAKING, REMOVING)) or unfinished:
+                remove_tree(folder / name)
+
+
+def _locked(path: Path) -> int:
+    """The lock, which closing lets go. Raises BlockingIOError when somebody has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _sync(folder: Path) -> None:
+    """Everything of the file system the folder is on, to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), "the snapshot could not be written to the disk")
+    finally:
+        os.close(descriptor)
