@@ -12,7 +12,7 @@ from services.cloner.drivers.host.top_directory import make_top_directory
 from services.cloner.drivers.port import Provisioner
 from services.cloner.expiry import Expiry
 from services.cloner.preview import Previews
-from services.cloner.rpc import serve_login_links, serve_mail
+from services.cloner.rpc import serve_login_links, serve_mail, serve_states
 from services.cloner.settings import ClonerSettings
 from services.cloner.sweeper.serve import serve_sweeps
 from services.cloner.sweeper.sources import Sources
@@ -109,6 +109,7 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),
                 group.create_task(eternal("mail", serve_mail(bus, driver), stop), name="mail"),
                 group.create_task(eternal("login links", serve_login_links(bus, driver), stop), name="login links"),
+                group.create_task(eternal("states", serve_states(bus, driver), stop), name="states"),
                 group.create_task(eternal("previews", previews.serve(), stop), name="previews"),
                 group.create_task(eternal("sweeps", sweeps, stop), name="sweeps"),
             ]

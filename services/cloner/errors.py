@@ -5,6 +5,9 @@ Permanent
 +-- NotEnoughSpace
 +-- PathRefused         the source names a folder outside of its document root
 +-- CloneUnhealthy      the finished clone does not answer as a site must
++-- CloneGone           the clone a job is about is not there any more
++-- StatesNotOffered    the driver keeps no states of clones
++-- TooManyVersions
 Temporary
 +-- FinalizeFailed      WordPress could not be started on the clone
 """
@@ -40,6 +43,27 @@ class CloneUnhealthy(Permanent):
 
     code = "clone_unhealthy"
     hint = "Look at the details; a plugin may need something of its old host. Exclude it with options.exclude_paths."
+
+
+class CloneGone(Permanent):
+    """The clone is not there any more."""
+
+    code = "clone_gone"
+    hint = "Clone the site again."
+
+
+class StatesNotOffered(Permanent):
+    """Clones that live in a cluster can not be reset and have no versions."""
+
+    code = "not_offered"
+    hint = "This driver keeps no states of clones; make a new clone instead."
+
+
+class TooManyVersions(Permanent):
+    """The clone has as many versions as it may."""
+
+    code = "too_many_versions"
+    hint = "Delete one: siteferry versions CLONE --delete NAME. Then try again."
 
 
 class ClonePhpDies(Temporary):

@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 
 from services.cloner.drivers.port import CloneSilent, Provisioner, UserNotFound
 from shared.bus.connection import Bus
+from shared.contract import states
 from shared.contract.login_link import Question, Reply
 from shared.contract.subjects import rpc
 from shared.errors import JobError
@@ -53,6 +54,31 @@ async def serve_login_links(bus: Bus, driver: Provisioner) -> None:
 
     await bus.nc.subscribe(rpc("cloner", "login"), queue=QUEUE, cb=take)
     await asyncio.Event().wait()
+
+
+async def serve_states(bus: Bus, driver: Provisioner) -> None:
+    """Answer `rpc.cloner.states` (`shared.contract.states`), for ever."""
+
+    async def answer(msg: Msg) -> None:
+        reply = await asyncio.to_thread(_states, driver, msg.data)
+        await msg.respond(reply.model_dump_json().encode())
+
+    await bus.nc.subscribe(rpc("cloner", "states"), queue=QUEUE, cb=answer)
+    await asyncio.Event().wait()
+
+
+def _states(driver: Provisioner, data: bytes) -> states.Reply:
+    if driver.states is None:
+        return states.Reply(refused="not_offered")
+    try:
+        question = states.Question.model_validate_json(data)
+        if question.drop is not None:
+            driver.states.drop(question.clone_id, question.drop)
+        kept = [asdict(state) | {"made_at": state.made_at or None} for state in driver.states.kept(question.clone_id)]
+        return states.Reply(states=[states.State.model_validate(state) for state in kept])
+    except (JobError, OSError, ValueError) as error:
+        log.warning("states of a clone could not be told", error=repr(error))
+        return states.Reply(refused="away")
 
 
 def _login_link(driver: Provisioner, data: bytes) -> Reply:

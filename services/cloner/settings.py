@@ -42,6 +42,9 @@ class ClonerSettings(CarrierLimits):
     """Jobs that read from one source host at the same time: production sites are not ours to overload."""
     max_clones: int | None = Field(None, ge=1)
     """Clones that exist at the same time; more jobs wait until one ends or is deleted."""
+    resets: bool = True
+    """Keep what each clone is when it is made, so that it can be reset: as many bytes once more, where the disk can not
+    share blocks."""
     compress: Compress = "auto"
     """Whether a source compresses what it sends: `auto` (unless it is on this machine), `always` (it is reached
     through a tunnel), `never` (its processor is the bottleneck)."""

@@ -19,11 +19,12 @@ from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.run import Brief, CloneRun, Secrets, step
 from services.cloner.settings import ClonerSettings
+from services.cloner.states import StateJobs
 from services.cloner.steps import base, entry, finalize, preflight, transfer, verify
 from shared.bus import base_store
 from shared.bus.connector_registry import Connectors
 from shared.contract.events import CloneRequested, Expire
-from shared.contract.jobs import CloneResult, Note
+from shared.contract.jobs import CloneResult, Note, StateResult
 from shared.contract.subjects import EventType, Kind
 from shared.engine.carriers.carrier import Recipe
 from shared.engine.carriers.confine import Account
@@ -57,10 +58,13 @@ class CloneWorkflow:
         self._connectors = connectors
         self._settings = settings
         self._keys = keys
+        self._states = StateJobs(driver)
         self._databases: dict[int, _Database] = {}
 
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
-        """The nine steps of every clone."""
+        """The nine steps of every clone; or what is done to one that is there."""
+        if command.action is not None:
+            return self._states.steps(command)
         return (
             StepSpec("sign_in", "Sign in to the source", 3, self._sign_in),
             StepSpec("connector", "Install the connector", 4, self._install, undo=self._remove_connector),
@@ -70,13 +74,15 @@ class CloneWorkflow:
             StepSpec("database", "Copy the database", 34, self._database),
             StepSpec("finalize", "Configure the clone", 5, self._finalize),
             StepSpec("verify", "Verify the clone", 7, self._verify, proof=True),
-            StepSpec("remove_connector", "Remove the connector", 2, self._remove_connector),
+            StepSpec("remove_connector", "Remove the connector", 2, self._leave),
         )
 
-    async def finish(self, context: JobContext) -> CloneResult:
+    async def finish(self, context: JobContext) -> CloneResult | StateResult:
         """The result; schedules the end of the clone's life."""
         state, command = context.state, context.command
         assert isinstance(command, CloneRequested)
+        if command.action is not None:
+            return await self._states.finish(context)
         if "expires_at" not in state:
             state["expires_at"] = (datetime.now(UTC) + timedelta(minutes=command.ttl_minutes)).isoformat()
             await context.checkpoint()
@@ -150,6 +156,14 @@ class CloneWorkflow:
             archive = await context.blocking(build_connector_zip, seat.key, context.job_id, seat.expires_at)
             await self._look(context, entry.install, archive, login=secret)
             await self._connectors.installed(source, context.job_id)
+
+    async def _leave(self, context: JobContext) -> None:
+        """Nobody writes to the clone now, and nobody needs the source any more."""
+        needed = context.state.get("needed", 0)
+        keeping = self._states.keep_made(context, needed) if self._settings.resets else asyncio.sleep(0)
+        done = await asyncio.gather(self._remove_connector(context), keeping, return_exceptions=True)
+        for error in filter(None, done):
+            raise error
 
     async def _remove_connector(self, context: JobContext) -> None:
         if context.state.get("paired") or "site" not in context.state:

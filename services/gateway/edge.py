@@ -29,7 +29,7 @@ from shared.bus.connection import Bus
 from shared.contract import streams
 from shared.contract.api_keys import Scope
 from shared.contract.events import Message, fold, fold_clone, fold_snapshot, now
-from shared.contract.jobs import Clone, CloneResult, Job, Snapshot
+from shared.contract.jobs import Clone, CloneResult, Job, RestoreResult, Snapshot
 from shared.contract.subjects import KINDS
 from shared.ids import is_job_id
 from shared.secrets.vault import KeyRing, Vault
@@ -183,7 +183,7 @@ async def answer_for(edge: Edge, principal: Principal, job: Job) -> bytes:
     made: Clone | Snapshot | None = None
     if isinstance(job.result, CloneResult):
         made = await edge.store.clone(job.job_id)
-    elif job.result is not None and job.result.snapshot_id == job.job_id:
+    elif isinstance(job.result, RestoreResult) and job.result.snapshot_id == job.job_id:
         made = await edge.store.snapshot(job.job_id)
     return views.job_answer(job, made, keys_for(edge, principal)).model_dump_json().encode()
 

@@ -22,6 +22,7 @@ from services.gateway.either import LOGIN_OR_KEY, MINUTES_OR_MOMENT
 from services.gateway.moments import Moment
 from shared.contract.events import CloneOptions
 from shared.contract.jobs import (
+    CloneAction,
     CloneState,
     ErrorInfo,
     Note,
@@ -29,6 +30,7 @@ from shared.contract.jobs import (
     RestoreAction,
     RestoreResult,
     SnapshotState,
+    StateResult,
     Status,
     Step,
 )
@@ -254,7 +256,9 @@ class JobSummary(BaseModel):
     name: str | None
     source_url: str
     target_url: str = Field(description="Where a restore goes; empty for clones.")
-    action: RestoreAction | None = Field(description="What a restore does: restore, rollback or discard.")
+    action: RestoreAction | CloneAction | None = Field(
+        description="What a restore does: restore, rollback or discard; or what is done to a clone: reset or keep."
+    )
     priority: Lane
     attempt: int
     batch_id: str | None
@@ -272,7 +276,7 @@ class JobAnswer(JobSummary):
     """A job with its steps, and its result or error."""
 
     steps: list[Step]
-    result: Result | RestoreOutcome | None
+    result: Result | RestoreOutcome | StateResult | None
     links: Links
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.gateway.models import CloneAnswer, CloneSummary, JobAnswer, JobSummary, Links, RestoreOutcome, Result
 from services.gateway.models_restore import SnapshotAnswer, SnapshotLinks
-from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, Snapshot
+from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, Snapshot, StateResult
 from shared.log import get
 from shared.secrets.vault import KeyRing, SecretGone
 
@@ -94,13 +94,15 @@ def _summary(job: Job, clone: Clone | None) -> dict[str, Any]:
     }
 
 
-def _outcome(job: Job, made: Clone | Snapshot | None, keys: KeyRing | None) -> Result | RestoreOutcome | None:
+def _outcome(
+    job: Job, made: Clone | Snapshot | None, keys: KeyRing | None
+) -> Result | RestoreOutcome | StateResult | None:
     if isinstance(job.result, CloneResult):
         return _result(job.result, made if isinstance(made, Clone) else None, keys, job.job_id)
     if isinstance(job.result, RestoreResult):
         state = made.state if isinstance(made, Snapshot) else None
         return RestoreOutcome.model_construct(**dict(job.result), snapshot_state=state)
-    return None
+    return job.result
 
 
 def _result(result: CloneResult, clone: Clone | None, keys: KeyRing | None, job_id: str) -> Result:

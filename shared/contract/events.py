@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 
 from shared.contract.jobs import (
     Clone,
+    CloneAction,
     CloneResult,
     CloneState,
     Job,
@@ -64,8 +65,14 @@ class CloneRequested(Message):
 
     type: Literal[EventType.REQUESTED] = EventType.REQUESTED
     source_url: str
+    """Of the site; of the clone itself for an `action`."""
     secret_ref: str
     ttl_minutes: int
+    action: CloneAction | None = None
+    """What is done to the clone `clone_id`; null: a clone is made."""
+    clone_id: str | None = None
+    state: str | None = None
+    """Of an action: the state that is kept or put back, `made` or `version-` and a version's name."""
     name: str | None = None
     tenant: str = "local"
     key: str | None = None
@@ -85,6 +92,7 @@ class CloneRequested(Message):
             lane=self.lane,
             name=self.name,
             source_url=self.source_url,
+            action=self.action,
             tenant=self.tenant,
             batch_id=self.batch_id,
             batch_size=self.batch_size,
@@ -97,6 +105,11 @@ class CloneRequested(Message):
     def place(self) -> str:
         """The site whose load the limits guard."""
         return self.source_url
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether it needs a place for a new clone."""
+        return self.action is None
 
 
 class RestoreOptions(BaseModel):
@@ -180,6 +193,11 @@ class RestoreRequested(Message):
     def place(self) -> str:
         """The site whose load the limits guard."""
         return self.target_url
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether it needs a place for a new clone."""
+        return False
 
 
 Command = CloneRequested | RestoreRequested

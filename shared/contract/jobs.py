@@ -119,6 +119,15 @@ class RestoreAction(StrEnum):
     DISCARD = "discard"
 
 
+class CloneAction(StrEnum):
+    """What a job of kind `clone` does to a clone that is there, instead of making one."""
+
+    RESET = "reset"
+    """It becomes what it was: when it was made, or at one of its versions."""
+    KEEP = "keep"
+    """What it is becomes a version."""
+
+
 class TablePlan(Record):
     """What a restore does to one table of the target, in rows."""
 
@@ -209,7 +218,23 @@ class RestoreResult(Record):
     timings: dict[str, float] = Field(default_factory=dict)
 
 
-Result = CloneResult | RestoreResult
+class StateResult(Record):
+    """What a completed job gives that kept what a clone is, or put it back."""
+
+    clone_id: str
+    clone_url: str
+    state: str
+    """`made`, or `version-` and the version's name."""
+    state_made_at: datetime
+    files: int = 0
+    bytes: int = 0
+    """Of files and tables."""
+    tables: int = 0
+    notes: list[Note] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict)
+
+
+Result = CloneResult | RestoreResult | StateResult
 """Told apart by their required fields."""
 
 
@@ -235,7 +260,7 @@ class Job(Record):
     source_url: str = ""
     target_url: str = ""
     """Where a restore goes; empty for clones."""
-    action: RestoreAction | None = None
+    action: RestoreAction | CloneAction | None = None
     tenant: str = "local"
     batch_id: str | None = None
     batch_size: int | None = None

@@ -151,7 +151,7 @@ def _gateway() -> Iterable[str]:
     yield from _buckets(*written, *owned, write=True)
     yield from _reads(streams.OUTGOING)
     yield "webhook.due.>"
-    yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login"))
+    yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login", "states"))
 
 
 def _worker(kind: Kind) -> Iterable[str]:

@@ -258,7 +258,7 @@ class JobRun:
             await parking.wait_for_part(held, away)
             return
         full = await held.permits.acquire()
-        if full is None and self._shop.room is not None:
+        if full is None and self._shop.room is not None and held.command.makes_room:
             full = await self._reserve(self._shop.room)
         if full is None and held.settings.fair:
             full = await held.permits.share(self._shop.slots, self._shop.queue, guest=self._shop.crowded())

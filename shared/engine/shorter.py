@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shared.contract.jobs import CloneResult, ErrorInfo, Job, Note, RestoreResult
+from shared.contract.jobs import CloneResult, ErrorInfo, Job, Note, RestoreResult, Result
 
 LARGEST = 800_000
 """Bytes of an event; the server takes messages of 1 MB, headers included."""
@@ -21,7 +21,7 @@ def fitting(job: Job) -> Job:
     return job
 
 
-def _told(result: CloneResult | RestoreResult) -> list[Note]:
+def _told(result: Result) -> list[Note]:
     text = "The job has more to tell than one message holds; lists were cut"
     return [*(note for note in result.notes if note.code != "told_shorter"), Note(code="told_shorter", message=text)]
 
@@ -42,7 +42,7 @@ def _shorter_plan(job: Job) -> Job:
         first_ids = dict(list(result.first_ids.items())[:KEPT])
         cut: dict[str, object] = {"rewritten_columns": columns, "first_ids": first_ids}
         return job.model_copy(update={"result": result.model_copy(update=cut)})
-    if result is None or result.plan is None:
+    if not isinstance(result, RestoreResult) or result.plan is None:
         return job
     plan = result.plan
     changes: Callable[[object], bool] = lambda entry: getattr(entry, "action", "keep") == "keep"  # noqa: E731

@@ -26,6 +26,7 @@ from siteferry.cli import (
     render,
     restore,
     snapshots,
+    states,
     statistics,
     sweep,
     webhooks,
@@ -139,6 +140,8 @@ app.command()(clones.clones)
 app.command("open")(clones.open_clone)
 app.command()(clones.delete)
 app.command()(clones.extend)
+app.command()(states.reset)
+app.command()(states.versions)
 app.command()(jobs.cancel)
 app.command()(jobs.retry)
 app.command()(bulk.operation)

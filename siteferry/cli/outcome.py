@@ -12,6 +12,8 @@ def result(job: Json) -> None:
     """The end of a job, for people: what it gave on stdout, what went wrong on stderr."""
     if job["status"] == "completed" and job["result"] and job.get("type") == "restore":
         restored(job)
+    elif job["status"] == "completed" and job["result"] and job.get("action"):
+        _state(job)
     elif job["status"] == "completed" and job["result"]:
         _clone(job["result"])
     elif job["status"] == "failed":
@@ -28,6 +30,20 @@ def result(job: Json) -> None:
         render.say(f"Code: {code}. {next_step(job)}".rstrip())
     elif job["status"] == "cancelled":
         render.say("Cancelled; everything half made was removed.")
+
+
+def _state(job: Json) -> None:
+    kept = job["result"]
+    name = kept["state"].removeprefix("version-")
+    what = "Reset to" if job["action"] == "reset" else "Version"
+    for label, value in (
+        (what, "what it was when it was made" if kept["state"] == "made" else name),
+        ("Kept", render.when(kept["state_made_at"])),
+        ("Holds", f"{kept['files']:,} files, {kept['tables']:,} tables, {render.size(kept['bytes'])}"),
+        ("URL", kept["clone_url"]),
+    ):
+        render.out.print(render.words(f"{label:<9} {value}"))
+    render.notes(kept.get("notes") or [])
 
 
 def _clone(clone: Json) -> None:

@@ -68,7 +68,7 @@ async def test_directory_database_and_user_go_whichever_is_left(engine: Lab, dri
         await asyncio.to_thread(driver.ensure, job_id)
     driver.place(interrupted).directory.rename(driver.clones / f".deleting-{interrupted}")
     user = driver.place(half).database
-    with driver.databases._admin() as cursor:
+    with driver.databases.admin() as cursor:
         cursor.execute(f"DROP DATABASE `{user}`")
     report = await sweep(engine, driver)
     assert {(f.id, f.outcome) for f in report.findings if f.what == "place"} == {

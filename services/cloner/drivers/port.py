@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,43 @@ class LoginLink:
     login: str
     """Login name of the user."""
     ends: datetime
+
+
+@dataclass(frozen=True)
+class KeptState:
+    """What a clone was at one moment."""
+
+    name: str
+    made_at: str
+    """ISO 8601, UTC; "" when what is stored about it can not be read."""
+    files: int = 0
+    bytes: int = 0
+    """Of files and tables."""
+    tables: int = 0
+
+
+class States(Protocol):
+    """What clones were, kept by name. Blocking; one deed at a time for each clone. Raises the errors of its driver.
+
+    `check` raises to stop; a deed that has reached its point of no return is completed first.
+    """
+
+    def keep(
+        self, clone_id: str, name: str, *, facts: Mapping[str, Any], check: Callable[[], None], durable: bool
+    ) -> KeptState:
+        """Store what the clone is now; a state of this name stays as it is, and is told."""
+
+    def put_back(self, clone_id: str, name: str, *, check: Callable[[], None]) -> tuple[KeptState, list[str]]:
+        """Exchange what the clone holds for a state; and what of it could not be made, in words."""
+
+    def settle(self, clone_id: str) -> None:
+        """End what a death left half done: the clone is what it was, or wholly the state."""
+
+    def kept(self, clone_id: str) -> list[KeptState]:
+        """The states of a clone."""
+
+    def drop(self, clone_id: str, name: str) -> None:
+        """Remove a state; nothing happens when it is not there."""
 
 
 class UserNotFound(Exception):
@@ -133,6 +170,10 @@ class Provisioner(Protocol):
 
     calls_out: ClassVar[bool]
     """Whether a clone can reach the hosts its owner allows it."""
+
+    @property
+    def states(self) -> States | None:
+        """What clones were; None: this driver keeps nothing."""
 
     def place(self, clone_id: str) -> Target:
         """Where the clone is or would be. Makes nothing."""

@@ -13,6 +13,7 @@ from services.gateway.docs_page import STYLE, render
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
 from services.gateway.models_restore import DiscardRequest, RestoreRequest, RollbackRequest
+from services.gateway.models_states import ResetRequest, VersionRequest
 from services.gateway.routes.responses import problem
 from services.gateway.scopes import NEEDED
 
@@ -58,7 +59,16 @@ def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    undeclared = (answer, CloneRequest, BatchRequest, RestoreRequest, RollbackRequest, DiscardRequest)
+    undeclared = (
+        answer,
+        CloneRequest,
+        BatchRequest,
+        RestoreRequest,
+        RollbackRequest,
+        DiscardRequest,
+        ResetRequest,
+        VersionRequest,
+    )
     for model in undeclared:  # by any route
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))

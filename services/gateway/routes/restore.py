@@ -12,6 +12,7 @@ from services.gateway.models import Accepted
 from services.gateway.models_restore import RestoreRequest
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
+from services.gateway.routes.states import refuse_while_busy
 from services.gateway.routes.submit import STORED, WAITED, Async, allowed_lane, described, parsed, store, waits
 from shared.contract.events import RestoreRequested
 from shared.contract.jobs import Clone, CloneState
@@ -94,6 +95,7 @@ async def _source_clone(edge: Edge, principal: Principal, wish: RestoreRequest, 
     clone = await owned_clone(edge, principal, clone_id)
     if clone.state is not CloneState.ACTIVE:
         raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
+    await refuse_while_busy(edge, clone, restoring=False)
     if domain.same_site(clone.clone_url, wish.target_url):
         raise Problem(
             422, "invalid_request", "The request is not valid: target_url is the clone itself.", hint="Name another."

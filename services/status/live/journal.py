@@ -7,7 +7,7 @@ from typing import Any
 
 from services.status.story import Entry
 from shared.contract.events import CloneRequested, Discarded, Extended, JobEvent, Message, RestoreRequested, RolledBack
-from shared.contract.jobs import RestoreAction
+from shared.contract.jobs import CloneAction, RestoreAction
 from shared.contract.subjects import EventType
 from shared.web import stamp
 
@@ -55,7 +55,7 @@ def _said(entry: Entry) -> str:
     if isinstance(message, JobEvent):
         return _step_title(message) or message.job.message
     if isinstance(message, CloneRequested):
-        return f"Clone of {message.source_url} requested"
+        return _wanted(message)
     if isinstance(message, RestoreRequested):
         return _asked(message)
     if isinstance(message, RolledBack):
@@ -69,6 +69,14 @@ def _said(entry: Entry) -> str:
             "The clone lives until it is deleted" if until is None else f"The clone lives until {until:%d %b %H:%M} UTC"
         )
     return SAID.get(entry.event, str(entry.event))
+
+
+def _wanted(command: CloneRequested) -> str:
+    if command.action is None:
+        return f"Clone of {command.source_url} requested"
+    state = (command.state or "").removeprefix("version-")
+    what = f"Reset to {state}" if command.action is CloneAction.RESET else f"Version {state}"
+    return f"{what} of {command.source_url} requested"
 
 
 def _asked(command: RestoreRequested) -> str:

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from services.status.projection import State
-from shared.contract.jobs import Clone, CloneState, Job, RestoreResult
+from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult
 
 Json = dict[str, Any]
 
@@ -76,7 +76,7 @@ def job_detail(state: State) -> Json:
     result = shape.get("result")
     if isinstance(job.result, RestoreResult):
         shape["result"] |= {"snapshot_state": None if state.snapshot is None else state.snapshot.state}
-    elif result is not None:
+    elif isinstance(job.result, CloneResult) and result is not None:
         result |= {"state": CloneState.ACTIVE, "deleted_at": None}
         if clone is not None:
             result |= clone.model_dump(mode="json", include={"state", "deleted_at", "expires_at"})

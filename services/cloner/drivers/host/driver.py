@@ -18,6 +18,7 @@ from services.cloner.drivers.host.accounts import accounts_of, owner_of
 from services.cloner.drivers.host.mariadb import CloneDatabases, new_password
 from services.cloner.drivers.host.removal import remove_tree
 from services.cloner.drivers.host.snapshots import Snapshots
+from services.cloner.drivers.host.states import HostStates
 from services.cloner.drivers.port import Capacity, LoginLink, MailMessage
 from shared.cells.client import CellsClient
 from shared.cells.names import DATABASES
@@ -187,6 +188,11 @@ class HostDriver:
         """What clones were, kept: on the file system of the clones, so that blocks can be shared."""
         return Snapshots(self.clones / SNAPSHOTS, self.databases)
 
+    @property
+    def states(self) -> HostStates:
+        """What clones were."""
+        return HostStates(self)
+
     def ensure(self, clone_id: str) -> None:
         """Make directory, database and user, or find them made. Raises NoRoom when as many clones exist as may."""
         self.place(clone_id).make_place(self.most)
@@ -212,9 +218,10 @@ class HostDriver:
         self.snapshots.remove_all(clone_id)
 
     def ids(self) -> list[str]:
-        """Clones of which a directory, a database or a user exists."""
+        """Clones of which a directory, a database, a user or a snapshot exists."""
         ids = {name.removeprefix(DOOMED) for name in directories(self.clones)}
         ids |= {f"clone-{name.removeprefix(DATABASES)}" for name in self.databases.names()}
+        ids |= set(self.snapshots.owners())
         return sorted(filter(is_job_id, ids))
 
     def capacity(self) -> Capacity:

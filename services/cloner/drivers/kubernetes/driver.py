@@ -57,6 +57,7 @@ class KubernetesDriver:
     """Provisioner of a cluster: one namespace, in which nothing else lives."""
 
     calls_out: ClassVar[bool] = False
+    states: ClassVar[None] = None
 
     def __init__(self, settings: KubernetesSettings, *, records: Path, most: int | None = None) -> None:
         """`records`: a directory of this machine for notes; `most`: clones at the same time, if the namespace's quota

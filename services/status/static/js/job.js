@@ -9,6 +9,7 @@ import { Again, Elsewhere } from "./again.js";
 import { ClonePanel } from "./clone.js";
 import { next } from "./next.js";
 import { RestoreResult, Stopped } from "./restore.js";
+import { StatePanel } from "./versions.js";
 
 /** What a screen reader should hear between two states of a job; empty for nothing. */
 export function news(before, job) {
@@ -180,17 +181,17 @@ export function JobPage({ id }) {
     <p class="crumb"><a href="#/"><${Icon} name="back" />All jobs</a></p>
     <header>
       <div class="row between wrap"><h1>${title(job)}</h1><${State} of=${job} /></div>
-      <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${job.target_url ? site(job.target_url) : result ? site(result.clone_url) : "a new clone"}</span></p>
+      <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${job.target_url ? site(job.target_url) : result ? site(result.clone_url) : job.action ? "itself" : "a new clone"}</span></p>
       <div class="row between wrap meta"><p>${isOver(job) ? `took ${span(elapsed)}` : job.started_at ? `running for ${span(elapsed)}` : `waiting for ${span(elapsed)}`} · requested ${moment(job.created_at)}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}${job.priority !== "normal" ? ` · ${job.priority} priority` : ""}${job.batch_id && html` · <a href=${`#/batches/${job.batch_id}`}>part of a batch</a>`}</p><${Freshness} at=${job.updated_at} /></div>
     </header>
-    ${result && job.type === "restore" ? html`<${RestoreResult} job=${job} />` : result ? html`<${ClonePanel} clone=${{ ...result, source_url: job.source_url }} />` : html`<${Failure} job=${job} />`}
+    ${result && result.state_made_at ? html`<${StatePanel} job=${job} />` : result && job.type === "restore" ? html`<${RestoreResult} job=${job} />` : result ? html`<${ClonePanel} clone=${{ ...result, source_url: job.source_url }} />` : html`<${Failure} job=${job} />`}
     <div class="columns">
       <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${isOver(job) ? "Steps" : "Progress"}</h2>
         ${!result && html`<${Progress} job=${job} />`}
         ${job.steps.length > 0 && html`<ol class="steps">${job.steps.map((step) => html`<${Step} key=${step.name} step=${step} now=${now} />`)}</ol>`}
         ${!(job.status === "failed" && job.error) && html`<${Actions} job=${job} />`}
       </section>
-      <div class="stack">${result && job.type === "clone" && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
+      <div class="stack">${result && job.type === "clone" && !job.action && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
     </div>
   </article>`;
 }

@@ -1,0 +1,73 @@
+"""States of this machine's clones, in snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from services.cloner.drivers.cell import CONFIG
+from services.cloner.drivers.host.snapshots import Manifest, NoSuchSnapshot, SnapshotDamaged, put_in_place, settle
+from services.cloner.drivers.port import KeptState
+from services.cloner.errors import CloneGone
+
+if TYPE_CHECKING:
+    from services.cloner.drivers.host.driver import HostDriver, HostTarget
+
+
+class HostStates:
+    """Keeps, lists, puts back. One deed at a time for each clone, over all processes."""
+
+    def __init__(self, driver: HostDriver) -> None:
+        self._driver = driver
+        self._snapshots = driver.snapshots
+
+    def keep(
+        self, clone_id: str, name: str, *, facts: Mapping[str, Any], check: Callable[[], None], durable: bool
+    ) -> KeptState:
+        """Store what the clone is now; a state that is there already stays, and is told."""
+        with self._snapshots.alone(clone_id, check, busy=True):
+            target = self._there(clone_id)
+            settle(target)
+            manifest = self._snapshots.capture(target, clone_id, name, facts=facts, check=check, durable=durable)
+        return _told(name, manifest)
+
+    def put_back(self, clone_id: str, name: str, *, check: Callable[[], None]) -> tuple[KeptState, list[str]]:
+        """Exchange what the clone holds for a state; and what of it could not be made, in words."""
+        with self._snapshots.alone(clone_id, check, busy=True):
+            target = self._there(clone_id)
+            manifest = self._snapshots.stage(clone_id, name, target, check=check)
+            check()
+            return _told(name, manifest), put_in_place(target)
+
+    def settle(self, clone_id: str) -> None:
+        """End what a death left half done, forwards if it had begun."""
+        with self._snapshots.alone(clone_id, busy=True):
+            target = self._driver.place(clone_id)
+            if (target.directory / CONFIG).exists():
+                settle(target)
+
+    def kept(self, clone_id: str) -> list[KeptState]:
+        """The states of a clone; damaged ones are told without numbers."""
+        found = []
+        for name in self._snapshots.names(clone_id):
+            with suppress(NoSuchSnapshot):
+                try:
+                    found.append(_told(name, self._snapshots.get(clone_id, name)))
+                except SnapshotDamaged:
+                    found.append(KeptState(name, ""))
+        return found
+
+    def drop(self, clone_id: str, name: str) -> None:
+        """Remove a state; nothing happens when it is not there."""
+        self._snapshots.remove(clone_id, name)
+
+    def _there(self, clone_id: str) -> HostTarget:
+        target = self._driver.place(clone_id)
+        if not (target.directory / CONFIG).exists():
+            raise CloneGone
+        return target
+
+
+def _told(name: str, manifest: Manifest) -> KeptState:
+    return KeptState(name, manifest.made_at, manifest.files, manifest.bytes, len(manifest.tables))

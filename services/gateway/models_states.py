@@ -1,0 +1,45 @@
+"""Shapes of the REST API about what clones were."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from services.gateway.models import Body
+from shared.contract.states import NAME_PATTERN
+
+VersionName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class ResetRequest(Body):
+    """What the clone shall be again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"version": "before-update"}]})
+
+    version: VersionName | None = Field(None, description="One of its versions; default: what it was when it was made.")
+
+
+class VersionRequest(Body):
+    """How what the clone is now shall be called."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "before-update"}]})
+
+    name: VersionName = Field(description="Small letters, digits and hyphens; 40 at most.")
+
+
+class Version(BaseModel):
+    """What a clone was at one moment."""
+
+    name: str
+    made_at: str | None = Field(description="Null: what is stored of it is damaged.")
+    files: int
+    bytes: int = Field(description="Of files and tables.")
+    tables: int
+
+
+class Versions(BaseModel):
+    """What a clone can become again."""
+
+    versions: list[Version]
+    made: Version | None = Field(description="What it was when it was made; null: it can not be reset to that.")

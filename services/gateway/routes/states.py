@@ -1,0 +1,187 @@
+"""What clones were: reset one, keep what it is as a version, go back to a version."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from nats.errors import NoRespondersError
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from services.gateway.access import Principal
+from services.gateway.domain import same_site
+from services.gateway.edge import CloneId, Edge, enter, owned_clone
+from services.gateway.listing import Look, find
+from services.gateway.models import Accepted
+from services.gateway.models_states import ResetRequest, Version, VersionName, VersionRequest, Versions
+from services.gateway.problems import Problem
+from services.gateway.routes.responses import problem
+from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
+from shared.contract import states
+from shared.contract.events import CloneRequested
+from shared.contract.jobs import Clone, CloneAction, CloneState, Job, Status
+from shared.contract.states import MADE, version_state
+from shared.contract.subjects import rpc
+from shared.ids import new_id
+
+router = APIRouter(tags=["clones"])
+PATIENCE = 10.0
+STATES_SCOPE = "{} POST /clones/{}/{}"
+
+
+@router.post(
+    "/clones/{clone_id}/reset",
+    operation_id="resetClone",
+    summary="Reset a clone",
+    status_code=202,
+    response_model=Accepted,
+    openapi_extra=described(ResetRequest),
+    responses=problem(404, 409, 415, 422, 429, also=STORED),
+)
+async def reset_clone(request: Request, clone_id: CloneId) -> Response:
+    """Have a clone be what it was when it was made, or at one of its versions: files, rows, tables. It keeps its id,
+    its address and its login; what was changed since is gone. Answers at once with a job."""
+    wish = parsed(ResetRequest, await request.body() or b"{}")
+    state = MADE if wish.version is None else version_state(wish.version)
+    return await _submit(request, clone_id, CloneAction.RESET, state)
+
+
+@router.post(
+    "/clones/{clone_id}/versions",
+    operation_id="createVersion",
+    summary="Keep what a clone is as a version",
+    status_code=202,
+    response_model=Accepted,
+    openapi_extra=described(VersionRequest),
+    responses=problem(404, 409, 415, 422, 429, also=STORED),
+)
+async def create_version(request: Request, clone_id: CloneId) -> Response:
+    """Keep what the clone is now under a name, to go back to it; ten at most. Answers at once with a job."""
+    wish = parsed(VersionRequest, await request.body())
+    return await _submit(request, clone_id, CloneAction.KEEP, version_state(wish.name))
+
+
+@router.get(
+    "/clones/{clone_id}/versions",
+    operation_id="listVersions",
+    summary="List what a clone can become again",
+    response_model=Versions,
+    responses=problem(404, 409),
+)
+async def list_versions(request: Request, clone_id: CloneId) -> Response:
+    """The versions of a clone, by name, and what it was when it was made."""
+    edge, principal = enter(request)
+    await _active(edge, principal, clone_id)
+    return _told(await _ask(edge, states.Question(clone_id=clone_id)))
+
+
+@router.delete(
+    "/clones/{clone_id}/versions/{name}",
+    operation_id="deleteVersion",
+    summary="Delete a version",
+    response_model=Versions,
+    responses=problem(404, 409, 422),
+)
+async def delete_version(request: Request, clone_id: CloneId, name: Annotated[VersionName, Path()]) -> Response:
+    """Forget a version; the clone stays as it is. Asking twice changes nothing. Answers with those that are left."""
+    edge, principal = enter(request)
+    await _active(edge, principal, clone_id)
+    return _told(await _ask(edge, states.Question(clone_id=clone_id, drop=version_state(name))))
+
+
+async def _submit(request: Request, clone_id: str, action: CloneAction, state: str) -> Response:
+    edge, principal = enter(request)
+    limit = await edge.take(principal)
+    clone = await _active(edge, principal, clone_id)
+
+    async def accept(job_id: str) -> Response:
+        await refuse_while_busy(edge, clone)
+        command = CloneRequested(
+            job_id=job_id,
+            lane=allowed_lane(None, principal),
+            source_url=clone.clone_url,
+            secret_ref=job_id,
+            ttl_minutes=0,
+            action=action,
+            clone_id=clone_id,
+            state=state,
+            name=clone.name,
+            tenant=principal.tenant,
+            **principal.share,
+        )
+        return await store(edge, command, {}, request.state.traceparent)
+
+    response = await edge.idempotency.once(
+        request.headers.get("idempotency-key"),
+        scope=STATES_SCOPE.format(principal.tenant, clone_id, action),
+        body=await request.body(),
+        new_id=new_id("clone"),
+        action=accept,
+    )
+    response.headers.update(limit)
+    return response
+
+
+async def refuse_while_busy(edge: Edge, clone: Clone, *, restoring: bool = True) -> None:
+    """Raises a 409 problem while a job puts the clone back or keeps what it is; or (`restoring`) restores from it."""
+    await edge.jobs.refresh()
+
+    def busy(job: Job) -> bool:
+        mine = job.tenant == clone.tenant and same_site(job.source_url, clone.clone_url)
+        return mine and (isinstance(job.action, CloneAction) or (restoring and job.type == "restore"))
+
+    look: Look[Any] = Look(
+        wanted=busy, state=lambda job: job.status, states=frozenset({Status.PENDING, Status.RUNNING}), limit=1
+    )
+    for job in find(edge.jobs, look).items:
+        raise Problem(
+            409,
+            "clone_busy",
+            f"Another job is at work on this clone: {job.job_id}.",
+            hint="Wait until it has ended, or cancel it.",
+        )
+
+
+async def _active(edge: Edge, principal: Principal, clone_id: str) -> Clone:
+    clone = await owned_clone(edge, principal, clone_id)
+    if clone.state is not CloneState.ACTIVE:
+        raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
+    return clone
+
+
+async def _ask(edge: Edge, question: states.Question) -> states.Reply:
+    try:
+        said = await edge.bus.nc.request(rpc("cloner", "states"), question.model_dump_json().encode(), timeout=PATIENCE)
+        reply = states.Reply.model_validate_json(said.data)
+    except (NoRespondersError, TimeoutError, ValidationError):
+        reply = states.Reply(refused="away")
+    if reply.refused == "not_offered":
+        raise Problem(
+            409, "not_offered", "Clones that live in a cluster have no versions.", hint="Make a new clone instead."
+        )
+    if reply.refused:
+        raise Problem(
+            503,
+            "cloner_unavailable",
+            "No cloner answers, and only it knows a clone's versions.",
+            hint="Try again in a moment.",
+            headers={"Retry-After": "5"},
+        )
+    return reply
+
+
+def _told(reply: states.Reply) -> Response:
+    told = {
+        state.name: Version(
+            name=state.name.removeprefix(states.VERSION),
+            made_at=None if state.made_at is None else state.made_at.isoformat(),
+            files=state.files,
+            bytes=state.bytes,
+            tables=state.tables,
+        )
+        for state in reply.states
+    }
+    versions = [version for name, version in told.items() if states.is_version(name)]
+    answer = Versions(versions=versions, made=told.get(MADE))
+    return Response(answer.model_dump_json(), media_type="application/json")

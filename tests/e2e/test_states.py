@@ -1,0 +1,186 @@
+"""Resets and versions of a clone, through the API, the command line and the dashboard, on the whole product."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.product import Product, product
+from tests.e2e.restoring import Pair
+from tests.live.stage import chromium
+from tests.sites.farm import SourceFarm
+from tests.sites.spec import SiteSpec
+
+SLOW = 30_000
+
+
+@pytest.fixture(scope="module")
+def pair(siteferry: Product, farm: SourceFarm) -> Iterator[Pair]:
+    site = farm.create(SiteSpec("states"))
+    yield Pair(siteferry, site, siteferry.clone(site))
+    site.destroy()
+
+
+def content(pair: Pair) -> dict[str, Any]:
+    """Everything the clone holds: rows of all tables, definitions, files."""
+    found: dict[str, Any] = {}
+    tables = pair.clone_tables
+    for name in tables.names():
+        found[name] = hashlib.sha256(repr(sorted(tables.rows(name), key=repr)).encode()).hexdigest()
+    for path in Path(pair.document_root).rglob("*"):
+        facts = path.lstat()
+        held = path.read_bytes() if stat.S_ISREG(facts.st_mode) else b""
+        told = (facts.st_mode, facts.st_uid, facts.st_mtime_ns, hashlib.sha256(held).hexdigest())
+        found[str(path.relative_to(pair.document_root))] = told
+    return found
+
+
+def edit(pair: Pair, word: str) -> None:
+    pair.on_clone("UPDATE {p}options SET option_value=%s WHERE option_name='blogname'", word)
+    pair.on_clone(f"CREATE TABLE added_{word} (id INT)")
+    pair.on_clone("DROP TABLE IF EXISTS {p}links")
+    uploads = Path(pair.document_root) / "wp-content" / "uploads"
+    written(uploads / f"{word}.txt", word)
+    (Path(pair.document_root) / "wp-content" / "index.php").unlink(missing_ok=True)
+
+
+def written(path: Path, text: str) -> None:
+    """A file as the clone's own PHP would write it."""
+    path.write_text(text)
+    facts = path.parent.stat()
+    os.chown(path, facts.st_uid, facts.st_gid)
+
+
+def ask(pair: Pair, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """A completed job about the clone."""
+    answer = pair.siteferry.http.post(f"/clones/{pair.clone_id}/{path}", json=body)
+    assert answer.status_code == 202, answer.text
+    job = pair.siteferry.wait(answer.json()["job_id"])
+    assert job["status"] == "completed", f"{job['error']}\n{pair.siteferry.log()[-4000:]}"
+    return job
+
+
+def test_a_reset_undoes_everything_and_keeps_address_and_login(pair: Pair) -> None:
+    was = content(pair)
+    edit(pair, "one")
+    assert pair.siteferry.http.get("/", headers={"Host": pair.clone_url.removeprefix("http://")}).text.count("one")
+    job = ask(pair, "reset", {})
+    assert content(pair) == was
+    assert (job["type"], job["action"], job["result"]["state"]) == ("clone", "reset", "made")
+    assert job["result"]["clone_id"] == pair.clone_id
+    page = pair.siteferry.http.get("/", headers={"Host": pair.clone_url.removeprefix("http://")}, timeout=60)
+    assert page.status_code == 200
+    again = pair.siteferry.http.get(f"/clones/{pair.clone_id}").json()
+    assert (again["state"], again["username"]) == ("active", pair.job["result"]["username"])
+    link = pair.siteferry.http.post(f"/clones/{pair.clone_id}/login-link", json={}, timeout=60)
+    assert link.status_code == 201, link.text
+    clones = {clone["clone_id"] for clone in pair.siteferry.http.get("/clones").json()["clones"]}
+    assert job["job_id"] not in clones, "it is a job, and no clone"
+
+
+def test_versions_are_kept_gone_back_to_and_forgotten_on_the_command_line(pair: Pair) -> None:
+    def siteferry(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "siteferry"), "--url", pair.siteferry.url, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    edit(pair, "kept")
+    was = content(pair)
+    done = siteferry("versions", pair.clone_id, "--keep", "before-update", "--watch")
+    assert done.returncode == 0, done.stderr
+    edit(pair, "later")
+    assert "before-update" in siteferry("versions", pair.clone_id).stdout
+    done = siteferry("reset", pair.clone_id, "--to", "before-update", "--watch")
+    assert done.returncode == 0, done.stderr
+    assert "before-update" in done.stdout
+    assert content(pair) == was
+    done = siteferry("versions", pair.clone_id, "--delete", "before-update")
+    assert "before-update" not in done.stdout
+    done = siteferry("reset", pair.clone_id, "--to", "before-update", "--watch")
+    assert (done.returncode, "snapshot_missing" in done.stderr) == (1, True), done.stderr
+    assert content(pair) == was
+    assert siteferry("versions", pair.clone_id, "--keep", "Not a name").returncode != 0
+
+
+def test_while_a_job_is_at_work_on_a_clone_others_are_refused_and_so_is_a_stranger(pair: Pair) -> None:
+    http = pair.siteferry.http
+    os.kill(pair.siteferry.pid("cloner"), signal.SIGSTOP)
+    try:
+        first = http.post(f"/clones/{pair.clone_id}/reset", json={})
+        assert first.status_code == 202
+        deadline = time.monotonic() + 10
+        while (second := http.post(f"/clones/{pair.clone_id}/versions", json={"name": "v"})).status_code == 202:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert (second.status_code, second.json()["code"]) == (409, "clone_busy")
+        login = {"target_username": "u", "target_password": "p"}
+        restore = http.post("/restore", json={"clone_id": pair.clone_id, "target_url": pair.site.url, **login})
+        assert (restore.status_code, restore.json()["code"]) == (409, "clone_busy")
+    finally:
+        os.kill(pair.siteferry.pid("cloner"), signal.SIGCONT)
+    assert pair.siteferry.wait(first.json()["job_id"])["status"] == "completed"
+    stranger = "clone-0000000000000000"
+    for method, path in (("POST", "reset"), ("POST", "versions"), ("GET", "versions"), ("DELETE", "versions/x")):
+        body = {"json": {"name": "x"}} if (method, path) == ("POST", "versions") else {}
+        assert http.request(method, f"/clones/{stranger}/{path}", **body).status_code == 404
+
+
+def test_a_worker_killed_in_the_middle_is_replaced_and_the_reset_completes(pair: Pair) -> None:
+    ask(pair, "reset", {})
+    was = content(pair)
+    for pause in (0.2, 0.6):
+        edit(pair, f"killed{pause * 10:.0f}")
+        answer = pair.siteferry.http.post(f"/clones/{pair.clone_id}/reset", json={})
+        time.sleep(pause)
+        os.kill(pair.siteferry.pid("cloner"), signal.SIGKILL)
+        job = pair.siteferry.wait(answer.json()["job_id"])
+        assert job["status"] == "completed", job["error"]
+        assert content(pair) == was
+        left = {name for name in os.listdir(pair.siteferry.directory(pair.clone_id)) if name.endswith("ing")}
+        assert not left
+
+
+async def test_the_clones_page_resets_it(pair: Pair, tmp_path: Path) -> None:
+    edit(pair, "seen")
+    async with chromium() as browser:
+        page = await browser.new_page()
+        await page.goto(f"{pair.siteferry.url}/#/jobs/{pair.clone_id}")
+        await page.get_by_text("Reset and versions").click()
+        await page.get_by_label("Name of a version").fill("from-the-page")
+        await page.screenshot(path=os.environ.get("SCREENSHOT", str(tmp_path / "versions.png")), full_page=True)
+        await page.get_by_role("button", name="Reset", exact=True).click()
+        await page.get_by_role("button", name="Put it back").click()
+        await expect(page.get_by_text("The clone is again what it was when it was made")).to_be_visible(timeout=SLOW)
+        await page.screenshot(path=os.environ.get("SCREENSHOT2", str(tmp_path / "reset.png")), full_page=True)
+    assert not pair.on_clone("SHOW TABLES LIKE 'added_seen'")
+
+
+def test_states_go_with_their_clone_and_a_clone_without_them_says_so(farm: SourceFarm) -> None:
+    site = farm.create(SiteSpec("unkept", content="bare"))
+    with product(environment={"SITEFERRY_RESETS": "false"}) as running:
+        clone_id = running.clone(site)["result"]["clone_id"]
+        found = running.http.get(f"/clones/{clone_id}/versions").json()
+        assert found == {"versions": [], "made": None}
+        answer = running.http.post(f"/clones/{clone_id}/reset", json={})
+        job = running.wait(answer.json()["job_id"])
+        assert (job["status"], job["error"]["code"]) == ("failed", "snapshot_missing")
+        answer = running.http.post(f"/clones/{clone_id}/versions", json={"name": "one"})
+        assert running.wait(answer.json()["job_id"])["status"] == "completed"
+        snapshots = running.state / "clones" / ".snapshots"
+        assert os.listdir(snapshots) == [clone_id]
+        running.http.delete(f"/clones/{clone_id}")
+        deadline = time.monotonic() + 60
+        while os.listdir(snapshots):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    site.destroy()
