@@ -18,9 +18,8 @@ die() {
   exit 1
 }
 
-# Debian as its own mirror has it, with nothing of this machine in it.
+# Debian as its own mirror has it, with nothing of this machine in it. `root` is global: the trap outlives this function.
 bootstrap() {
-  local root
   [ "$(id -u)" = 0 ] || die "only root can make a base with debootstrap: use sudo, or a base from a registry"
   command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get install debootstrap"
   root="$(mktemp -d)"

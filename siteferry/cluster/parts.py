@@ -14,6 +14,7 @@ from siteferry.embedded.servers import Caddy, edge_config
 from siteferry.embedded.servers.base import write_file
 from siteferry.embedded.servers.nats_config import CLIENTS, Cluster, config
 
+TEMPORARY = Path("/tmp")  # noqa: S108 - of this container alone
 EDGE_PORT = 8080
 SET = "nats"
 """Name of the StatefulSet, and of the Service that gives each of its Pods a name."""
@@ -31,7 +32,7 @@ def nats() -> None:
     """Become one server of NATS; which one, the Pod's name says."""
     places = ClusterPlaces()
     text = nats_config(places, name=socket.gethostname(), logins=SECRETS / "users", store=STATE / "nats")
-    file = Path("/tmp/nats.conf")  # noqa: S108 - of this container alone
+    file = TEMPORARY / "nats.conf"
     write_file(file, text, mode=0o600)
     os.execvp("nats-server", ["nats-server", "--config", str(file)])  # noqa: S606 - no shell
 
@@ -71,7 +72,8 @@ def edge() -> None:
             storage=caddy.storage,
         )
 
-    caddy = Caddy(STATE / "caddy", configure, port=EDGE_PORT, host="0.0.0.0")  # noqa: S104 - of the Pod
+    own = TEMPORARY / "caddy"  # not a volume itself: that would be root's, and Caddy wants one of its own
+    caddy = Caddy(own, configure, port=EDGE_PORT, host="0.0.0.0")  # noqa: S104 - of the Pod
     caddy.prepare()
     argv = caddy.argv()
     os.execve(argv[0], argv, caddy.env())  # noqa: S606 - no shell

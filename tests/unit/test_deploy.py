@@ -19,6 +19,7 @@ from services.cloner.settings import ClonerSettings
 from services.gateway.settings import GatewaySettings
 from services.restorer.settings import RestorerSettings
 from services.status.settings import StatusSettings
+from shared.cells import pod_layout
 from shared.contract.rights import USERS
 from shared.contract.streams import STREAMS, work_consumer
 from shared.contract.subjects import KINDS, LANES
@@ -78,6 +79,12 @@ def test_every_container_is_what_restricted_means_has_limits_probes_and_a_versio
             assert container["image"].rpartition(":")[2] == VERSION
             probes = {"startupProbe", "readinessProbe", "livenessProbe"}
             assert probes <= set(container) or who in NOT_READY_ASKED
+
+
+def test_every_service_and_every_part_of_a_clone_has_an_account_of_its_own() -> None:
+    accounts = [spec(workload)["securityContext"]["runAsUser"] for workload in workloads("ha").values()]
+    assert not {pod_layout.SITE_ACCOUNT, pod_layout.DATABASE_ACCOUNT} & set(accounts)
+    assert len(set(accounts)) == len(accounts)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -286,6 +293,16 @@ def test_a_canary_is_one_cloner_more_that_shares_everything_but_its_image_and_la
     assert env["SITEFERRY_POD_IMAGE"] == container["image"] != spec(stable)["containers"][0]["image"]
     (usual,) = (one for one in spec(stable)["containers"])
     assert container | {"image": ""} == usual | {"image": ""}
+
+
+def test_notes_of_cloners_can_be_on_one_volume_for_all(tmp_path: Path) -> None:
+    own = rendered(overlay(tmp_path, ["overlays/ha"], ["components/shared-notes"]))
+    (volume,) = (one for one in spec(of_kind(own, "Deployment")["cloner"])["volumes"] if one["name"] == "notes")
+    claim = of_kind(own, "PersistentVolumeClaim")[volume.pop("persistentVolumeClaim")["claimName"]]
+    assert volume == {"name": "notes"}
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    mounts = {one["name"]: one["mountPath"] for one in spec(workloads("ha")["cloner"])["containers"][0]["volumeMounts"]}
+    assert mounts["notes"] == configured("ha")["SITEFERRY_CLONES_DIR"]
 
 
 def test_secrets_open_what_they_are_for(tmp_path: Path) -> None:
