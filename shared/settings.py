@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.contract.streams import AuditKept
 from shared.own import Own
 
 
@@ -32,6 +33,10 @@ class Settings(BaseSettings):
     """Copies of streams and buckets: 1 on one machine, 3 in a cluster."""
     ack_wait: float = Field(30.0, ge=1)
     """Seconds after which a silent worker's job goes to another one; the same for all services."""
+    audit_days: int = Field(AuditKept.days, ge=1)
+    """Days the audit log is kept."""
+    audit_mb: int = Field(AuditKept.megabytes, ge=1)
+    """Megabytes of the store of NATS it may take, which are set aside for it; then its oldest records go."""
     vault_key_file: Path = Path("vault.key")
     """File with one base64 key of 32 bytes a line; the first seals, all open. Made when absent."""
     edge_url: str = "http://localhost:8080"
@@ -49,6 +54,11 @@ class Settings(BaseSettings):
     webhook, connects there. Set by `siteferry up`."""
     allow_private_sources: bool = True
     """Whether sources on private or loopback addresses may be cloned; turn off where strangers may submit."""
+
+    @property
+    def audit_kept(self) -> AuditKept:
+        """How long and how large the audit log gets."""
+        return AuditKept(self.audit_days, self.audit_mb)
 
     @property
     def own(self) -> Own:

@@ -80,7 +80,11 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
     async with stop_on_signals() as stop, connect(settings, service="cloner") as bus:
         allowed = settings.nats_install
         await streams.install_when_ready(
-            bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait, allowed=allowed
+            bus.js,
+            replicas=settings.replicas,
+            ack_wait=settings.ack_wait,
+            allowed=allowed,
+            audit=settings.audit_kept,
         )
         vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)
         lifetime = settings.connector_hours * 3600
@@ -114,7 +118,7 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
                 group.create_task(eternal("sweeps", sweeps, stop), name="sweeps"),
             ]
             if settings.nats_install:
-                upkeep = Upkeep(bus, replicas=settings.replicas, ack_wait=settings.ack_wait)
+                upkeep = Upkeep(bus, replicas=settings.replicas, ack_wait=settings.ack_wait, audit=settings.audit_kept)
                 helpers.append(group.create_task(eternal("upkeep", upkeep.run(), stop), name="upkeep"))
             logger.info("ready", slots=settings.cloner_slots)
             await worker.run(stop)

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from services.gateway import paths, problems
 from services.gateway.access import Keys
+from services.gateway.audit import Audited
 from services.gateway.bulk import operations_of
 from services.gateway.compress import Compress
 from services.gateway.edge import Edge
@@ -26,6 +27,7 @@ from services.gateway.key_uses import KeyUses
 from services.gateway.models import ProblemAnswer
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.routes import (
+    audit,
     batches,
     bulk,
     clones,
@@ -69,7 +71,7 @@ async def serve_bus(app: FastAPI, settings: GatewaySettings, keys: KeyRing) -> N
     """
     # pending_size 0: while disconnected, a publish fails at once instead of being stored after we answered 503
     async with connect(settings, service="gateway", pending_size=0) as bus:
-        bus.js = bus.nc.jetstream(timeout=settings.store_timeout)
+        bus.js = Audited(bus.nc, timeout=settings.store_timeout)
         async with asyncio.TaskGroup() as group:
             group.create_task(app.state.callers.follow(bus), name="keys")
             group.create_task(app.state.uses.write(bus), name="key uses")
@@ -80,7 +82,9 @@ async def _serve(app: FastAPI, settings: GatewaySettings, keys: KeyRing, bus: Bu
     while True:
         try:
             if settings.nats_install:
-                await streams.install(bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait)
+                await streams.install(
+                    bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait, audit=settings.audit_kept
+                )
             await bus.js.stream_info(streams.PROBE)
             edge = Edge(settings, bus, await bus.bucket(streams.VAULT), keys, app.state.callers)
             with suppress(*UNAVAILABLE):  # or the first callers would wait for the next look
@@ -89,7 +93,7 @@ async def _serve(app: FastAPI, settings: GatewaySettings, keys: KeyRing, bus: Bu
             app.state.edge = edge
             log.info("ready", port=settings.gateway_port)
             await edge.warm()
-            await asyncio.gather(edge.behind.run(), edge.operations.run(), edge.calls.run())
+            await asyncio.gather(edge.behind.run(), edge.operations.run(), edge.calls.run(), edge.audit.run())
         except UNAVAILABLE as error:
             log.warning("streams are not ready yet", error=repr(error))
             await asyncio.sleep(0.5)
@@ -144,6 +148,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         session,
         keys,
         webhooks,
+        audit,
         connector,
         health,
         docs,
@@ -161,6 +166,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
 def _answer_with_problems(app: FastAPI) -> None:
     def answer(request: Request, problem: Problem) -> Response:
+        request.state.code = problem.code
         return problem.response(instance=request.url.path, trace_id=request.state.trace_id)
 
     async def on_problem(request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ from nats.js.kv import KeyValue
 
 from services.gateway import problems, views
 from services.gateway.access import Keys, Principal, unauthenticated
+from services.gateway.audit import Audit, Audited
 from services.gateway.batches import Batches
 from services.gateway.behind import Behind
 from services.gateway.calls import Calls
@@ -50,9 +51,12 @@ class Edge:
         self.callers = callers
         self.bus = bus
         self.keys = keys
-        self.commands = Group(bus.js, timeout=settings.store_timeout)
+        self.audit = Audit(bus.js, timeout=settings.store_timeout)
+        if isinstance(bus.js, Audited):
+            bus.js.audit = self.audit
+        self.commands = Group(bus.js, timeout=settings.store_timeout, before=self.audit.begin)
         self.vault = Vault(vault, keys, put=self._put_secret)
-        self._secrets = Group(bus.js, timeout=settings.store_timeout)
+        self._secrets = Group(bus.js, timeout=settings.store_timeout, before=self.audit.begin)
         self.behind = Behind(bus)
         self.store = Store(bus, self.behind, timeout=settings.store_timeout)
         self.recent = Recent(LONGEST, now)
@@ -90,14 +94,17 @@ class Edge:
             await index.refresh()
 
     async def take(self, principal: Principal, cost: int = 1) -> dict[str, str]:
-        """Count changes against what the caller's key and his tenant may ask for; the `RateLimit` fields of the answer.
+        """Count changes against what the caller's key and his tenant may ask for, and record the call; the `RateLimit`
+        fields of the answer.
 
         Raises a 429 problem when it is too much.
         """
         fields = {}
         if principal.rate_per_minute:
             fields = await self._limit_of(principal.id, principal.rate_per_minute).take(f"key {principal.id}", cost)
-        return await self.limit.take(principal.tenant, cost) | fields
+        fields = await self.limit.take(principal.tenant, cost) | fields
+        await self.audit.begin()
+        return fields
 
     def _limit_of(self, key_id: str, per_minute: int) -> RateLimit:
         limit = self._of_keys.setdefault(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
@@ -33,7 +34,11 @@ class Group:
     So nobody waits for others to come, and the more load there is, the more is written at once.
     """
 
-    def __init__(self, js: JetStreamContext, *, timeout: float) -> None:
+    def __init__(
+        self, js: JetStreamContext, *, timeout: float, before: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`before` comes before each message, in its caller's context."""
+        self._before = before
         self._js = js
         self._timeout = timeout
         self._waiting: deque[Waiting] = deque()
@@ -44,6 +49,8 @@ class Group:
     ) -> PubAck:
         """Store a message, like `JetStreamContext.publish`: returns what the server acknowledged, raises what it said
         about this message, and TimeoutError when it said nothing in time, waiting included."""
+        if self._before is not None:
+            await self._before()
         future: asyncio.Future[PubAck] = asyncio.get_running_loop().create_future()
         self._waiting.append((Outgoing(subject, payload, headers or {}), future))
         if self._writer is None:

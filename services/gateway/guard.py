@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway import metrics, paths, problems
 from services.gateway.access import LOCAL, Principal, authenticate
+from services.gateway.audit import CURRENT, Call
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.scopes import OPEN_PATHS
 from services.gateway.settings import GatewaySettings
@@ -64,18 +65,22 @@ class Guard:
         trace_id = tracing.trace_id(traceparent)
         state = scope.setdefault("state", {})
         state.update(trace_id=trace_id, traceparent=traceparent)
-        status, method = 500, scope["method"]
+        status, method, location = 500, scope["method"], ""
         always = {
             **SECURITY_HEADERS,
             **may_read(headers.get("origin"), self._settings.origins),
             "x-request-id": request_id(headers.get("x-request-id")),
         }
 
+        call = Call(scope, headers, always["x-request-id"])
+        CURRENT.set(call)
+
         async def send_guarded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, location
             if message["type"] == "http.response.start":
                 status = message["status"]
                 answer = MutableHeaders(scope=message)
+                location = answer.get("location", "")
                 for name, value in always.items():
                     answer[name] = value
                 answer.add_vary_header("Origin")
@@ -90,11 +95,11 @@ class Guard:
                 await self._options(scope, headers)(scope, receive, send_guarded)
                 return
             if method == "HEAD":  # the answer of GET, without its body
-                scope = {**scope, "method": "GET"}
+                call.scope = scope = {**scope, "method": "GET"}
             if scope["path"] not in OPEN_PATHS:
                 self._check(scope["method"], scope["path"], headers)
                 if scope["path"] != SESSION:  # which is about who calls, and asks itself
-                    state["principal"] = await self._principal(scope, headers)
+                    state["principal"] = call.principal = await self._principal(scope, headers)
             if scope["path"] in BULK and scope["method"] != "POST":  # else the id of a job or clone would be meant
                 raise problems.method_not_allowed(paths.methods_of(scope["app"], scope["path"]))
             if scope["query_string"]:
@@ -102,9 +107,12 @@ class Guard:
             await self._app(scope, receive, send_guarded)
         except Exception as error:
             problem = as_problem(error, trace_id)
+            state["code"] = problem.code
             await problem.response(instance=scope["path"], trace_id=trace_id)(scope, receive, send_guarded)
         finally:
             took = time.perf_counter() - began
+            if edge := scope["app"].state.edge:
+                edge.audit.end(call, status, location=location, code=state.get("code"))
             metrics.observe(scope, status, took)
             _trace(scope, status, took, traceparent, caller)
 

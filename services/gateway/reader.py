@@ -13,6 +13,8 @@ from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from shared.web import stamp
+
 BATCH = 500
 END_OF_BATCH = "204"
 NOT_FOUND = "404"
@@ -49,6 +51,14 @@ async def newest(nc: Client, stream: str, pattern: str, *, timeout: float) -> St
     except NoRespondersError:
         return None
     return None if "Status" in (message.headers or {}) else _stored(message.headers or {}, message.data)
+
+
+async def first_since(nc: Client, stream: str, at: datetime, *, timeout: float) -> int | None:
+    """The sequence of the first message stored at a time or after it; None when there is none. Raises nats errors."""
+    question = json.dumps({"start_time": stamp(at), "next_by_subj": ">"})
+    message = await nc.request(f"$JS.API.DIRECT.GET.{stream}", question.encode(), timeout=timeout)
+    headers = message.headers or {}
+    return None if "Status" in headers else int(headers["Nats-Sequence"])
 
 
 async def newest_of(nc: Client, stream: str, patterns: Sequence[str], *, timeout: float) -> list[Stored]:

@@ -70,6 +70,7 @@ NEEDED: dict[str, Scope] = {
     "createKey": ADMIN,
     "rotateKey": ADMIN,
     "revokeKey": ADMIN,
+    "listAudit": ADMIN,
 }
 
 

@@ -36,7 +36,11 @@ async def run(settings: RestorerSettings, carriers: Carriers) -> None:
     async with stop_on_signals() as stop, connect(settings, service="restorer") as bus:
         allowed = settings.nats_install
         await streams.install_when_ready(
-            bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait, allowed=allowed
+            bus.js,
+            replicas=settings.replicas,
+            ack_wait=settings.ack_wait,
+            allowed=allowed,
+            audit=settings.audit_kept,
         )
         vault = Vault(await patiently(lambda: bus.bucket(streams.VAULT)), keys)
         lifetime = settings.connector_hours * 3600

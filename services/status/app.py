@@ -59,7 +59,11 @@ async def work(service: Service) -> None:
         settings = service.settings
         allowed = settings.nats_install
         await streams.install_when_ready(
-            bus.js, replicas=settings.replicas, ack_wait=settings.ack_wait, allowed=allowed
+            bus.js,
+            replicas=settings.replicas,
+            ack_wait=settings.ack_wait,
+            allowed=allowed,
+            audit=settings.audit_kept,
         )
         service.projectors = [Projector(bus, kind) for kind in KINDS]
         hub = Hub(bus)

@@ -47,6 +47,7 @@ class Upkeep:
         *,
         replicas: int = 1,
         ack_wait: float = streams.ACK_WAIT,
+        audit: streams.AuditKept | None = None,
         limit: int = 0,
         say: Callable[[str], None] = log.warning,
     ) -> None:
@@ -56,7 +57,7 @@ class Upkeep:
         self._bus = bus
         self._say = say
         self._installed = False
-        self._replicas, self._ack_wait = replicas, ack_wait
+        self._replicas, self._ack_wait, self._audit = replicas, ack_wait, audit
         self._warned = False
         self.store: Store | None = None
         """As last seen."""
@@ -73,11 +74,11 @@ class Upkeep:
     async def look(self) -> list[str]:
         """Make what is missing; returns its names. Raises nats errors when NATS is away."""
         gone = await self._missing()
-        if gone:
-            if self._installed:
-                more = f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
-                self._say(f"gone from NATS, and made again: {', '.join(gone[:NAMED])}{more}")
-            await streams.install(self._bus.js, replicas=self._replicas, ack_wait=self._ack_wait)
+        if gone and self._installed:
+            more = f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
+            self._say(f"gone from NATS, and made again: {', '.join(gone[:NAMED])}{more}")
+        if gone or not self._installed:  # settings may have changed since it was made
+            await streams.install(self._bus.js, replicas=self._replicas, ack_wait=self._ack_wait, audit=self._audit)
         self._installed = True
         await self._measure()
         return gone

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.contract import streams
-from shared.contract.subjects import KINDS, WEBHOOK_SUBJECTS, EventType, Kind, Lane, every, rpc
+from shared.contract.subjects import AUDIT_SUBJECTS, KINDS, WEBHOOK_SUBJECTS, EventType, Kind, Lane, every, rpc
 
 KEEPER, OPERATOR = "keeper", "operator"
 SERVICES = ("gateway", "cloner", "restorer", "status")
@@ -151,6 +151,8 @@ def _gateway() -> Iterable[str]:
     yield from _buckets(*written, *owned, write=True)
     yield from _reads(streams.OUTGOING)
     yield "webhook.due.>"
+    yield from _reads(streams.AUDIT)
+    yield AUDIT_SUBJECTS
     yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login", "states"))
 
 
@@ -213,7 +215,7 @@ def _status() -> Iterable[str]:
 
 def _operator() -> tuple[str, ...]:
     """What `nats stream`, `nats consumer`, `nats kv` ask to show logs and projections: nothing sealed, no session."""
-    logs = [*streams.STREAMS.values(), streams.OUTGOING]
+    logs = [*streams.STREAMS.values(), streams.OUTGOING, streams.AUDIT]
     projections = [f"KV_{name}" for name in (streams.JOBS, streams.CLONES, streams.SNAPSHOTS)]
     shown = [f"{API}.INFO", f"{API}.STREAM.NAMES", f"{API}.STREAM.LIST"]
     for name in [*logs, *projections]:

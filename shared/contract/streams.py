@@ -7,6 +7,7 @@ nats-server#5856). Streams keep their messages (limits retention): they are the 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -23,6 +24,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from shared.contract.subjects import (
+    AUDIT_SUBJECTS,
     KINDS,
     NOTIFIED,
     WEBHOOK_SUBJECTS,
@@ -104,6 +106,18 @@ DELIVERER = "deliverer"
 DELIVERER_ACK_WAIT = 60.0
 """Seconds; longer than a message may wait for its turn and be sent."""
 DELIVERER_PENDING = 5000
+
+AUDIT = "AUDIT"
+"""Stream: who did what (`shared.contract.audit`). Nobody may delete from it; age and size end it."""
+
+
+@dataclass(frozen=True)
+class AuditKept:
+    """How long and how large the audit log gets."""
+
+    days: int = 365
+    megabytes: int = 256
+
 
 PROBE = "PROBE"
 """Stream: one message, written again and again to see whether anything can be written. Made last: where it is,
@@ -258,6 +272,24 @@ def bases_config(*, replicas: int) -> StreamConfig:
     )
 
 
+def audit_config(kept: AuditKept, *, replicas: int) -> StreamConfig:
+    """The audit log. `deny_*`: not even who holds the gateway's login can take something out of it again."""
+    return StreamConfig(
+        name=AUDIT,
+        subjects=[AUDIT_SUBJECTS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        num_replicas=replicas,
+        max_age=kept.days * 86_400,
+        max_bytes=kept.megabytes * 1000**2,
+        deny_delete=True,
+        deny_purge=True,
+        allow_direct=True,
+        allow_atomic=True,
+    )
+
+
 def probe_config(*, replicas: int) -> StreamConfig:
     """The stream whose only message shows that storing works."""
     return StreamConfig(
@@ -274,13 +306,16 @@ def expected() -> dict[str, list[str]]:
     """Every stream (those below buckets too) and its durables."""
     logs = {STREAMS[kind]: [str(c.durable_name) for c in consumer_configs(kind, replicas=1)] for kind in KINDS}
     buckets: dict[str, list[str]] = {f"KV_{name}": [] for name in BUCKETS}
-    return {**logs, OUTGOING: [DELIVERER], f"OBJ_{BASES}": [], **buckets, PROBE: []}
+    return {**logs, OUTGOING: [DELIVERER], AUDIT: [], f"OBJ_{BASES}": [], **buckets, PROBE: []}
 
 
-async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT) -> None:
+async def install(
+    js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT, audit: AuditKept | None = None
+) -> None:
     """Create or update every stream, consumer and bucket. Idempotent; any service may call it at start.
 
-    `ack_wait` must be the workers' `EngineSettings.ack_wait`, and the same whoever calls.
+    `ack_wait` must be the workers' `EngineSettings.ack_wait`, and the same whoever calls. `audit` None leaves that log
+    as it is, where it is.
     Raises nats errors when JetStream is not available.
     """
     for kind in KINDS:
@@ -289,6 +324,7 @@ async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = 
             await js.add_consumer(STREAMS[kind], config)
     await _upsert_stream(js, outgoing_config(replicas=replicas))
     await js.add_consumer(OUTGOING, deliverer_config(replicas=replicas))
+    await _upsert_stream(js, audit_config(audit or await _audit_kept(js), replicas=replicas))
     await _upsert_stream(js, bases_config(replicas=replicas))
     for bucket in BUCKETS.values():
         await _ensure_bucket(js, bucket, replicas)
@@ -296,13 +332,18 @@ async def install(js: JetStreamContext, *, replicas: int = 1, ack_wait: float = 
 
 
 async def install_when_ready(
-    js: JetStreamContext, *, replicas: int = 1, ack_wait: float = ACK_WAIT, allowed: bool = True
+    js: JetStreamContext,
+    *,
+    replicas: int = 1,
+    ack_wait: float = ACK_WAIT,
+    allowed: bool = True,
+    audit: AuditKept | None = None,
 ) -> None:
     """`install`, however long JetStream needs to be there. Not `allowed`: wait until somebody else has done it."""
     while True:
         try:
             if allowed:
-                await install(js, replicas=replicas, ack_wait=ack_wait)
+                await install(js, replicas=replicas, ack_wait=ack_wait, audit=audit)
             else:
                 await js.stream_info(PROBE)
         except (NatsError, APIError, TimeoutError) as error:
@@ -310,6 +351,14 @@ async def install_when_ready(
             await asyncio.sleep(1)
         else:
             return
+
+
+async def _audit_kept(js: JetStreamContext) -> AuditKept:
+    try:
+        config = (await js.stream_info(AUDIT)).config
+    except NotFoundError:
+        return AuditKept()
+    return AuditKept(int((config.max_age or 0) / 86_400), (config.max_bytes or 0) // 1000**2)
 
 
 async def _upsert_stream(js: JetStreamContext, config: StreamConfig) -> None:

@@ -111,6 +111,14 @@ def webhook_log(endpoint: str) -> str:
     return f"webhook.log.{endpoint}"
 
 
+AUDIT_SUBJECTS = "audit.>"
+
+
+def audit(tenant: str, action: str, record: str) -> str:
+    """What is said of one call: `tenant` as its token, `action` as `<area>.<verb>`."""
+    return f"audit.{tenant}.{action}.{record}"
+
+
 def rpc(service: str, operation: str) -> str:
     """Request/reply between services, for answers that are not events: a clone's captured mail, a preflight preview."""
     return f"rpc.{service}.{operation}"

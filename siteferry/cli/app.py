@@ -13,6 +13,7 @@ from rich.text import Text
 
 from siteferry import __version__
 from siteferry.cli import (
+    audit,
     batch,
     bulk,
     check,
@@ -159,6 +160,7 @@ app.command()(sweep.sweep)
 app.command("log-size")(log_size.log_size)
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(keys.app, name="keys")
+app.command()(audit.audit)
 app.command()(clone.connector)
 
 

@@ -18,7 +18,14 @@ async def keep(settings: Settings, *, ack_wait: float, limit: int, say: Callable
     while True:
         try:
             async with connect(settings, service=KEEPER) as bus:
-                upkeep = Upkeep(bus, replicas=settings.replicas, ack_wait=ack_wait, limit=limit, say=say)
+                upkeep = Upkeep(
+                    bus,
+                    replicas=settings.replicas,
+                    ack_wait=ack_wait,
+                    audit=settings.audit_kept,
+                    limit=limit,
+                    say=say,
+                )
                 await upkeep.run()
         except (NatsError, OSError, TimeoutError):  # not there yet
             await asyncio.sleep(0.2)

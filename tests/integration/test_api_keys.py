@@ -34,6 +34,7 @@ NOBODYS = {
     "batch_id": "batch-0k3v9x2m7c1p5t00",
     "snapshot_id": "restore-0k3v9x2m7c1p5t8w",
     "mail_id": "1",
+    "name": "before-the-update",
     "operation_id": "operation-0k3v9x2m7c1p5t8w",
 }
 """Ids that could be somebody's."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from services.gateway.audit import about
 from services.gateway.batch import cost_of
 from services.gateway.bulk import clones_that_fit, jobs_that_fit
 from services.gateway.edge import Edge, enter
@@ -102,6 +103,7 @@ async def _begin(
         known = await edge.operations.find(operation_id, principal.tenant)
         if known is None:  # else an earlier request with this key stored it, and died before it could say so
             ids = await _members(edge, principal.tenant, action, wish)
+            about(ids)
             limit.update(await edge.take(principal, cost_of(len(ids))))
             moment = now()
             operation = Operation(

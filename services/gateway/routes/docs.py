@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse, Response
 
+from services.gateway.audit_actions import ACTIONS
 from services.gateway.docs_page import STYLE, render
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
@@ -31,7 +32,7 @@ TAGS = [
         "description": "Many jobs or clones at once: try again, cancel, delete, extend; how far that is.",
     },
     {"name": "live", "description": "Tickets and sessions for live connections and the dashboard."},
-    {"name": "keys", "description": "API keys, for administrators: make, list, rotate, revoke."},
+    {"name": "keys", "description": "API keys, for administrators: make, list, rotate, revoke; who did what."},
     {"name": "webhooks", "description": "Being told when jobs end."},
     {"name": "v1", "description": "The synchronous calls of before. Clients move to `POST /clone` and `/restore`."},
     {"name": "operations", "description": "Health and numbers of the gateway."},
@@ -82,6 +83,8 @@ def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
         for operation in path.values():
             _refusals(operation)
             _say_scope(operation)
+            if action := ACTIONS.get(operation["operationId"]):
+                operation["x-audit"] = action.value
     components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer"}}
     # {}: on one's own machine no key is needed
     document["security"] = [{"apiKey": []}, {}]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from starlette.responses import Response
 
+from services.gateway import audit
 from services.gateway.access import LOCAL, authenticate
 from services.gateway.edge import Edge, connected, enter
 from services.gateway.models import Body
@@ -87,6 +88,7 @@ async def sign_in(request: Request, wish: SignIn) -> Response:
     if principal is None:
         raise Problem(401, "unauthenticated", told, hint=hint)
     request.state.principal = principal
+    audit.caller(principal)
     response = _answer(principal)
     await begin(response, edge, principal)
     return response
@@ -98,7 +100,10 @@ async def sign_out(request: Request) -> Response:
     edge = connected(request)
     secret = cookies(request.headers.get("cookie"), _cookie(edge))
     if secret:
-        await Passes(edge.bus).close(secret)
+        passes = Passes(edge.bus)
+        if principal := await passes.session(secret, edge.callers):
+            audit.caller(principal)
+        await passes.close(secret)
     response = Response(status_code=204)
     _set(response, edge, "", 0)
     return response

@@ -87,6 +87,7 @@ async def delete_version(request: Request, clone_id: CloneId, name: Annotated[Ve
     """Forget a version; the clone stays as it is. Asking twice changes nothing. Answers with those that are left."""
     edge, principal = enter(request)
     await _active(edge, principal, clone_id)
+    await edge.audit.begin()
     return _told(await _ask(edge, states.Question(clone_id=clone_id, drop=version_state(name))))
 
 

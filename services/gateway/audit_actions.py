@@ -1,0 +1,79 @@
+"""What the audit log calls each operation that changes something or hands out something precious."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """`<area>.<verb>`, two tokens of the subject."""
+
+    CLONE_REQUEST = "clone.request"
+    CLONE_DELETE = "clone.delete"
+    CLONE_EXTEND = "clone.extend"
+    CLONE_RESET = "clone.reset"
+    CLONE_LOGIN_LINK = "clone.login-link"
+    CLONE_MAIL = "clone.mail"
+    VERSION_CREATE = "version.create"
+    VERSION_DELETE = "version.delete"
+    CLONES_DELETE = "clones.delete"
+    CLONES_EXTEND = "clones.extend"
+    RESTORE_REQUEST = "restore.request"
+    SITE_PREFLIGHT = "site.preflight"
+    BATCH_REQUEST = "batch.request"
+    BATCH_CANCEL = "batch.cancel"
+    JOB_CANCEL = "job.cancel"
+    JOB_RETRY = "job.retry"
+    JOBS_CANCEL = "jobs.cancel"
+    JOBS_RETRY = "jobs.retry"
+    SNAPSHOT_ROLL_BACK = "snapshot.roll-back"
+    SNAPSHOT_DISCARD = "snapshot.discard"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_TEST = "webhook.test"
+    KEY_CREATE = "key.create"
+    KEY_ROTATE = "key.rotate"
+    KEY_REVOKE = "key.revoke"
+    SESSION_BEGIN = "session.begin"
+    SESSION_END = "session.end"
+    SESSION_LINK = "session.link"
+    SESSION_TICKET = "session.ticket"
+    SESSION_REFUSED = "session.refused"
+    """Somebody showed no key or session that is good, for whatever call."""
+
+
+ACTIONS: dict[str, Action] = {
+    "requestClone": Action.CLONE_REQUEST,
+    "cloneAndWait": Action.CLONE_REQUEST,
+    "deleteClone": Action.CLONE_DELETE,
+    "extendClone": Action.CLONE_EXTEND,
+    "resetClone": Action.CLONE_RESET,
+    "createVersion": Action.VERSION_CREATE,
+    "deleteVersion": Action.VERSION_DELETE,
+    "createLoginLink": Action.CLONE_LOGIN_LINK,
+    "getCloneMail": Action.CLONE_MAIL,
+    "deleteClones": Action.CLONES_DELETE,
+    "extendClones": Action.CLONES_EXTEND,
+    "requestRestore": Action.RESTORE_REQUEST,
+    "restoreAndWait": Action.RESTORE_REQUEST,
+    "preflight": Action.SITE_PREFLIGHT,
+    "requestBatch": Action.BATCH_REQUEST,
+    "cancelBatch": Action.BATCH_CANCEL,
+    "cancelJob": Action.JOB_CANCEL,
+    "retryJob": Action.JOB_RETRY,
+    "cancelJobs": Action.JOBS_CANCEL,
+    "retryJobs": Action.JOBS_RETRY,
+    "rollBack": Action.SNAPSHOT_ROLL_BACK,
+    "discardSnapshot": Action.SNAPSHOT_DISCARD,
+    "createWebhook": Action.WEBHOOK_CREATE,
+    "deleteWebhook": Action.WEBHOOK_DELETE,
+    "testWebhook": Action.WEBHOOK_TEST,
+    "createKey": Action.KEY_CREATE,
+    "rotateKey": Action.KEY_ROTATE,
+    "revokeKey": Action.KEY_REVOKE,
+    "signIn": Action.SESSION_BEGIN,
+    "signOut": Action.SESSION_END,
+    "createSignInLink": Action.SESSION_LINK,
+    "createTicket": Action.SESSION_TICKET,
+}
+"""By operation id: every operation but those with GET, and of those the one that shows a clone's mail."""
