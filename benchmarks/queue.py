@@ -2,8 +2,8 @@
 
 One run, one machine, the same job (append a line to a file) and the same 264 bytes of payload. nats-server syncs every
 message to disk; Redis runs as Debian ships it (snapshots: an acknowledged task may be lost with the machine) for the
-ratios, and with `appendfsync always` for the `durable` figures. The engine does more per job than Celery: lease,
-checkpoints, four events people see. Recovery and duplicates are measured with the same timeout on both sides.
+ratios, and with `appendfsync always` for the `durable` figures. The engine does more per job than Celery: checkpoints,
+events people see, a login that is removed. Recovery and duplicates are measured with the same timeout on both sides.
 """
 
 from __future__ import annotations
