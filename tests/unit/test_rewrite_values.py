@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 
 import pytest
 
-from shared.wordpress.rewrite import PathMapping, Rewriter, UrlMapping
+from shared.wordpress.rewrite import ColumnRule, PathMapping, Rewriter, RewriteReport, UrlMapping, escape
 from tests.unit.php_values import serialize
-from tests.unit.rewrite_cases import CHANGED, UNTOUCHED, S, T, rewriter
+from tests.unit.rewrite_cases import CHANGED, REPORTED, UNTOUCHED, S, T, rewriter
+
+COLUMNS = [ColumnRule("id"), ColumnRule("v")]
 
 
 @pytest.mark.parametrize(("source", "expected"), CHANGED.values(), ids=CHANGED.keys())
@@ -53,6 +56,33 @@ def test_reason_of_what_is_left(name: str, reason: str) -> None:
     own.rewrite(UNTOUCHED[name])
     assert own.report.total.left == {reason: 1}
     assert [sample.reason for sample in own.report.samples] == [reason]
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_what_is_left_is_told_by_everybody_who_looks(name: str) -> None:
+    value, own = REPORTED[name], rewriter()
+    row = escape(value) + b"\n"
+    assert own.rewrite(value) is value
+    assert own.report.total.left == {name.partition(",")[0]: 1}
+    own.report = RewriteReport()
+    assert own.rewrite_tsv(row, [ColumnRule("v")], "t") == row
+    assert own.report.total.left == {name.partition(",")[0]: 1}
+    assert re.search(own.pattern, value)
+    assert own.leftovers(value)
+    assert own.count_leftovers_tsv(row, [ColumnRule("v")], "t")
+
+
+def test_what_an_earlier_attempt_left_is_told_by_the_next() -> None:
+    rows = [b"%d\t%b\n" % (n, escape(value)) for n, value in enumerate(REPORTED.values())]
+    whole, first, second = rewriter(), rewriter(), rewriter()
+    whole.rewrite_tsv(b"".join(rows), COLUMNS, "t")
+    first.rewrite_tsv(b"".join(rows[:4]), COLUMNS, "t")
+    second.rewrite_tsv(b"".join(rows[4:]), COLUMNS, "t")
+    stored = json.loads(json.dumps(first.report.left_facts()))
+    both = RewriteReport.of_left(stored) + second.report
+    assert both.total.left == whole.report.total.left
+    assert both.samples == whole.report.samples
+    assert RewriteReport.of_left(RewriteReport().left_facts()).total.left == {}
 
 
 @pytest.mark.parametrize("value", [b"user@example.com", b"http://sub.example.com/", b"http://www.example.com:9999/"])
@@ -214,6 +244,11 @@ def test_what_is_nested_too_deep_is_left_and_reported(depth: int) -> None:
         assert own.rewrite(value) is value
         assert own.report.total.left == {"nested_too_deep": 1}
         assert len(own.leftovers(value)) == 1
+
+
+def test_paths_alone() -> None:
+    own = Rewriter([], [PathMapping("/var/www/html", "/srv/site")])
+    assert own.rewrite(rb"a\xb /var/www/html/x \n\x2e") == rb"a\xb /srv/site/x \n\x2e"
 
 
 @pytest.mark.parametrize("host", ["x", "a.b", "t.co", "abc"])

@@ -69,8 +69,30 @@ def test_content_mode_and_time_arrive(root: Path) -> None:
 
 
 def test_set_id_bits_do_not_travel_and_the_owner_can_always_write(root: Path) -> None:
-    feed(root, file(b"x", b"", mode=0o4555))
+    received = feed(root, file(b"x", b"", mode=0o4555))
     assert (root / "site/x").stat().st_mode & 0o7777 == 0o755
+    assert received.counts == {"mode_reduced": 1}
+    assert feed(root, file(b"y", b"", mode=0o1755)).counts == {}
+
+
+@pytest.mark.parametrize("pieces", [(b"a", 0, b"b"), (0, b"b", 0), (0, 0), (b"a", 0)])
+def test_zeros_take_no_room_and_are_there_all_the_same(root: Path, pieces: tuple[bytes | int, ...]) -> None:
+    parts = [piece if isinstance(piece, bytes) else bytes(1 << 20) for piece in pieces]
+    whole = b"".join(parts)
+    first, *rest = file(b"disk.img", whole)
+    feed(root, [first, *(Frame("B", 0, part) for part in parts), rest[-1]])
+    made = root / "site/disk.img"
+    assert made.read_bytes() == whole
+    assert made.stat().st_blocks * 512 < len(whole) // 2
+
+
+def test_a_file_that_is_cut_in_a_hole_resumes_behind_it(root: Path) -> None:
+    size = (1 << 20) + 3
+    first, _, last = file(b"disk.img", b"x", size=size)
+    feed(root, [first, Frame("B", 0, bytes(1 << 20))])
+    meta = json.loads(first.payload) | {"offset": 1 << 20}
+    feed(root, [frame("F", meta), Frame("B", 0, b"end"), last])
+    assert (root / "site/disk.img").read_bytes() == bytes(1 << 20) + b"end"
 
 
 def test_a_file_resumes_at_its_offset(root: Path) -> None:

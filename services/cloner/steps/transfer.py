@@ -133,7 +133,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
             run.context.note(Note(code="tables_gone", message=text, count=len(loader.gone), samples=loader.gone[:20]))
         progress(loader.rows)
         run.state["rewritten"], run.state["base_rows"] = rewriting.counts(), rewriting.digests.position()
-        _note_left_alone(run, run.rewriter.report)
+        _note_left_alone(run, rewriting.left())
         _note_kept(run, rewriting)
     finally:
         rewriting.close()
@@ -256,6 +256,7 @@ class RowRewriting:
     def go_on(self, facts: dict[str, Any]) -> None:
         """Take up what an earlier attempt had committed."""
         self.earlier = facts
+        self._rewriter.report = RewriteReport()  # what an attempt in this process counted is in the facts, or undone
         self.answers = facts.get("answers", 0)
         self.too_long, self.twice = Kept(facts.get("too_long")), Kept(facts.get("twice"))
         self._fittings = {}
@@ -269,10 +270,14 @@ class RowRewriting:
             "columns": _added(self.earlier.get("columns", {}), {name: n for name, n in columns.items() if n}),
         }
 
+    def left(self) -> RewriteReport:
+        """What was left alone by every attempt."""
+        return RewriteReport.of_left(self.earlier.get("left", {})) + self._rewriter.report
+
     def facts(self) -> dict[str, Any]:
         """What is stored beside a committed row."""
         base = self.digests.position() if self.digests else None
-        kept = {"too_long": self.too_long.facts(), "twice": self.twice.facts()}
+        kept = {"too_long": self.too_long.facts(), "twice": self.twice.facts(), "left": self.left().left_facts()}
         return {**self.counts(), "answers": self.answers, "base": base, **kept}
 
     def close(self) -> None:
@@ -329,6 +334,7 @@ def _note_files(run: CloneRun, received: Received) -> None:
     words = {
         "changed_while_read": "Files that changed while they were copied",
         "symlink_outside": "Links that lead outside of the site, not made",
+        "mode_reduced": "Files copied without their set-user-id or set-group-id bit",
     }
     for reason, count in received.counts.items():
         samples = received.warnings[reason][:20]

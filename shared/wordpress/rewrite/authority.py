@@ -9,12 +9,12 @@ import html
 import re
 import unicodedata
 
-from .spelling import PERCENT, RAW_LIMIT, colon, slash
+from .spelling import PERCENT, RAW_LIMIT, colon, slash, spelled
 
 SAFE_ENDS = frozenset(b"/\"'<>) \t\r\n?#,;]}|")
 """Bytes behind a host or port that end it in every spelling."""
 
-HOST_END = rb"(?![a-z0-9_-]|\.[a-z0-9_/:-]|\.\\+/|@|%(?:25)*40)"
+HOST_END = rb"(?![a-z0-9_-]|\.[a-z0-9_-]|@|%(?:25)*40)"
 """Pattern source, for lower-cased text, of what may not follow a host; the rest is asked of `goes_on`."""
 
 _NEXT = re.compile(
@@ -82,22 +82,18 @@ def goes_on(data: bytes, at: int, hi: int) -> bool:
     if not character:
         return False
     if character in _DOTS:
-        return _begins_label(_next(data, end, hi)[0], after=character)
+        return _begins_label(_next(data, end, hi)[0])
     if not _in_name(character):
         return character == "@"
     if not _written_without_spaces(character):
         return True
     while character and _in_name(character):
         character, end = _next(data, end, hi)
-    return character == "." and _begins_label(_next(data, end, hi)[0], after="")
+    return character == "." and _begins_label(_next(data, end, hi)[0])
 
 
-def _begins_label(character: str, *, after: str) -> bool:
-    if not character:
-        return False
-    if character in "/:":
-        return after == "."
-    return _in_name(character) and not _written_without_spaces(character)
+def _begins_label(character: str) -> bool:
+    return bool(character) and _in_name(character) and not _written_without_spaces(character)
 
 
 class Authority:
@@ -105,6 +101,8 @@ class Authority:
 
     def __init__(self, limit: int = RAW_LIMIT) -> None:
         name = rb"(?![A-Za-z0-9_@-]|\.[A-Za-z0-9_])"
+        # The dot of the root, "https://www.example.com./": the same host, and no sentence's end.
+        self._root = re.compile(rb"%b(?=%b|%b[0-9])" % (spelled(".", limit, b"period"), slash(limit), colon(limit)))
         self._port = re.compile(rb"%b([0-9]+)%b" % (colon(limit), name))
         self._port_start = re.compile(rb"%b[0-9]" % colon(limit))
         self._empty_port = re.compile(rb"%b(?=[?\#]|%b)" % (colon(limit), slash(limit)))
@@ -114,6 +112,8 @@ class Authority:
         """The port behind a host that ends at `end`, and where the authority ends; None if it is another's."""
         if end >= hi or data[end] in SAFE_ENDS:
             return b"", end
+        root = self._root.match(data, end, hi)
+        end = root.end() if root else end
         if self._other(data, end, hi):
             return None
         match = self._port.match(data, end, hi)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -97,3 +97,14 @@ def _outside(proven: list[Claim], broken: list[Claim]) -> list[Claim]:
         return before > 0 and reach[before - 1] > claim.start
 
     return [claim for claim in proven if not inside(claim)]
+
+
+def all_proven(places: Iterable[int], claims: Sequence[Claim]) -> bool:
+    """Whether every one of the places, in order, lies in a proven value; the claims are in order without overlaps."""
+    index = 0
+    for at in places:
+        while index < len(claims) and claims[index].end <= at:
+            index += 1
+        if index == len(claims) or claims[index].start > at or claims[index].rank is not Rank.PROVEN:
+            return False
+    return True

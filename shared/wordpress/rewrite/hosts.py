@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from .authority import HOST_END, SAFE_ENDS, Authority
 from .context import Found, starts_clean
 from .mapping import BaseUrl, Route
+from .odd import Odd
 from .report import Kind, Reason
 from .spelling import PATH_END, WINDOW, Spelling, colon, goes_on_with_blank, slash, spelled_text
 
@@ -29,14 +30,17 @@ class HostAnchor:
         self._bare_domains = bare_domains
         self._limit = limit
         literal = re.escape(self.needle)
-        befores = (rb"[/f;@]%b", rb"[/f;@]www\.%b", rb"3b%b", rb"3bwww\.%b")
-        left = rb"(?:%b)" % b"|".join(rb"(?<=%b)" % (before % literal) for before in befores)
+        befores = [rb"[/f;@:\\]", rb"3b", rb"3a", rb"5c", rb"/[\r\n\t]", rb"/\\[rnt]"]
+        ways_before = [before + www + literal for before in befores for www in (b"", rb"www\.")]
+        ways_before += [before + literal for before in (rb"\)\?", rb"ww\.[\r\n\t]", rb"ww\.\\[rnt]")]
+        left = rb"(?:%b)" % b"|".join(rb"(?<=%b)" % way for way in ways_before)
         self.pattern = re.compile(literal + (b"" if bare_domains else left) + HOST_END)
         self._left = re.compile(
             rb"(?:(https?)(%b))?(%b)(%b)\Z" % (colon(limit), slash(limit), slash(limit)), re.IGNORECASE
         )
         # A letter behind a backslash is half of an escape, not the end of a scheme.
         self._scheme_left = re.compile(rb"(?<!\\)[a-zA-Z0-9]%b\Z" % colon(limit))
+        self._odd = Odd(limit)
         self._authority = Authority(limit)
         self._ways: dict[tuple[bytes, bytes], list[tuple[re.Pattern[bytes] | None, BaseUrl]]] = {}
         for way in ways:
@@ -93,8 +97,10 @@ class HostAnchor:
         if spelling is None:
             return self._unspelled(data, start, end, host, lo, hi)
         begin, left = spelling
+        if not (left.scheme or starts_clean(data, lo, begin)):
+            return self._unspelled(data, start, end, host, lo, hi)
         way = self._route(data, host, end, hi, data[begin : begin + 5].lower() == b"https")
-        if way is None or not (left.scheme or starts_clean(data, lo, begin)):
+        if way is None:
             return None
         end, target = way
         if not left.scheme and self._scheme_left.search(data, max(lo, begin - self._limit - 24), begin):
@@ -155,7 +161,16 @@ class HostAnchor:
         return known
 
     def _unspelled(self, data: bytes, start: int, end: int, host: bytes, lo: int, hi: int) -> Found | None:
-        """A host without slashes before it: credentials, an e-mail address, or a bare domain."""
+        """A host without two slashes before it: odd ones, credentials, an e-mail address, or a bare domain."""
+        odd = self._odd.read(data, start, lo)
+        if odd is not None:
+            way = self._route(data, host, end, hi, odd.secure)
+            if way is None:
+                return None
+            if odd.reason is not None:
+                return odd.begin, way[0], None, odd.reason
+            replacement = odd.written(data, start, way[1])
+            return None if data[odd.begin : way[0]] == replacement else (odd.begin, way[0], replacement, odd.kind)
         if start > lo and data[start - 1] == 64:  # @
             slash_at = data.rfind(b"/", max(lo, start - 130), start)
             user = slash_at >= 0 and _USER.match(data, slash_at, start)

@@ -11,21 +11,30 @@ from __future__ import annotations
 
 import html.entities
 import re
+import unicodedata
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .report import Reason
+
 _JSON = re.compile(
-    rb'\\(?:(["\\/bfnrt\'0])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u(?![dD][89a-fA-F])([0-9a-fA-F]{4}))'
+    rb'\\(?:(["\\/bfnrt\'0])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|(?:u(?![dD][89a-fA-F])([0-9a-fA-F]{4})|x([0-7][0-9a-fA-F])))'
 )
 _PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
 _ENTITY = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
 _DOUBLED = re.compile(rb'""')
 _JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0"}
-"""And what addslashes() writes, which escapes two more."""
-_BACKSLASHED = re.compile(rb"\\(?:([0-9a-fA-F]{1,6})(?:\r\n|[ \t\r\n\f])?|([^0-9A-Za-z\r\n\f]))")
-"""https://www.w3.org/TR/css-syntax-3/#consume-escaped-code-point; letters that are no digits mean much in patterns."""
+"""And what addslashes() writes, which escapes two more, and scripts, whose `\\x2F` is a slash, too."""
+_BACKSLASHED = re.compile(rb"\\(?:([0-9a-fA-F]{1,6})(?:\r\n|[ \t\r\n\f+])?|([^0-9A-Za-z\r\n\f]))")
+"""https://www.w3.org/TR/css-syntax-3/#consume-escaped-code-point; letters that are no digits mean much in patterns.
+
+In a form's data a plus is the blank behind a number; in an address none follows an escape.
+"""
+_WIDE = re.compile(rb"\xef(?:\xbc[\x8d\x8e\x90-\x99\xa1-\xba]|\xbd[\x81-\x9a\xa1])|\xe3\x80\x82")
+"""https://www.unicode.org/reports/tr46/: a host's letters of full width, and its dots as East Asia writes them."""
+_BREAKS = re.compile(rb"(?:[\r\n\t]|\\+[rnt])+")
 _ENTITIES = {f"&{name}".encode(): text for name, text in html.entities.html5.items() if name.endswith(";")}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _LOOKED_AT = 64
@@ -34,8 +43,8 @@ _LOOKED_AT = 64
 def _from_json(escape: re.Match[bytes]) -> bytes | None:
     if escape[1]:
         return _JSON_LETTERS.get(escape[1], escape[1])
-    if escape[4]:
-        return chr(int(escape[4], 16)).encode()
+    if escape[4] or escape[5]:
+        return chr(int(escape[4] or escape[5], 16)).encode()
     units = bytes.fromhex((escape[2] + escape[3]).decode())
     return units.decode("utf-16-be").encode()
 
@@ -63,6 +72,15 @@ def _from_backslashed(escape: re.Match[bytes]) -> bytes | None:
     return None if not 0x20 < code <= 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code).encode()
 
 
+def _from_wide(escape: re.Match[bytes]) -> bytes | None:
+    text = unicodedata.normalize("NFKC", escape[0].decode())
+    return b"." if text == "\u3002" else text.encode()
+
+
+def _from_break(escape: re.Match[bytes]) -> bytes | None:
+    return b""
+
+
 def _to_json(byte: bytes, style: dict[bytes, bytes]) -> bytes:
     if byte in b'"\\':
         return b"\\" + byte
@@ -82,7 +100,7 @@ def _to_doubled(byte: bytes, style: dict[bytes, bytes]) -> bytes:
     return b'""' if byte == b'"' else byte
 
 
-def _to_backslashed(byte: bytes, style: dict[bytes, bytes]) -> bytes:
+def _as_it_is(byte: bytes, style: dict[bytes, bytes]) -> bytes:
     return byte
 
 
@@ -99,16 +117,22 @@ class Escaping:
     decode: Callable[[re.Match[bytes]], bytes | None]
     encode: Callable[[bytes, dict[bytes, bytes]], bytes]
     innermost: bool = False
+    kept: Reason | None = None
+    """Why what is found in it stays; nothing is written in it then."""
 
     def shows(self, decoded: bytes, escape: bytes) -> bool:
         """Whether one escape is an example of how its character is to be written elsewhere."""
+        if self.name == "wide":
+            return False
         if self.innermost:
             return len(escape) == 2  # a number is one character's alone, and what follows it may belong to it
         return (len(decoded) == 1 and decoded[0] not in _UNRESERVED) or decoded == b"-"
 
 
 ESCAPINGS = (
-    Escaping("backslashed", b"\\", _BACKSLASHED, _from_backslashed, _to_backslashed, innermost=True),
+    Escaping("backslashed", b"\\", _BACKSLASHED, _from_backslashed, _as_it_is, innermost=True),
+    Escaping("wide", b"", _WIDE, _from_wide, _as_it_is, innermost=True),
+    Escaping("breaks", b"", _BREAKS, _from_break, _as_it_is, innermost=True, kept=Reason.LINE_BREAK),
     Escaping("json", b"\\", _JSON, _from_json, _to_json),
     Escaping("percent", b"%", _PERCENT, _from_percent, _to_percent),
     Escaping("entity", b"&", _ENTITY, _from_entity, _to_entity),
@@ -121,14 +145,14 @@ class Layer:
 
     def __init__(self, source: bytes, escaping: Escaping) -> None:
         self._source = source
-        self._escaping = escaping
+        self.escaping = escaping
         self._begins, self._ends = array("Q"), array("Q")
         self._from, self._to = array("Q"), array("Q")
         self._style: dict[bytes, bytes] = {}
         self.text = b"".join(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
-        source, escaping, copied, size = self._source, self._escaping, 0, 0
+        source, escaping, copied, size = self._source, self.escaping, 0, 0
         for escape in escaping.pattern.finditer(source):
             decoded = escaping.decode(escape)
             if decoded is None:
@@ -170,22 +194,22 @@ class Layer:
             if character in self._style:
                 style[character] = self._source[self._from[index] : self._to[index]]
                 shown.discard(character[0])
-        if self._escaping.name != "doubled":  # what stands there as it is may stand there again
+        if self.escaping.name != "doubled":  # what stands there as it is may stand there again
             style = {character: escape for character, escape in style.items() if character[0] not in shown}
         out = bytearray()
         for byte in replacement:
             character = bytes((byte,))
-            if byte in _UNRESERVED and not (self._escaping.innermost and character in style):
+            if byte in _UNRESERVED and not (self.escaping.innermost and character in style):
                 out.append(byte)
             elif character in style:
                 out += style[character]
-            elif byte in shown and self._escaping.name == "percent":
+            elif byte in shown and self.escaping.name == "percent":
                 out.append(byte)
-            elif byte >= 0x80 and self._escaping.name != "percent":
+            elif byte >= 0x80 and self.escaping.name != "percent":
                 out.append(byte)
             else:
-                out += self._escaping.encode(character, style)
+                out += self.escaping.encode(character, style)
         dash = self._style.get(b"-")
-        if dash and self._escaping.name == "json" and b"--" in out:
+        if dash and self.escaping.name == "json" and b"--" in out:
             out = out.replace(b"--", dash * 2)  # as WordPress writes them in the attributes of a block
         return bytes(out)

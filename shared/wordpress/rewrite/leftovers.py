@@ -67,12 +67,14 @@ def _escaped(
         effort[0] -= len(value)
         if escaping.sign not in value or effort[0] < 0:
             continue
-        if escaping.innermost and not matcher.is_backslashed(value):
+        if escaping.innermost and not matcher.is_inner(escaping.name, value):
             continue
         layer = Layer(value, escaping)
         if not layer or (not escaping.innermost and hash(layer.text) in seen):
             continue
         inner = _in_clear(matcher, layer.text)
+        if escaping.kept:
+            inner = [Leftover(escaping.kept, left.offset, left.text) for left in inner]
         if not escaping.innermost:
             seen.add(hash(layer.text))
             # A block that is seen from outside, up to its first escaped slash perhaps, is the same one.

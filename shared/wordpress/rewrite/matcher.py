@@ -18,8 +18,8 @@ from .directories import PathAnchor, RootAnchor
 from .hosts import HostAnchor
 from .mapping import PathMapping, Route, UrlMapping, clean_paths, folders, routes
 from .names import host_forms, upper_letters
-from .signs import Hints, holds_escaped_head, holds_head, rare_first
-from .spelling import WINDOW
+from .signs import SIGNS, Hints, holds_escaped_head, holds_head, rare_first
+from .spelling import RAW_LIMIT, WINDOW
 
 BLOCK = 1 << 16
 """Bytes lower-cased and searched at a time; bounds the memory of candidates in one huge value."""
@@ -74,7 +74,8 @@ class Matcher:
         self.anchors += [RootAnchor(source, target, limit) for source, target in folders(urls)]
         if by_host:
             self.anchors.append(WrapperAnchor())
-        self._hints, self._hint = Hints(f"www.{host}" for host in by_host), HintAnchor()
+        self._hints = Hints((f"www.{host}" for host in by_host), rows=limit > RAW_LIMIT)
+        self._hint = HintAnchor()
         self.base64_needles = _base64_needles(by_host)
         self.overlap = max((len(anchor.needle) for anchor in self.anchors), default=0) + WINDOW
 
@@ -116,13 +117,12 @@ class Matcher:
         """Whether there may be more in a text than text: serialized PHP in any spelling, or what must be decoded."""
         return holds_head(data, start, end) or self._is_hinted(data, start, end)
 
-    def is_backslashed(self, data: bytes) -> bool:
-        """Whether a text names a host in the escapes of CSS or of a regular expression."""
-        return self._hints.backslashed(self.lower(data))
+    def is_inner(self, layer: str, data: bytes) -> bool:
+        """Whether a text names a host as an innermost layer spells it: CSS's escapes, or letters of full width."""
+        return self._hints.inner(layer, self.lower(data))
 
     def _is_hinted(self, data: bytes, start: int, end: int) -> bool:
-        find = data.find
-        if find(b"%", start, end) < 0 and find(b"&", start, end) < 0 and find(b"\\", start, end) < 0:
+        if not any(data.find(sign, start, end) >= 0 for sign in SIGNS):
             return False
         return self._hints.any(self.lower(data[start:end]))
 

@@ -42,6 +42,9 @@ class Reason(StrEnum):
     SCHEME = "other_scheme"
     CREDENTIALS = "user_in_url"
     BASE64 = "base64"
+    SLASHES = "unusual_slashes"
+    LINE_BREAK = "broken_by_a_line_break"
+    OPTIONAL = "behind_an_optional_part_of_a_pattern"
 
 
 @dataclass
@@ -125,6 +128,18 @@ class RewriteReport:
     def total(self) -> ColumnReport:
         """The sum over all columns."""
         return sum(self.columns.values(), ColumnReport())
+
+    def left_facts(self) -> dict[str, Any]:
+        """What was left alone, JSON-able; `of_left` reads it again."""
+        left = {reason: count for reason, count in sorted(self.total.left.items())}
+        return {"counts": left, "samples": [sample.to_dict() for sample in self.samples]} if left else {}
+
+    @classmethod
+    def of_left(cls, facts: Mapping[str, Any]) -> RewriteReport:
+        """A report of what was left alone and nothing else."""
+        counts = ColumnReport(left=Counter(facts.get("counts", {})))
+        samples = [Sample(**sample) for sample in facts.get("samples", ())]
+        return cls(columns={("", ""): counts} if counts.left else {}, samples=samples)
 
     def __add__(self, other: RewriteReport) -> RewriteReport:
         merged = RewriteReport(self.rows + other.rows, dict(self.columns), list(self.samples))

@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from itertools import pairwise
 
 from .spelling import TSV_LIMIT, colon, spelled
+from .veiled import STOP, WIDE, broken_names, entity_grams, script_grams, wide, wide_grams
 
 _BACKSLASH = rb"(?:(?:\\|%(?:25)*+5c)(?:u005c)*+)++"
 _NAMES: dict[str, set[bytes]] = {}
@@ -40,11 +41,13 @@ ANY_HEAD = re.compile(
 
 DOUBLED_QUOTES = re.compile(rb'[sSE]:[0-9]{1,10}:""(?!;)|[OC]:[0-9]{1,10}:""')
 
-_BLANK = rb"(?:[ \t\r\n\f]|\\+[nrt]|%(?:25)*+(?:20|0[9acd]))?"
+_BLANK = rb"(?:[ \t\r\n\f+]|\\+[nrt]|%(?:25)*+(?:20|2b|0[9acd]))?"
 """Ends a number in CSS; it may be escaped itself."""
 
 _COLONS = re.compile(rb':[0-9]{1,10}(?::(?:["{\\]|&|%)|\\|&|%)')
 _LENGTH = rb"[0-9]{1,10}"
+SIGNS = (b"%", b"&", b"\\", WIDE, STOP, b"\n", b"\r", b"\t")
+"""One of these is in whatever must be decoded."""
 _INNER_ENTITY = rb"(?:amp(?:;|%(?:25)*3b))*(?:#|%(?:25)*23|sol|colon|quot)"
 
 
@@ -133,7 +136,8 @@ class Hints:
     PHP between escaped colons, entities of entities, escaped shortcodes.
     """
 
-    def __init__(self, hosts: Iterable[str]) -> None:
+    def __init__(self, hosts: Iterable[str], *, rows: bool = False) -> None:
+        """`rows`: the text is in LOAD DATA format, where a line break is an escape."""
         self._hosts = list(dict.fromkeys(hosts))
         unicode: dict[bytes, _Ways] = {}
         percent, entities, names = _Ways(), _Ways(), _Ways()
@@ -152,8 +156,10 @@ class Hints:
         following = names.joined(_slashes(self._hosts))
         names, following = (_behind_a_backslash(ways) for ways in (names, following))
         self._backslashed = _Search(b"\\", b"", following)
-        self._names = _searches(_with(unicode, names), percent.joined(names.behind(b"5c")), entities)
-        self._names.append(_Search(b"\\", b"", names))
+        scripts = _each(b"x" + way for way in script_grams(self._hosts))
+        encoded = percent.joined(_each(entity_grams(self._hosts)))
+        self._names = _searches(_with(unicode, names), encoded.joined(names.behind(b"5c")), entities)
+        self._names.append(_Search(b"\\", b"", names.joined(scripts)))
         structure = _structure()
         self._all = [
             *_searches(
@@ -161,9 +167,28 @@ class Hints:
                 percent.joined(structure, following.behind(b"5c")),
                 entities.joined(_entities_of_structure()),
             ),
-            self._backslashed,
+            # one search for all that a backslash begins: rows and JSON are full of them
+            _Search(b"\\", rb"(?=[02-7a-f.:\-nrtx])", following.joined(scripts, self._escaped_breaks())),
             _Search(b"&amp;", b"", _one(_INNER_ENTITY)),
+            *self._veiled(rows),
         ]
+
+    def _escaped_breaks(self) -> _Ways:
+        whole, near = broken_names(self._hosts, rb"\\[rnt]", rb"\\rnt")
+        return _one(b"[rnt]" + whole, b"[rnt]" + near)
+
+    def _veiled(self, rows: bool) -> list[_Search]:
+        """Hosts in letters of full width, and with line breaks in them."""
+        wide = []
+        for first in (WIDE, STOP):
+            whole, near = wide_grams(self._hosts, first)
+            wide.append(_Search(first[:1], re.escape(first[1:]), _one(whole, near)))
+        plain = broken_names(self._hosts, rb"[\r\n\t]", rb"\r\n\t")
+        breaks = [] if rows else [_Search(sign, b"", _one(*plain)) for sign in (b"\n", b"\r", b"\t")]
+        escaped = _Search(b"\\", b"", self._escaped_breaks())
+        self._inner = {"backslashed": [self._backslashed], "wide": wide, "breaks": [*breaks, escaped]}
+        self._names += [*wide, *breaks, escaped]
+        return wide + breaks
 
     def positions(self, lowered: bytes, offset: int = 0) -> list[int]:
         """Where an escaped character of a host stands, moved by `offset`; not in order."""
@@ -173,9 +198,9 @@ class Hints:
         """Whether there is one."""
         return any(search.any(lowered) for search in self._all)
 
-    def backslashed(self, lowered: bytes) -> bool:
-        """Whether there is one that a backslash and a number, or a backslash alone, make."""
-        return self._backslashed.any(lowered)
+    def inner(self, name: str, lowered: bytes) -> bool:
+        """Whether there is one that this innermost layer takes off."""
+        return any(search.any(lowered) for search in self._inner[name])
 
     def names(self, lowered: bytes) -> bool:
         """Whether there is one of a host."""
@@ -213,13 +238,24 @@ class Hints:
                 backslashed.append(re.escape(character.encode()) + ahead)
         if not aheads:
             return b""
+        percent += entity_grams(self._hosts)
         short = [digits[2:] for digits in unicode if digits.startswith(b"00")]
         ways = [rare_first(b"u00") + rb"(?:%b)" % b"|".join(short)] if short else []
         if far := [digits for digits in unicode if not digits.startswith(b"00")]:
             ways.append(rb"u(?:%b)" % b"|".join(far))
         ways.append(rb"%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % (b"|".join(percent), b"|".join(entities)))
         ways.append(rb"(?:\\|5c)(?:%b)" % b"|".join(backslashed))
+        ways.append(rb"\\x(?:%b)" % b"|".join(script_grams(self._hosts) or [b"(?!)"]))
+        ways += self._coarse_veiled(aheads)
         return b"|".join(ways)
+
+    def _coarse_veiled(self, characters: Iterable[str]) -> Iterator[bytes]:
+        """The same for letters of full width, and for line breaks."""
+        forms = {form for character in characters for form in wide(character)}
+        if ends := sorted(re.escape(form[1:]) for form in forms if form.startswith(WIDE)):
+            yield re.escape(WIDE) + rb"(?:%b)" % b"|".join(ends)
+        yield rb"[\r\n\t]" + broken_names(self._hosts, rb"[\r\n\t]", rb"\r\n\t")[0]
+        yield rb"\\[rnt]" + broken_names(self._hosts, rb"\\[rnt]", rb"\\rnt")[0]
 
 
 def rare_first(text: bytes, source: Callable[[bytes], bytes] = re.escape) -> bytes:
@@ -249,6 +285,13 @@ def _first_seen(ways: Iterable[bytes]) -> bytes:
 def _one(whole: bytes, near: bytes | None = None) -> _Ways:
     ways = _Ways()
     ways.add(whole, near)
+    return ways
+
+
+def _each(wholes: Iterable[bytes]) -> _Ways:
+    ways = _Ways()
+    for whole in wholes:
+        ways.add(whole)
     return ways
 
 

@@ -2,7 +2,7 @@ r"""How the characters of a URL may be spelled in stored text, and how to write 
 
     plain        :  /
     JSON         :  \\/  \\\\\\/ ...        one level of escaping doubles the backslashes and adds one
-    JSON         \\u003a \\u002f
+    JSON         \\u003a \\u002f, and \\x3a \\x2f of scripts
     URL-encoded  %3A %2F, %253A %252F   either case of the digits, encoded any number of times
     HTML         &#58; &#x3A; &colon;   &#47; &#x2F; &sol;
 
@@ -56,7 +56,7 @@ def spelled(character: str, limit: int, *names: bytes) -> bytes:
     found = rb"(?:%b)" % b"|".join(ways)
     if character in '/"':  # JSON escapes these with a backslash, whatever they become afterwards
         found = backslashes(limit) + found
-    return rb"(?:%b|%bu00%b)" % (found, backslashes(limit, 1), code)
+    return rb"(?:%b|%b(?:u00|x)%b)" % (found, backslashes(limit, 1), code)
 
 
 def slash(limit: int) -> bytes:

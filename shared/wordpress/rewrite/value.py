@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from . import php
-from .claims import Claim, Edit, Rank, settled
+from .claims import Claim, Edit, Rank, all_proven, settled
 from .context import Found
 from .layers import ESCAPINGS, Layer
 from .leftovers import in_base64
@@ -268,7 +268,7 @@ class ValueRewriter:
         else:
             claims = list(self._heads(start, end, spots))
         escaped = self._matcher.is_escaped(self._data, start, end)
-        if escaped and not _all_inside(spots, claims):
+        if escaped and not all_proven([at for at, _ in spots], claims):
             decoded, complete = self._decoded(start, end, seen)
             claims += decoded
             claims += self._escaped_heads(start, end, spots, settled(claims))
@@ -339,7 +339,9 @@ class ValueRewriter:
         claims: list[Claim] = []
         source = self._data[start:end]
         for escaping in ESCAPINGS:
-            if escaping.sign not in source or (escaping.innermost and not self._matcher.is_backslashed(source)):
+            if escaping.sign not in source or (
+                escaping.innermost and not self._matcher.is_inner(escaping.name, source)
+            ):
                 continue
             if self._depth >= MAX_DEPTH or not self._effort.spend(len(source)):
                 return claims, False
@@ -348,14 +350,22 @@ class ValueRewriter:
                 continue
             if not escaping.innermost:
                 seen.add(hash(layer.text))
-            for claim in self._child(layer.text)._layer_claims(seen, addresses_only=escaping.innermost):
-                edits: list[Edit] = [
-                    (layer.at(s) + start, layer.at(e) + start, layer.written(new, s, e), kind)
-                    for s, e, new, kind in claim.edits
-                ]
-                place = layer.at(claim.start) + start, layer.at(claim.end) + start
-                claims.append(Claim(*place, claim.rank, edits, claim.kinds, claim.left))
+            claims += self._from_layer(layer, start, seen)
         return claims, True
+
+    def _from_layer(self, layer: Layer, start: int, seen: set[int]) -> Iterator[Claim]:
+        """The claims of a layer of the text that begins at `start`, as claims of that text."""
+        escaping = layer.escaping
+        for claim in self._child(layer.text)._layer_claims(seen, addresses_only=escaping.innermost):
+            place = layer.at(claim.start) + start, layer.at(claim.end) + start
+            if escaping.kept:
+                yield Claim(*place, Rank.LEFT, left=[escaping.kept])
+                continue
+            edits: list[Edit] = [
+                (layer.at(s) + start, layer.at(e) + start, layer.written(new, s, e), kind)
+                for s, e, new, kind in claim.edits
+            ]
+            yield Claim(*place, claim.rank, edits, claim.kinds, claim.left)
 
     def _layer_claims(self, seen: set[int], *, addresses_only: bool) -> list[Claim]:
         """All that a text without one of its layers can be read as, or its addresses alone."""
@@ -386,14 +396,3 @@ class ValueRewriter:
             if bisect_left(places, head.start()) < bisect_left(places, close):
                 covered = close
                 yield Claim(head.start(), close, Rank.BROKEN, left=[Reason.ESCAPED_SERIALIZED])
-
-
-def _all_inside(spots: list[Candidate], claims: list[Claim]) -> bool:
-    """Whether every candidate lies in a proven value; the claims are in order and do not overlap."""
-    index = 0
-    for at, _ in spots:
-        while index < len(claims) and claims[index].end <= at:
-            index += 1
-        if index == len(claims) or claims[index].start > at or claims[index].rank is not Rank.PROVEN:
-            return False
-    return True

@@ -25,6 +25,8 @@ from shared.wordpress.transfer.folder import Folder, within
 
 LATEST = 2**40
 """Seconds since 1970 that every file system can still store."""
+HOLE = 4096
+"""Zeros in a row, in bytes, that are left out of a file as the source may have done."""
 MAX_LISTED = 50
 """Names kept per kind of warning; counts go on."""
 
@@ -120,6 +122,8 @@ class FileSink:
         self._meta: dict[str, Any] = {}
         self._room = 0
         """Bytes the file that comes may still bring."""
+        self._hole = False
+        """Whether the file ends, so far, in zeros that were not written."""
 
     def feed(self, frame: Frame) -> None:
         """Take one frame. Frames that are not about files are ignored.
@@ -170,8 +174,10 @@ class FileSink:
 
     def _shut(self) -> None:
         if self._file >= 0:
+            if self._hole:
+                os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR))
             os.close(self._file)
-            self._file = -1
+            self._file, self._hole = -1, False
 
     def _begin(self, meta: dict[str, Any]) -> None:
         self._shut()
@@ -199,7 +205,10 @@ class FileSink:
         self._room -= len(payload)
         if self._room < 0:
             raise ImplausibleSite("The site sends more bytes of a file than it has announced.")
-        view = memoryview(payload)
+        self._hole = _is_hole(payload)
+        if self._hole:
+            os.lseek(self._file, len(payload), os.SEEK_CUR)
+        view = memoryview(b"" if self._hole else payload)
         while view:
             view = view[os.write(self._file, view) :]
         self._received.size += len(payload)
@@ -210,6 +219,11 @@ class FileSink:
         if self._file < 0:
             raise ImplausibleSite("The site ends a file that it has not begun.")
         os.fchmod(self._file, stat.S_IMODE(int(self._meta.get("mode", 0o644))) & 0o777 | 0o600)
+        if stat.S_IMODE(int(self._meta.get("mode", 0o644))) & (stat.S_ISUID | stat.S_ISGID):
+            self._received.warn("mode_reduced", base64.b64decode(self._meta["path_b64"]))
+        if self._hole:
+            os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR))
+            self._hole = False
         mtime = min(max(int(self._meta["mtime"]), 0), LATEST)
         os.utime(self._file, (mtime, mtime))
         self._shut()
@@ -252,6 +266,11 @@ class FileSink:
             if name not in self._received.quarantined:
                 self._received.quarantined.append(name)
         return self._quarantine
+
+
+def _is_hole(payload: bytes | memoryview) -> bool:
+    """Whether a piece of a file is zeros alone, for which a file needs no room: disk images, databases of search."""
+    return len(payload) >= HOLE and not payload[0] and not payload[-1] and bytes(payload).count(0) == len(payload)
 
 
 def receive(frames: Iterable[Frame], sink: Sink, *, on_frame: Callable[[], None]) -> dict[str, Any]:
