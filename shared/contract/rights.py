@@ -150,6 +150,7 @@ def _gateway() -> Iterable[str]:
     owned = (streams.OPERATIONS, streams.CALLS, streams.KEYS, streams.KEY_USES)
     yield from _buckets(*written, *owned, write=True)
     yield from _reads(streams.OUTGOING)
+    yield f"{API}.CONSUMER.INFO.{streams.OUTGOING}.{streams.DELIVERER}"
     yield "webhook.due.>"
     yield from _reads(streams.AUDIT)
     yield AUDIT_SUBJECTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from shared.bus.connection import connect
+from shared.contract import streams
 from tests.integration.gateway_process import Gateway, end, launch, running_gateway, wait_ready
 from tests.integration.house import eventually
 
@@ -77,3 +80,31 @@ def test_sigterm_ends_the_gateway_quickly_with_connections_open(gateway: Gateway
         gateway.popen.wait(5)
         assert time.monotonic() - began < 4
     assert "Traceback" not in gateway.log
+
+
+def test_readiness_names_consumers_that_are_gone(gateway: Gateway) -> None:
+    """What feeds workers is missing: calls are answered, and who asks is told."""
+
+    async def change(make: bool) -> None:
+        async with connect(gateway.settings, service="test") as bus:
+            if make:
+                await streams.install(bus.js)
+            else:
+                await bus.js.delete_consumer("CLONES", "clone-work-low")
+                await bus.js.delete_consumer(streams.OUTGOING, streams.DELIVERER)
+
+    with gateway.client() as api:
+        assert api.get("/readyz").json()["status"] == "ok"
+        asyncio.run(change(make=False))
+        told = api.get("/readyz")
+        assert (told.status_code, told.json()["status"]) == (200, "degraded")
+        assert told.json()["problems"] == [
+            "the consumer CLONES/clone-work-low is gone",
+            "the consumer WEBHOOKS/deliverer is gone",
+        ]
+        asyncio.run(change(make=True))
+        assert api.get("/readyz").json() == {
+            "status": "ok",
+            "checks": {"nats": True, "streams": True, "stores": True},
+            "problems": [],
+        }

@@ -6,6 +6,7 @@ import asyncio
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request
+from nats.js.errors import NotFoundError
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
@@ -38,10 +39,12 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", operation_id="readyz", summary="The gateway can work")
 async def readyz(request: Request) -> Response:
-    """Whether NATS is connected, the streams exist, and something can be stored."""
+    """Whether NATS is connected, the streams exist, and something can be stored.
+
+    What else is wrong with the whole is in `problems`, and `status` is `degraded`: calls are answered all the same."""
     edge: Edge | None = request.app.state.edge
     checks = {"nats": edge is not None and edge.bus.nc.is_connected, "streams": False, "stores": False}
-    found = []
+    found: list[str] = []
     if edge is not None and checks["nats"]:
         try:
             await asyncio.gather(*(edge.bus.js.stream_info(name) for name in streams.STREAMS.values()))
@@ -50,11 +53,28 @@ async def readyz(request: Request) -> Response:
             checks["stores"] = True
         except problems.UNAVAILABLE as error:
             found.append(problems.unavailable(error).detail)
+        if checks["streams"]:
+            found += await _consumers_missing(edge)
         if edge.settings.parts_file is not None:
             found += standing.problems(edge.settings.parts_file)
     ready = all(checks.values())
-    body = {"status": "ok" if ready else "unavailable", "checks": checks, "problems": found}
-    return JSONResponse(body, 200 if ready else 503)
+    status = "unavailable" if not ready else "degraded" if found else "ok"
+    return JSONResponse({"status": status, "checks": checks, "problems": found}, 200 if ready else 503)
+
+
+async def _consumers_missing(edge: Edge) -> list[str]:
+    """Consumers that are gone, or do not answer: what they feed stands still, though everything is accepted."""
+    wanted = [(stream, durable) for stream, durables in streams.expected().items() for durable in durables]
+    told = await asyncio.gather(
+        *(edge.bus.js.consumer_info(stream, durable) for stream, durable in wanted), return_exceptions=True
+    )
+    found = []
+    for (stream, durable), answer in zip(wanted, told, strict=True):
+        if isinstance(answer, NotFoundError):
+            found.append(f"the consumer {stream}/{durable} is gone")
+        elif isinstance(answer, Exception):
+            found.append(f"the consumer {stream}/{durable} does not answer")
+    return found
 
 
 @router.get("/metrics", operation_id="metrics", summary="Numbers for Prometheus", response_class=Response)
