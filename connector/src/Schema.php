@@ -26,10 +26,13 @@ final class Schema {
 		), null, 'n');
 		$foreign = self::foreign(array_keys($all), $prefix);
 		$own     = array();
+		$others  = array();
 		foreach ($all as $name => $row) {
 			$users = in_array($name, array($wpdb->users, $wpdb->usermeta), true); // may have a prefix of their own
 			if (!isset($foreign[$name]) && !Names::ours((string) $name) && ($users || strncmp((string) $name, $prefix, strlen($prefix)) === 0)) {
 				$own[(string) $name] = $row;
+			} elseif (!isset($foreign[$name]) && !Names::ours((string) $name)) {
+				$others[] = preg_match('//u', (string) $name) ? (string) $name : rawurlencode((string) $name);
 			}
 		}
 		return array(
@@ -41,6 +44,7 @@ final class Schema {
 			'foreign_tables' => array_map(static function ($name) use ($foreign) {
 				return array('name' => (string) $name, 'reason' => $foreign[$name]);
 			}, array_keys($foreign)),
+			'other_tables'   => array_slice($others, 0, 200),
 			'triggers'       => self::names($db, 'SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()'),
 			'routines'       => self::names($db, 'SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()'),
 			'events'         => self::names($db, 'SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()'),

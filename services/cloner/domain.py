@@ -312,6 +312,8 @@ def _notes(
     add("tables_unreadable", text, chosen.unreadable)
     foreign = (f"{table['name']}: {table['reason']}" for table in facts.get("foreign_tables", ()))
     add("tables_foreign", "Tables of other installations in the same database, not copied", foreign)
+    text = "Tables in the same database whose names begin otherwise than the site's, not copied"
+    add("tables_other", text, facts.get("other_tables", ()))
     for kind in ("triggers", "routines", "events"):
         add(f"{kind}_not_copied", f"Database {kind} are not copied", facts.get(kind, ()))
     behind = constants_behind(facts, options.constants)

@@ -130,6 +130,7 @@ def test_hard_tables(siteferry: Product, make_site: MakeSite) -> None:
     assert notes["binary_names_source"]["count"] == 1
     assert notes["binary_names_source"]["samples"][0].startswith("wp_bits.lb row 3: ")
     assert notes["tables_foreign"]["count"] == len(siblings)
+    assert set(others) <= set(notes["tables_other"]["samples"])
     assert not set(made.tables.names()) & {*siblings, *others}
 
 
