@@ -73,10 +73,10 @@ def scopes(command: Command, limits: Limits) -> list[Scope]:
     if limits.total is not None:
         found.append(Scope(f"{kind}.all", limits.total, f"Waiting: {_jobs(limits.total)} running"))
     if limits.per_tenant is not None:
-        why = f"Waiting: {_jobs(limits.per_tenant)} of this account running"
+        why = f"Waiting: {_jobs(limits.per_tenant, ' of this account')} running"
         found.append(Scope(f"{kind}.tenant-{_digest(command.tenant)}", limits.per_tenant, why))
     if command.key is not None and command.key_slots is not None:
-        why = f"Waiting: {_jobs(command.key_slots)} of this API key running"
+        why = f"Waiting: {_jobs(command.key_slots, ' of this API key')} running"
         found.append(Scope(f"{kind}.key-{_digest(command.key)}", command.key_slots, why))
     if limits.per_source is not None:
         why = f"Waiting: {_jobs(limits.per_source)} {DOING[kind]} {host}"
@@ -90,8 +90,8 @@ def pause_scope(command: Command) -> Scope:
     return Scope(f"{command.kind}.source-{_digest(host)}.pause", 0, f"Waiting: {host} has asked for a pause")
 
 
-def _jobs(number: int) -> str:
-    return "1 job is already" if number == 1 else f"{number} jobs are already"
+def _jobs(number: int, whose: str = "") -> str:
+    return f"1 job{whose} is already" if number == 1 else f"{number} jobs{whose} are already"
 
 
 def _digest(text: str) -> str:

@@ -76,7 +76,14 @@ class Lab:
     # --- jobs
 
     async def submit(
-        self, plan: Plan | None = None, *, lane: Lane = Lane.NORMAL, source: str = "http://a.test", tenant: str = "me"
+        self,
+        plan: Plan | None = None,
+        *,
+        lane: Lane = Lane.NORMAL,
+        source: str = "http://a.test",
+        tenant: str = "me",
+        key: str | None = None,
+        key_slots: int | None = None,
     ) -> str:
         job_id = new_id("clone")
         await (await self.vault()).put(job_id, {"password": "hunter2"})
@@ -88,6 +95,8 @@ class Lab:
                 secret_ref=job_id,
                 ttl_minutes=60,
                 tenant=tenant,
+                key=key,
+                key_slots=key_slots,
                 name=(plan or Plan()).name(),
             ),
             msg_id=f"{job_id}:requested",

@@ -179,6 +179,26 @@ async def test_limits_hold_over_processes(engine: Lab, limits: Limits) -> None:
     assert most_at_once(engine.ledger.entries(), set(jobs)) == 1
 
 
+async def test_a_keys_share_of_slots_holds_for_its_jobs_alone(engine: Lab) -> None:
+    """Over workers; jobs of other keys of the same tenant, or without one, do not wait for it."""
+    plan = Plan(steps=1, ticks=3, pause=0.03)
+    async with engine.worker(slots=4, settings=fast(Limits())), engine.worker(slots=4, settings=fast(Limits())):
+        mine = [await engine.submit(plan, source=f"http://{n}.test", key="ci", key_slots=1) for n in range(4)]
+        theirs = [await engine.submit(plan, source=f"http://t{n}.test", key="boss", key_slots=3) for n in range(2)]
+        others = [await engine.submit(plan, source=f"http://o{n}.test") for n in range(2)]
+        ended = await all_ended(engine, [*mine, *theirs, *others])
+        await engine.all_acknowledged()
+    assert {(job.status, job.attempt) for job in ended} == {(Status.COMPLETED, 1)}
+    entries = engine.ledger.entries()
+    assert most_at_once(entries, set(mine)) == 1
+    assert most_at_once(entries, {*mine, *theirs, *others}) > 1
+    waiting = [event for job in mine for event in await _waits(engine, job)]
+    assert waiting
+    assert {event.job.reason for event in waiting} == {"limit:key"}
+    assert {event.job.message for event in waiting} == {"Waiting: 1 job of this API key is already running"}
+    assert [event for job in (*theirs, *others) for event in await _waits(engine, job)] == []
+
+
 async def test_the_permit_of_a_killed_worker_comes_back(engine: Lab) -> None:
     limits = Limits(per_source=1)
     doomed = engine.spawn(slots=3, limits=limits)
