@@ -74,7 +74,7 @@ class StateJobs:
         clone_id, name = command.clone_id or "", command.state or MADE
         kept = {state.name: state for state in await context.blocking(states.kept, clone_id)}
         if name in kept:
-            await self._claim(context, kept[name].bytes)
+            await self.claim(context, kept[name].bytes)
         context.report(message="Preparing what the clone was, then exchanging it")
         state, left = await context.blocking(states.put_back, clone_id, name, check=context.token.check)
         self._remember(context, state)
@@ -91,7 +91,7 @@ class StateJobs:
                 raise TooManyVersions(
                     f"The clone has {MOST_VERSIONS} versions already, which is as many as there may be."
                 )
-            await self._claim(context, max((state.bytes for state in kept.values()), default=0))
+            await self.claim(context, max((state.bytes for state in kept.values()), default=0))
         context.report(message="Copying files and tables")
         check = context.token.check
         state = await context.blocking(states.keep, clone_id, name, facts={}, check=check, durable=True)
@@ -102,7 +102,8 @@ class StateJobs:
         if self._driver.states is not None:
             await asyncio.to_thread(self._driver.states.settle, _command(context).clone_id or "")
 
-    async def _claim(self, context: JobContext, needed: int) -> None:
+    async def claim(self, context: JobContext, needed: int) -> None:
+        """Keep room for so many bytes. Raises NotEnoughSpace, NoSpace."""
         free = await self._free(context)
         if needed > free:
             text = f"Keeping or putting back a state of {needed:,} bytes needs as much room; {free:,} bytes are free."

@@ -17,6 +17,7 @@ from typing import Any
 from services.cloner.carried import Needed, Prepared
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
+from services.cloner.forks import Forks
 from services.cloner.run import Brief, CloneRun, Secrets, step
 from services.cloner.settings import ClonerSettings
 from services.cloner.states import StateJobs
@@ -24,7 +25,7 @@ from services.cloner.steps import base, entry, finalize, preflight, transfer, ve
 from shared.bus import base_store
 from shared.bus.connector_registry import Connectors
 from shared.contract.events import CloneRequested, Expire
-from shared.contract.jobs import CloneResult, Note, StateResult
+from shared.contract.jobs import CloneAction, CloneResult, Note, StateResult
 from shared.contract.subjects import EventType, Kind
 from shared.engine.carriers.carrier import Recipe
 from shared.engine.carriers.confine import Account
@@ -59,10 +60,13 @@ class CloneWorkflow:
         self._settings = settings
         self._keys = keys
         self._states = StateJobs(driver)
+        self._forks = Forks(driver, keys, self._states, resets=settings.resets)
         self._databases: dict[int, _Database] = {}
 
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         """The nine steps of every clone; or what is done to one that is there."""
+        if command.action is CloneAction.FORK:
+            return self._forks.steps()
         if command.action is not None:
             return self._states.steps(command)
         return (
@@ -81,6 +85,8 @@ class CloneWorkflow:
         """The result; schedules the end of the clone's life."""
         state, command = context.state, context.command
         assert isinstance(command, CloneRequested)
+        if command.action is CloneAction.FORK:
+            return await self._forks.finish(context)
         if command.action is not None:
             return await self._states.finish(context)
         if "expires_at" not in state:

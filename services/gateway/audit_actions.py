@@ -12,6 +12,7 @@ class Action(StrEnum):
     CLONE_DELETE = "clone.delete"
     CLONE_EXTEND = "clone.extend"
     CLONE_RESET = "clone.reset"
+    CLONE_FORK = "clone.fork"
     CLONE_LOGIN_LINK = "clone.login-link"
     CLONE_MAIL = "clone.mail"
     VERSION_CREATE = "version.create"
@@ -48,6 +49,7 @@ ACTIONS: dict[str, Action] = {
     "deleteClone": Action.CLONE_DELETE,
     "extendClone": Action.CLONE_EXTEND,
     "resetClone": Action.CLONE_RESET,
+    "forkClone": Action.CLONE_FORK,
     "createVersion": Action.VERSION_CREATE,
     "deleteVersion": Action.VERSION_DELETE,
     "createLoginLink": Action.CLONE_LOGIN_LINK,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.gateway.models import Body
+from services.gateway.models import TTL_DEFAULT, Body, Name, TtlMinutes
 from shared.contract.states import NAME_PATTERN
 
 VersionName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
@@ -26,6 +26,15 @@ class VersionRequest(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "before-update"}]})
 
     name: VersionName = Field(description="Small letters, digits and hyphens; 40 at most.")
+
+
+class ForkRequest(Body):
+    """How the new clone is called, and how long it lives."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"name": "Try the new theme", "ttl_minutes": 2880}]})
+
+    name: Name | None = None
+    ttl_minutes: TtlMinutes = TTL_DEFAULT
 
 
 class Version(BaseModel):

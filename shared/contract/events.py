@@ -65,7 +65,7 @@ class CloneRequested(Message):
 
     type: Literal[EventType.REQUESTED] = EventType.REQUESTED
     source_url: str
-    """Of the site; of the clone itself for an `action`."""
+    """Of the site; of the clone itself where one is reset or kept."""
     secret_ref: str
     ttl_minutes: int
     action: CloneAction | None = None
@@ -109,7 +109,7 @@ class CloneRequested(Message):
     @property
     def makes_room(self) -> bool:
         """Whether it needs a place for a new clone."""
-        return self.action is None
+        return self.action in {None, CloneAction.FORK}
 
 
 class RestoreOptions(BaseModel):

@@ -120,12 +120,14 @@ class RestoreAction(StrEnum):
 
 
 class CloneAction(StrEnum):
-    """What a job of kind `clone` does to a clone that is there, instead of making one."""
+    """What a job of kind `clone` does with a clone that is there, instead of making one of a site."""
 
     RESET = "reset"
     """It becomes what it was: when it was made, or at one of its versions."""
     KEEP = "keep"
     """What it is becomes a version."""
+    FORK = "fork"
+    """A new clone is made of what it is."""
 
 
 class TablePlan(Record):

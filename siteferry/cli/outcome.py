@@ -12,7 +12,7 @@ def result(job: Json) -> None:
     """The end of a job, for people: what it gave on stdout, what went wrong on stderr."""
     if job["status"] == "completed" and job["result"] and job.get("type") == "restore":
         restored(job)
-    elif job["status"] == "completed" and job["result"] and job.get("action"):
+    elif job["status"] == "completed" and job["result"] and "state_made_at" in job["result"]:
         _state(job)
     elif job["status"] == "completed" and job["result"]:
         _clone(job["result"])

@@ -11,7 +11,7 @@ from rich.text import Text
 from siteferry.cli import render
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.clones import CloneArgument
-from siteferry.cli.context import api_of
+from siteferry.cli.context import api_of, parse_ttl
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.submitted import FollowFlag, TimeoutOption, finish
 
@@ -35,6 +35,28 @@ def reset(
     api = api_of(context)
     body = {} if to is None else {"version": to}
     accepted = api.post(f"/clones/{clone_id}/reset", body, **{"Idempotency-Key": secrets.token_hex(16)})
+    finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
+
+
+def fork(
+    context: typer.Context,
+    clone_id: CloneArgument,
+    ttl: Annotated[str | None, typer.Option(help="How long the new clone lives: 90m, 12h, 7d.  [default: 24h]")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people.  [default: that of the clone]")] = None,
+    follow: FollowFlag = False,
+    timeout: TimeoutOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a clone of a clone, as it is now, with an address and a login of its own. The site is not asked.
+
+    \b
+    siteferry fork clone-0k3v9x2m7c1p5t8w --watch
+    siteferry fork clone-0k3v9x2m7c1p5t8w --name "Try the new theme" --ttl 7d --watch
+    """
+    api = api_of(context)
+    wish = {"name": name, "ttl_minutes": parse_ttl(ttl) if ttl else None}
+    body = {key: value for key, value in wish.items() if value is not None}
+    accepted = api.post(f"/clones/{clone_id}/fork", body, **{"Idempotency-Key": secrets.token_hex(16)})
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
 
 

@@ -150,6 +150,62 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_the_reset_completes(pair:
         assert not left
 
 
+def test_a_fork_holds_the_same_under_its_own_address_with_its_own_keys(pair: Pair) -> None:
+    ask(pair, "reset", {})
+    home = pair.clone_url
+    serialized = f'a:1:{{s:4:"home";s:{len(home)}:"{home}";}}'
+    pair.on_clone("INSERT INTO {p}options (option_name, option_value) VALUES ('forked', %s)", serialized)
+    written(Path(pair.document_root) / "wp-content" / "forked.css", f"a {{ background: url({home}/a.png) }}")
+    was = content(pair)
+    answer = pair.siteferry.http.post(f"/clones/{pair.clone_id}/fork", json={"name": "Fork", "ttl_minutes": 60})
+    assert answer.status_code == 202, answer.text
+    job = pair.siteferry.wait(answer.json()["job_id"])
+    assert job["status"] == "completed", f"{job['error']}\n{pair.siteferry.log()[-4000:]}"
+    fork = Pair(pair.siteferry, pair.site, job)
+    assert (fork.clone_id, job["action"], job["name"]) == (job["job_id"], "fork", "Fork")
+    assert content(pair) == was, "the clone itself stays as it is"
+
+    here, there = pair.clone_id, fork.clone_id
+    option = "SELECT option_value FROM {p}options WHERE option_name=%s"
+    assert fork.on_clone(option, "forked") == [(serialized.replace(here, there).encode(),)]
+    siteurl = pair.on_clone(option, "siteurl")[0][0].decode()
+    assert fork.on_clone(option, "siteurl") == [(siteurl.replace(here, there).encode(),)]
+    assert there in (Path(fork.document_root) / "wp-content" / "forked.css").read_text()
+    mine, theirs = content(pair), content(fork)
+    assert set(mine) == set(theirs), "the same tables and files"
+    tables = set(pair.clone_tables.names())
+    for name in tables - {f"{pair.site.prefix}users", f"{pair.site.prefix}usermeta"}:
+        rows = [[repr(sorted(one.clone_tables.rows(name), key=repr))] for one in (pair, fork)]
+        assert rows[0][0].replace(here, there) == rows[1][0], name
+    changed = {name for name in set(mine) - tables if mine[name][3] != theirs[name][3]}
+    assert changed == {"wp-content/forked.css"}
+
+    page = pair.siteferry.http.get("/", headers={"Host": fork.clone_url.removeprefix("http://")}, timeout=60)
+    assert page.status_code == 200
+    assert here not in page.text
+    keys = [pair.siteferry.directory(one) / "guard" / "constants.php" for one in (here, there)]
+    salts = [{line for line in key.read_text().splitlines() if "_SALT" in line or "_KEY" in line} for key in keys]
+    assert salts[0].isdisjoint(salts[1])
+    login = pair.siteferry.http.get(f"/clones/{there}").json()
+    assert login["password"] != pair.siteferry.http.get(f"/clones/{here}").json()["password"]
+    ask(fork, "reset", {})
+    pair.siteferry.http.delete(f"/clones/{there}")
+
+
+def test_a_worker_killed_in_a_fork_is_replaced_and_the_fork_completes(pair: Pair) -> None:
+    was = content(pair)
+    for pause in (0.3, 1.0):
+        answer = pair.siteferry.http.post(f"/clones/{pair.clone_id}/fork", json={})
+        time.sleep(pause)
+        os.kill(pair.siteferry.pid("cloner"), signal.SIGKILL)
+        job = pair.siteferry.wait(answer.json()["job_id"])
+        assert job["status"] == "completed", job["error"]
+        fork = Pair(pair.siteferry, pair.site, job)
+        assert set(content(fork)) == set(was)
+        assert content(pair) == was
+        pair.siteferry.http.delete(f"/clones/{fork.clone_id}")
+
+
 async def test_the_clones_page_resets_it(pair: Pair, tmp_path: Path) -> None:
     edit(pair, "seen")
     async with chromium() as browser:

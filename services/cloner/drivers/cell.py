@@ -6,8 +6,10 @@ the clone's PHP runs; the rest is here.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from shared.wordpress.transfer.errors import target_errors
 GUARD_FILES = ("guard.php", "login.php", "prepend.php", "sendmail.sh")
 LOGIN_KEY = "guard/login-key.php"
 CONFIG = "wp-config.php"
+SITE = "guard/site.json"
+"""What the configuration was written from, for a clone that is made of this one."""
 PHP_SECONDS = 120
 MAIL_SECONDS = 30
 USER_SECONDS = 25
@@ -98,6 +102,7 @@ class CellTarget:
                 clone_dir=self.directory,
             )
             self._write("guard/constants.php", text)
+            self._write(SITE, json.dumps(asdict(config)))
             self._write(CONFIG, wp_config(config, clone_dir=self.directory))
         self.wordpress_path = wordpress
         self._serve()

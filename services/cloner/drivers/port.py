@@ -73,6 +73,9 @@ class States(Protocol):
     def put_back(self, clone_id: str, name: str, *, check: Callable[[], None]) -> tuple[KeptState, list[str]]:
         """Exchange what the clone holds for a state; and what of it could not be made, in words."""
 
+    def fork(self, clone_id: str, fork_id: str, *, check: Callable[[], None]) -> tuple[KeptState, SiteConfig]:
+        """Fill a new clone's place with what a clone is now; with which configuration it is to be finished."""
+
     def settle(self, clone_id: str) -> None:
         """End what a death left half done: the clone is what it was, or wholly the state."""
 

@@ -14,7 +14,7 @@ from services.gateway.docs_page import STYLE, render
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
 from services.gateway.models_restore import DiscardRequest, RestoreRequest, RollbackRequest
-from services.gateway.models_states import ResetRequest, VersionRequest
+from services.gateway.models_states import ForkRequest, ResetRequest, VersionRequest
 from services.gateway.routes.responses import problem
 from services.gateway.scopes import NEEDED
 
@@ -67,6 +67,7 @@ def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
         RestoreRequest,
         RollbackRequest,
         DiscardRequest,
+        ForkRequest,
         ResetRequest,
         VersionRequest,
     )

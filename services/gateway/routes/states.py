@@ -14,7 +14,7 @@ from services.gateway.domain import same_site
 from services.gateway.edge import CloneId, Edge, enter, owned_clone
 from services.gateway.listing import Look, find
 from services.gateway.models import Accepted
-from services.gateway.models_states import ResetRequest, Version, VersionName, VersionRequest, Versions
+from services.gateway.models_states import ForkRequest, ResetRequest, Version, VersionName, VersionRequest, Versions
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
@@ -45,6 +45,22 @@ async def reset_clone(request: Request, clone_id: CloneId) -> Response:
     wish = parsed(ResetRequest, await request.body() or b"{}")
     state = MADE if wish.version is None else version_state(wish.version)
     return await _submit(request, clone_id, CloneAction.RESET, state)
+
+
+@router.post(
+    "/clones/{clone_id}/fork",
+    operation_id="forkClone",
+    summary="Make a clone of a clone",
+    status_code=202,
+    response_model=Accepted,
+    openapi_extra=described(ForkRequest),
+    responses=problem(404, 409, 415, 422, 429, also=STORED),
+)
+async def fork_clone(request: Request, clone_id: CloneId) -> Response:
+    """Have a new clone of what a clone is now: files, rows, tables, with an address, keys and a login of its own. The
+    site it came from is not asked. Answers at once with a job; its id is that of the new clone."""
+    wish = parsed(ForkRequest, await request.body() or b"{}")
+    return await _submit(request, clone_id, CloneAction.FORK, None, name=wish.name, ttl_minutes=wish.ttl_minutes)
 
 
 @router.post(
@@ -91,27 +107,28 @@ async def delete_version(request: Request, clone_id: CloneId, name: Annotated[Ve
     return _told(await _ask(edge, states.Question(clone_id=clone_id, drop=version_state(name))))
 
 
-async def _submit(request: Request, clone_id: str, action: CloneAction, state: str) -> Response:
+async def _submit(request: Request, clone_id: str, action: CloneAction, state: str | None, **more: Any) -> Response:
     edge, principal = enter(request)
     limit = await edge.take(principal)
     clone = await _active(edge, principal, clone_id)
 
     async def accept(job_id: str) -> Response:
         await refuse_while_busy(edge, clone)
+        about: dict[str, Any] = {"source_url": clone.clone_url, "ttl_minutes": 0, "name": clone.name}
+        if action is CloneAction.FORK:
+            about = {"source_url": clone.source_url, **more, "name": more.get("name") or clone.name}
         command = CloneRequested(
             job_id=job_id,
             lane=allowed_lane(None, principal),
-            source_url=clone.clone_url,
             secret_ref=job_id,
-            ttl_minutes=0,
             action=action,
             clone_id=clone_id,
             state=state,
-            name=clone.name,
             tenant=principal.tenant,
+            **about,
             **principal.share,
         )
-        return await store(edge, command, {}, request.state.traceparent)
+        return await store(edge, command, {"username": clone.username}, request.state.traceparent)
 
     response = await edge.idempotency.once(
         request.headers.get("idempotency-key"),
@@ -130,7 +147,7 @@ async def refuse_while_busy(edge: Edge, clone: Clone, *, restoring: bool = True)
 
     def busy(job: Job) -> bool:
         mine = job.tenant == clone.tenant and same_site(job.source_url, clone.clone_url)
-        return mine and (isinstance(job.action, CloneAction) or (restoring and job.type == "restore"))
+        return mine and (job.action in {CloneAction.RESET, CloneAction.KEEP} or (restoring and job.type == "restore"))
 
     look: Look[Any] = Look(
         wanted=busy, state=lambda job: job.status, states=frozenset({Status.PENDING, Status.RUNNING}), limit=1

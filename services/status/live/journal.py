@@ -74,6 +74,8 @@ def _said(entry: Entry) -> str:
 def _wanted(command: CloneRequested) -> str:
     if command.action is None:
         return f"Clone of {command.source_url} requested"
+    if command.action is CloneAction.FORK:
+        return f"Fork of {command.clone_id} requested"
     state = (command.state or "").removeprefix("version-")
     what = f"Reset to {state}" if command.action is CloneAction.RESET else f"Version {state}"
     return f"{what} of {command.source_url} requested"

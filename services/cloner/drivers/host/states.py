@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from services.cloner.drivers.cell import CONFIG
-from services.cloner.drivers.host.snapshots import Manifest, NoSuchSnapshot, SnapshotDamaged, put_in_place, settle
-from services.cloner.drivers.port import KeptState
+from services.cloner.drivers.cell import CONFIG, SITE
+from services.cloner.drivers.host.snapshots import (
+    Manifest,
+    NoSuchSnapshot,
+    SnapshotDamaged,
+    SnapshotRefused,
+    put_in_place,
+    settle,
+)
+from services.cloner.drivers.port import KeptState, SiteConfig
 from services.cloner.errors import CloneGone
 
 if TYPE_CHECKING:
     from services.cloner.drivers.host.driver import HostDriver, HostTarget
+
+
+ORIGIN = "origin"
+"""What a fork is made of, until it is made."""
 
 
 class HostStates:
@@ -39,6 +51,25 @@ class HostStates:
             manifest = self._snapshots.stage(clone_id, name, target, check=check)
             check()
             return _told(name, manifest), put_in_place(target)
+
+    def fork(self, clone_id: str, fork_id: str, *, check: Callable[[], None]) -> tuple[KeptState, SiteConfig]:
+        """Fill a new clone's place with what a clone is now; with which configuration it is to be finished."""
+        with self._snapshots.alone(clone_id, check, busy=True):
+            source = self._there(clone_id)
+            settle(source)
+            try:
+                config = SiteConfig(**json.loads((source.directory / SITE).read_text()))
+            except FileNotFoundError as error:
+                raise SnapshotRefused(
+                    "The clone was made by a version of Siteferry that kept too little of it."
+                ) from error
+            self._snapshots.capture(source, fork_id, ORIGIN, check=check)
+        with self._snapshots.alone(fork_id, check, busy=True):
+            target = self._driver.place(fork_id)
+            manifest = self._snapshots.stage(fork_id, ORIGIN, target, check=check)
+            put_in_place(target)
+            self._snapshots.remove(fork_id, ORIGIN)
+        return _told(ORIGIN, manifest), config
 
     def settle(self, clone_id: str) -> None:
         """End what a death left half done, forwards if it had begun."""

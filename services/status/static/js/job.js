@@ -181,7 +181,7 @@ export function JobPage({ id }) {
     <p class="crumb"><a href="#/"><${Icon} name="back" />All jobs</a></p>
     <header>
       <div class="row between wrap"><h1>${title(job)}</h1><${State} of=${job} /></div>
-      <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${job.target_url ? site(job.target_url) : result ? site(result.clone_url) : job.action ? "itself" : "a new clone"}</span></p>
+      <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${job.target_url ? site(job.target_url) : result ? site(result.clone_url) : job.action && job.action !== "fork" ? "itself" : "a new clone"}</span></p>
       <div class="row between wrap meta"><p>${isOver(job) ? `took ${span(elapsed)}` : job.started_at ? `running for ${span(elapsed)}` : `waiting for ${span(elapsed)}`} · requested ${moment(job.created_at)}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}${job.priority !== "normal" ? ` · ${job.priority} priority` : ""}${job.batch_id && html` · <a href=${`#/batches/${job.batch_id}`}>part of a batch</a>`}</p><${Freshness} at=${job.updated_at} /></div>
     </header>
     ${result && result.state_made_at ? html`<${StatePanel} job=${job} />` : result && job.type === "restore" ? html`<${RestoreResult} job=${job} />` : result ? html`<${ClonePanel} clone=${{ ...result, source_url: job.source_url }} />` : html`<${Failure} job=${job} />`}
@@ -191,7 +191,7 @@ export function JobPage({ id }) {
         ${job.steps.length > 0 && html`<ol class="steps">${job.steps.map((step) => html`<${Step} key=${step.name} step=${step} now=${now} />`)}</ol>`}
         ${!(job.status === "failed" && job.error) && html`<${Actions} job=${job} />`}
       </section>
-      <div class="stack">${result && job.type === "clone" && !job.action && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
+      <div class="stack">${result && job.type === "clone" && !result.state_made_at && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
     </div>
   </article>`;
 }

@@ -33,6 +33,7 @@ export function Versions({ clone }) {
     ${!found.made && html`<p class="hint">What it was when it was made was not kept.</p>`}
     <form class="row wrap" onSubmit=${keep}><input name="version" aria-label="Name of a version" placeholder="before-update" required pattern="[a-z0-9][a-z0-9\\-]*" maxlength="40" />
       <button type="submit" class="button"><${Icon} name="check" />Keep what it is now</button></form>`}
+    <p><button type="button" class="button" onClick=${() => begin(clone.clone_id, "fork", {}).catch(setProblem)}>Make a clone of this clone</button></p>
     ${asking && html`<${Confirm} title=${asking.title} yes="Put it back" onYes=${() => begin(clone.clone_id, "reset", asking.wish)} onNo=${() => setAsking(null)}>
       Whatever was changed in the clone since is gone.<//>`}
   </details>`;

@@ -16,6 +16,7 @@ from services.cloner.drivers.host.snapshots import catalogue
 from services.cloner.drivers.host.snapshots.contents import Copier
 from services.cloner.drivers.host.snapshots.errors import SnapshotDamaged, SnapshotRefused
 from services.cloner.drivers.host.snapshots.manifest import Definition, KeptTable, Manifest
+from services.cloner.drivers.host.snapshots.renaming import rename_rows
 from services.cloner.drivers.host.snapshots.tables import LOCK_SECONDS, TABLES, as_table
 from services.cloner.drivers.host.snapshots.trees import READ
 from shared.wordpress.transfer.database import SESSION
@@ -38,8 +39,16 @@ class Tables:
 
     # --- staging
 
-    def stage(self, folder: Path, manifest: Manifest, copier: Copier, check: Callable[[], None]) -> None:
-        """Every table into the database that will take the clone's place, anew.
+    def stage(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        copier: Copier,
+        check: Callable[[], None],
+        ids: tuple[str, str] | None = None,
+    ) -> None:
+        """Every table into the database that will take the clone's place, anew. `ids`: of the clone it was taken of,
+        and what takes its place.
 
         Raises SnapshotDamaged, SnapshotRefused, the errors of the target, and what `check` raises.
         """
@@ -64,6 +73,11 @@ class Tables:
                             cursor.execute(f"SELECT SETVAL({quote(table.name)}, {following}, 0, {rounds})")
             finally:
                 connection.close()
+            if ids is not None:
+                with self._databases.admin() as cursor:
+                    for statement in (*SESSION, "SET NAMES utf8mb4"):
+                        cursor.execute(statement)
+                    rename_rows(cursor, self.coming, manifest.tables, *ids)
 
     def _spaces(self, tables: list[KeptTable], folder: Path, copier: Copier, check: Callable[[], None]) -> None:
         if not tables:

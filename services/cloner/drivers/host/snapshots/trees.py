@@ -12,6 +12,7 @@ from zlib import crc32
 from services.cloner.drivers.host.snapshots.contents import Copier
 from services.cloner.drivers.host.snapshots.errors import SnapshotDamaged, SnapshotRefused
 from services.cloner.drivers.host.snapshots.manifest import TREE, Entry, Stored
+from services.cloner.drivers.host.snapshots.renaming import rename_in
 from shared.wordpress.transfer.files import Owner
 from shared.wordpress.transfer.folder import OPEN, Folder
 
@@ -113,8 +114,17 @@ class TreeCapture:
         return Entry(path, "file", mode, facts.st_mtime_ns, number, stored.size, stored.crc)
 
 
-def put(folder: Path, entries: Iterable[Entry], where: Path, copier: Copier, owner: Owner | None) -> None:
+def put(
+    folder: Path,
+    entries: Iterable[Entry],
+    where: Path,
+    copier: Copier,
+    owner: Owner | None,
+    ids: tuple[str, str] | None = None,
+) -> None:
     """Entries of the snapshot in `folder` into the existing, empty directory `where`, which nobody else can reach.
+
+    `ids`: what is replaced in texts, and by what.
 
     Raises SnapshotDamaged, OSError, and what the copier's check raises.
     """
@@ -130,7 +140,7 @@ def put(folder: Path, entries: Iterable[Entry], where: Path, copier: Copier, own
                 made.link(names, entry.goal)
                 _own_link(made.directory(names[:-1]), names[-1], entry, owner)
             else:
-                _put_file(folder, entry, made.create(names), copier, owner)
+                _put_file(folder, entry, made.create(names), copier, owner, ids)
         for entry in reversed(folders):
             descriptor = made.directory(tuple(entry.path.split(b"/")))
             if owner:
@@ -151,7 +161,9 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
-def _put_file(folder: Path, entry: Entry, made: int, copier: Copier, owner: Owner | None) -> None:
+def _put_file(
+    folder: Path, entry: Entry, made: int, copier: Copier, owner: Owner | None, ids: tuple[str, str] | None
+) -> None:
     try:
         try:
             source = os.open(content(folder, entry.content), READ)
@@ -163,6 +175,8 @@ def _put_file(folder: Path, entry: Entry, made: int, copier: Copier, owner: Owne
             os.close(source)
         if stored != Stored(entry.size, entry.crc):
             raise SnapshotDamaged("A stored file is not what it was when it was stored.")
+        if ids is not None:
+            rename_in(made, ids[0].encode(), ids[1].encode())
         if owner:
             os.fchown(made, owner.uid, owner.gid)
         os.fchmod(made, entry.mode)
