@@ -8,10 +8,16 @@ defined('ABSPATH') || exit;
  *
  * The cursor is `{root, path_b64, offset, size, mtime}`: everything up to and including the path is done, or, when
  * `offset` is not null, the file is sent up to that byte. `past` (for a directory that can not be read): what is in it is done too.
+ *
+ * With `digest`, files come as lists of a few hundred in J: `{root, path_b64, size, mtime, mode, md5}`, md5 null for what
+ * can not be read. With `files`, nothing is walked: these are sent, `{root, path_b64}` each; its cursor has `at` too, how
+ * many of them are done.
  */
 final class Files {
 
-	const MAX_LISTED = 2000;
+	const MAX_LISTED  = 2000;
+	const LIST_LENGTH = 400;
+	const MAX_NAMES   = 5000;
 
 	/** @var array<string, array{id: string, path: string, path_b64: string, target: string, only: string[]|null}> */
 	private $roots;
@@ -31,6 +37,15 @@ final class Files {
 	/** @var Sender */
 	private $sender;
 
+	/** @var bool */
+	private $digest;
+
+	/** @var array<int, array<string, mixed>> digests that wait to be sent */
+	private $digests = array();
+
+	/** @var array<int, mixed>|null */
+	private $named;
+
 	/** @param array<string, mixed> $params */
 	public function __construct(array $params, Budget $budget, Reply $reply) {
 		$this->budget = $budget;
@@ -39,6 +54,8 @@ final class Files {
 		$this->roots  = self::chosen(isset($params['roots']) ? (array) $params['roots'] : array());
 		$this->skips  = new Skips(isset($params['skip']) ? (array) $params['skip'] : array(), array_column($this->roots, 'path'));
 		$this->cursor = isset($params['cursor']) ? (array) $params['cursor'] : null;
+		$this->digest = !empty($params['digest']);
+		$this->named  = isset($params['files']) ? array_values((array) $params['files']) : null;
 	}
 
 	public function count(): void {
@@ -57,6 +74,10 @@ final class Files {
 	}
 
 	public function stream(): void {
+		if ($this->named !== null) {
+			$this->send_named($this->named);
+			return;
+		}
 		$cursor = $this->unfinished();
 		if ($cursor === null) {
 			foreach ($this->walk() as $entry) {
@@ -69,7 +90,73 @@ final class Files {
 				}
 			}
 		}
+		$this->tell_digests();
 		$this->reply->end($this->sender->stats + array('cursor' => $cursor, 'done' => $cursor === null));
+	}
+
+	/** @param array<int, mixed> $named */
+	private function send_named(array $named): void {
+		if (count($named) > self::MAX_NAMES) {
+			throw new Fault('bad_params', 'At most ' . self::MAX_NAMES . ' files can be asked for at once.');
+		}
+		$cursor = null;
+		$begun  = $this->cursor;
+		for ($at = isset($begun['at']) ? (int) $begun['at'] : 0; $at < count($named) && $cursor === null; ++$at) {
+			$entry = $this->named_entry($named[$at]);
+			if ($entry['kind'] === 'problem') {
+				$this->sender->problem($entry, $entry['reason']);
+			} else {
+				$same   = isset($begun['offset']) && $entry['stat']['size'] === $begun['size'] && $entry['stat']['mtime'] === $begun['mtime'];
+				$cursor = $this->sender->file($entry, $same ? (int) $begun['offset'] : 0);
+			}
+			$begun = null;
+			if ($cursor !== null) {
+				$cursor['at'] = $at;
+			} elseif ($at + 1 < count($named) && $this->budget->spent($this->reply->bytes)) {
+				$cursor = array('at' => $at + 1);
+			}
+		}
+		$this->reply->end($this->sender->stats + array('cursor' => $cursor, 'done' => $cursor === null));
+	}
+
+	/**
+	 * What a walk would come to under this name; of kind problem where that is no file.
+	 *
+	 * @param mixed $named `{root, path_b64}`
+	 * @return array<string, mixed>
+	 */
+	private function named_entry($named): array {
+		$id = is_array($named) && isset($named['root']) ? (string) $named['root'] : '';
+		if (!isset($this->roots[$id])) {
+			throw new Fault('bad_params', 'This request has no root "' . $id . '".');
+		}
+		$path  = Paths::decoded(isset($named['path_b64']) ? $named['path_b64'] : null);
+		$entry = (new Walker($this->roots[$id], $this->skips))->at($path);
+		if ($entry === null) {
+			$entry = array('kind' => 'problem', 'path' => $path, 'full' => $this->roots[$id]['path'] . '/' . $path, 'reason' => 'vanished');
+		}
+		return array('root' => $id) + $entry;
+	}
+
+	/** @param array<string, mixed> $entry */
+	private function digest(array $entry): void {
+		$md5             = is_readable($entry['full']) ? @md5_file($entry['full']) : false;
+		$this->digests[] = Sender::head($entry) + array(
+			'size'  => $entry['stat']['size'],
+			'mtime' => $entry['stat']['mtime'],
+			'mode'  => $entry['stat']['mode'] & 07777,
+			'md5'   => is_string($md5) ? $md5 : null,
+		);
+		if (count($this->digests) >= self::LIST_LENGTH) {
+			$this->tell_digests();
+		}
+	}
+
+	private function tell_digests(): void {
+		if ($this->digests) {
+			$this->reply->json('J', array('files' => $this->digests));
+			$this->digests = array();
+		}
 	}
 
 	/** @return \Generator<int, array<string, mixed>> */
@@ -134,6 +221,10 @@ final class Files {
 	private function send(array $entry): ?array {
 		switch ($entry['kind']) {
 			case 'file':
+				if ($this->digest) {
+					$this->digest($entry);
+					return null;
+				}
 				return $this->sender->file($entry, 0);
 			case 'dir':
 				++$this->sender->stats['dirs'];

@@ -75,6 +75,28 @@ final class Walker {
 	}
 
 	/**
+	 * The file a walk would come to under this path; null when it would come to none.
+	 *
+	 * @return array<string, mixed>|null
+	 */
+	public function at(string $path): ?array {
+		$entry = array('kind' => 'dir', 'path' => '', 'full' => $this->root, 'real' => $this->real);
+		$stack = array();
+		foreach (explode('/', $path) as $name) {
+			if ($entry['kind'] !== 'dir') {
+				return null;
+			}
+			$frame   = $this->frame($entry['path'], $entry['full'], $entry['real'], $name, false);
+			$stack[] = $frame;
+			$entry   = $this->look($frame, $name, $stack);
+			if ($entry === null) {
+				return null;
+			}
+		}
+		return $entry['kind'] === 'file' ? $entry : null;
+	}
+
+	/**
 	 * The open directories of a walk that has just passed $after; with $past also all that is in it.
 	 *
 	 * @return array<int, array<string, mixed>>

@@ -11,8 +11,9 @@ from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.drivers.host.top_directory import make_top_directory
 from services.cloner.drivers.port import Provisioner
 from services.cloner.expiry import Expiry
+from services.cloner.images import ImageLimits
 from services.cloner.preview import Previews
-from services.cloner.rpc import serve_login_links, serve_mail, serve_states
+from services.cloner.rpc import serve_images, serve_login_links, serve_mail, serve_states
 from services.cloner.settings import ClonerSettings
 from services.cloner.sweeper.serve import serve_sweeps
 from services.cloner.sweeper.sources import Sources
@@ -35,7 +36,10 @@ logger = log.get(__name__)
 
 CARRIED = (
     "services.cloner.run",
-    *(f"services.cloner.steps.{name}" for name in ("base", "entry", "finalize", "preflight", "transfer", "verify")),
+    *(
+        f"services.cloner.steps.{name}"
+        for name in ("base", "entry", "finalize", "preflight", "reuse", "transfer", "verify")
+    ),
     "services.cloner.drivers.host",
     "services.cloner.preview",
     "services.cloner.sweeper.sources",
@@ -91,7 +95,9 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
         connectors = Connectors(await patiently(lambda: bus.bucket(streams.CONNECTORS)), keys, lifetime=lifetime)
         workflow = CloneWorkflow(driver, settings, keys, connectors)
         sources = Sources(connectors, carriers, owner=bus.source, allow_private=settings.allow_private_sources)
-        sweeper = Sweeper(bus, driver, sources, grace=timedelta(minutes=settings.sweep_grace_minutes))
+        grace = timedelta(minutes=settings.sweep_grace_minutes)
+        images = ImageLimits(hours=settings.image_hours, most=settings.images_max_bytes)
+        sweeper = Sweeper(bus, driver, sources, grace=grace, images=images)
         sweeps = serve_sweeps(bus, sweeper, every=settings.sweep_minutes * 60)
         clones_php = await asyncio.to_thread(driver.php_version)
         previews = Previews(bus, keys, carriers, allow_private=settings.allow_private_sources, clones_php=clones_php)
@@ -112,6 +118,9 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
             helpers = [
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),
                 group.create_task(eternal("mail", serve_mail(bus, driver), stop), name="mail"),
+                group.create_task(
+                    eternal("images", serve_images(bus, driver, hours=settings.image_hours), stop), name="images"
+                ),
                 group.create_task(eternal("login links", serve_login_links(bus, driver), stop), name="login links"),
                 group.create_task(eternal("states", serve_states(bus, driver), stop), name="states"),
                 group.create_task(eternal("previews", previews.serve(), stop), name="previews"),

@@ -46,9 +46,10 @@ class SaidConfig(BaseModel):
 
 
 class Needed(BaseModel):
-    """Room for the clone, in bytes."""
+    """Room for the clone, in bytes, and which images would be of use for it."""
 
     size: Annotated[int, Field(ge=0, le=1 << 60)]
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Prepared(BaseModel):

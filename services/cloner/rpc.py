@@ -1,16 +1,17 @@
-"""Answers the cloner gives at once, without a job: a clone's captured mail, links that sign in to it."""
+"""Answers the cloner gives at once, without a job: a clone's captured mail, links that sign in, images of sources."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from dataclasses import asdict
+from datetime import timedelta
 
 from nats.aio.msg import Msg
 
 from services.cloner.drivers.port import CloneSilent, Provisioner, UserNotFound
 from shared.bus.connection import Bus
-from shared.contract import states
+from shared.contract import images, states
 from shared.contract.login_link import Question, Reply
 from shared.contract.subjects import rpc
 from shared.errors import JobError
@@ -79,6 +80,48 @@ def _states(driver: Provisioner, data: bytes) -> states.Reply:
     except (JobError, OSError, ValueError) as error:
         log.warning("states of a clone could not be told", error=repr(error))
         return states.Reply(refused="away")
+
+
+async def serve_images(bus: Bus, driver: Provisioner, *, hours: float) -> None:
+    """Answer `rpc.cloner.images` (`shared.contract.images`), for ever; a tenant hears of its own."""
+
+    async def answer(msg: Msg) -> None:
+        reply = await asyncio.to_thread(_images_told, driver, msg.data, timedelta(hours=hours))
+        await msg.respond(reply.model_dump_json().encode())
+
+    await bus.nc.subscribe(rpc("cloner", "images"), queue=QUEUE, cb=answer)
+    await asyncio.Event().wait()
+
+
+def _images_told(driver: Provisioner, data: bytes, kept: timedelta) -> images.Reply:
+    try:
+        question = images.Question.model_validate_json(data)
+        store, reply = driver.images, images.Reply()
+        if store is None:
+            return reply
+        own = [one for one in store.all() if one.tenant == question.tenant]
+        if question.drop in {one.id for one in own}:
+            assert question.drop is not None
+            store.drop(question.drop)
+            reply.dropped = True
+    except (JobError, OSError, ValueError) as error:
+        log.warning("images could not be looked at", error=repr(error))
+        return images.Reply(away=True)
+    reply.images = [
+        images.Told(
+            image_id=one.id,
+            source=one.source,
+            made_at=one.made_at,
+            used_at=one.used_at,
+            expires_at=one.made_at + kept,
+            files=one.files,
+            bytes=one.bytes,
+            rows=one.rows,
+        )
+        for one in own
+        if one.id != question.drop
+    ]
+    return reply
 
 
 def _login_link(driver: Provisioner, data: bytes) -> Reply:

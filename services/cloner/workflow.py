@@ -18,10 +18,12 @@ from services.cloner.carried import Needed, Prepared
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.forks import Forks
+from services.cloner.images import ImageUse, reused
+from services.cloner.rows_task import RowsTask
 from services.cloner.run import Brief, CloneRun, Secrets, step
 from services.cloner.settings import ClonerSettings
 from services.cloner.states import StateJobs
-from services.cloner.steps import base, entry, finalize, preflight, transfer, verify
+from services.cloner.steps import base, entry, finalize, preflight, reuse, transfer, verify
 from shared.bus import base_store
 from shared.bus.connector_registry import Connectors
 from shared.contract.events import CloneRequested, Expire
@@ -45,7 +47,10 @@ log = get(__name__)
 POLL_SECONDS = 0.25
 LOOKING, FILES, ROWS = "looking", "files", "rows"
 """Carriers of a clone: before it has a place, and the two that fill it."""
-KEPT = frozenset({"connector_key", "password", "paired", "expires_at", "base_kept", "wordpress_path"})
+KEPT = frozenset(
+    "connector_key password paired expires_at base_kept wordpress_path fingerprint image image_made_at image_notes"
+    " image_tried".split()
+)
 """What of the job's memory carriers neither see nor change."""
 
 
@@ -61,7 +66,8 @@ class CloneWorkflow:
         self._keys = keys
         self._states = StateJobs(driver)
         self._forks = Forks(driver, keys, self._states, resets=settings.resets)
-        self._databases: dict[int, _Database] = {}
+        self._images = ImageUse(driver, settings)
+        self._databases: dict[int, RowsTask] = {}
 
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         """The nine steps of every clone; or what is done to one that is there."""
@@ -110,6 +116,7 @@ class CloneWorkflow:
             rewritten=state["rewritten"]["kinds"],
             rewritten_columns=state["rewritten"]["columns"],
             leftovers=state["leftovers"],
+            reused=reused(state),
             first_ids=state.get("first_ids", {}),
             notes=context.notes,
             timings=state.get("timings", {}),
@@ -194,10 +201,12 @@ class CloneWorkflow:
     # --- its place
 
     async def _preflight(self, context: JobContext) -> None:
-        needed = believed(Needed, {"size": await self._look(context, preflight.preflight)}).size
+        said = believed(Needed, await self._look(context, preflight.preflight))
+        needed = said.size
         check_space(needed, await self._free(context))
         await context.claim(needed, lambda: self._free(context))
         context.state["needed"] = needed
+        await self._images.choose(context, said.fingerprint)
 
     async def _free(self, context: JobContext) -> int:
         return (await context.blocking(self._driver.capacity)).free_bytes
@@ -212,6 +221,7 @@ class CloneWorkflow:
         await base_store.forget(context.bus, context.job_id)
 
     async def _finalize(self, context: JobContext) -> None:
+        await self._images.keep(context)
         state, target = context.state, self._driver.place(context.job_id)
         said = believed(Prepared, await self._fill(context, FILES, finalize.prepare))
         command = context.command
@@ -259,33 +269,62 @@ class CloneWorkflow:
     async def _files(self, context: JobContext) -> None:
         await context.release(LOOKING)
         await context.claim(context.state.get("needed", 0))
-        database = self._databases[id(context)] = _Database(lambda told: self._copy_database(context, told))
+        while not await self._filled(context):
+            await context.release(FILES, ROWS)
+
+    async def _filled(self, context: JobContext) -> bool:
+        """Whether the files are there; False when they did not come to be by way of an image, and have to be copied."""
+        changing = False
+        if context.state.get("image"):
+            await context.release(FILES, ROWS)  # they would go on with the folders that are exchanged now
+            changing = await self._images.begin(context)
+        database = self._databases[id(context)] = RowsTask(lambda told: self._copy_database(context, told))
         try:
-            await self._fill(context, FILES, transfer.pull_files)
+            why = await self._fill(context, FILES, reuse.change_files if changing else transfer.pull_files)
         except BaseException:
             del self._databases[id(context)]
             await asyncio.shield(asyncio.create_task(self._stop(context, database)))
             raise
+        if not why:
+            return True
+        del self._databases[id(context)]
+        await self._stop(context, database)
+        await context.release(FILES)
+        await self._images.give_up(context, str(why))
+        return False
 
     async def _database(self, context: JobContext) -> None:
         await context.claim(context.state.get("needed", 0))
+        if id(context) not in self._databases and (context.state.get("image") or not context.state.get("files_done")):
+            await self._files(context)  # from the image again, or anew: nobody knows how far the rows had come
+        why = await self._rows(context)
+        if why:
+            await context.release(FILES)
+            await self._images.give_up(context, why)
+            await self._files(context)
+            await self._rows(context)
+
+    async def _rows(self, context: JobContext) -> str:
+        """Wait for every row. Why they could not be made of those of an image."""
         database = self._databases.pop(id(context), None)
         if database is None:
-            database = _Database(lambda told: self._copy_database(context, told))
+            database = RowsTask(lambda told: self._copy_database(context, told))
         total = context.state["totals"]["rows"]
         try:
             while not database.task.done():
                 context.report(done=database.rows, total=max(total, database.rows), unit="rows")
                 await asyncio.wait({database.task}, timeout=POLL_SECONDS)
-            await database.task
+            why = await database.task
         finally:
             await asyncio.shield(asyncio.create_task(self._stop(context, database)))
         context.report(done=database.rows, total=max(total, database.rows), unit="rows")
+        return why
 
-    async def _copy_database(self, context: JobContext, told: Callable[[Reported], None]) -> None:
-        await self._fill(context, ROWS, transfer.copy_database, told=told)
+    async def _copy_database(self, context: JobContext, told: Callable[[Reported], None]) -> str:
+        copy = reuse.change_database if context.state.get("image") else transfer.copy_database
+        return str(await self._fill(context, ROWS, copy, told=told) or "")
 
-    async def _stop(self, context: JobContext, database: _Database) -> None:
+    async def _stop(self, context: JobContext, database: RowsTask) -> None:
         """No carrier fills the database any more."""
         await context.release(ROWS)
         await asyncio.gather(database.task, return_exceptions=True)
@@ -361,14 +400,3 @@ class CloneWorkflow:
 
     def _open(self, context: JobContext, sealed: str) -> str:
         return self._keys.open(sealed, purpose=context.job_id)
-
-
-class _Database:
-    """The database on its way, beside whatever else the job does."""
-
-    def __init__(self, copy: Callable[[Callable[[Reported], None]], Any]) -> None:
-        self.rows = 0
-        self.task: asyncio.Task[None] = asyncio.create_task(copy(self._hear), name="database")
-
-    def _hear(self, message: Reported) -> None:
-        self.rows = max(self.rows, message.done or 0)

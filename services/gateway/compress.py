@@ -8,7 +8,7 @@ from __future__ import annotations
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-LISTS = frozenset({"/jobs", "/clones", "/batches", "/snapshots", "/docs", "/openapi.json"})
+LISTS = frozenset({"/jobs", "/clones", "/batches", "/snapshots", "/images", "/docs", "/openapi.json"})
 LEAST = 1024
 """Bytes an answer must have to be worth it."""
 LEVEL = 5

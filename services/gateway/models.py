@@ -29,6 +29,7 @@ from shared.contract.jobs import (
     Phase,
     RestoreAction,
     RestoreResult,
+    Reused,
     SnapshotState,
     StateResult,
     Status,
@@ -231,6 +232,9 @@ class Result(BaseModel):
     first_ids: dict[str, int] = Field(
         default_factory=dict,
         description="Where the ids of new rows begin, by table, where that is further on than on the source.",
+    )
+    reused: Reused | None = Field(
+        None, description="What an earlier clone's image of the source gave, and what travelled; null: everything did."
     )
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds, by phase.")

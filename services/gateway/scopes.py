@@ -51,6 +51,8 @@ NEEDED: dict[str, Scope] = {
     "createVersion": SUBMIT,
     "listVersions": READ,
     "deleteVersion": SUBMIT,
+    "listImages": READ,
+    "deleteImage": SUBMIT,
     "listSnapshots": READ,
     "getSnapshot": READ,
     "rollBack": SUBMIT,

@@ -125,6 +125,7 @@ def _result(result: CloneResult, clone: Clone | None, keys: KeyRing | None, job_
         rewritten_columns=result.rewritten_columns,
         leftovers=result.leftovers,
         first_ids=result.first_ids,
+        reused=result.reused,
         notes=result.notes,
         timings=result.timings,
     )

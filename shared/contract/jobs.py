@@ -87,6 +87,21 @@ class Note(Record):
     samples: list[str] = Field(default_factory=list)
 
 
+class Reused(Record):
+    """What of a clone came from an image, which an earlier clone of the same source left, and what travelled."""
+
+    image_id: str
+    made_at: datetime
+    """When the image was made."""
+    files: int = 0
+    bytes: int = 0
+    """Of those files."""
+    rows: int = 0
+    travelled_files: int = 0
+    travelled_bytes: int = 0
+    travelled_rows: int = 0
+
+
 class CloneResult(Record):
     """What a completed clone gives. `sealed_password` is opened at the edge, for the owner only."""
 
@@ -107,6 +122,8 @@ class CloneResult(Record):
     leftovers: int = 0
     first_ids: dict[str, int] = Field(default_factory=dict)
     """Where the ids of new rows begin, by table, where that is further on than on the source."""
+    reused: Reused | None = None
+    """What came from an earlier clone's image; None: everything travelled."""
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)
 

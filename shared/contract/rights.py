@@ -154,7 +154,7 @@ def _gateway() -> Iterable[str]:
     yield "webhook.due.>"
     yield from _reads(streams.AUDIT)
     yield AUDIT_SUBJECTS
-    yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login", "states"))
+    yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login", "states", "images"))
 
 
 def _worker(kind: Kind) -> Iterable[str]:

@@ -20,6 +20,7 @@ from siteferry.cli import (
     clone,
     clones,
     dead,
+    images,
     jobs,
     keys,
     log_size,
@@ -151,6 +152,7 @@ app.command()(dead.dead)
 app.command()(statistics.statistics)
 app.add_typer(batch.app, name="batch")
 app.command()(restore.restore)
+app.command()(images.images)
 app.command()(snapshots.snapshots)
 app.command()(snapshots.rollback)
 app.command()(snapshots.discard)

@@ -28,6 +28,9 @@ AllowHttp = Annotated[
     typer.Option(metavar="HOST", help="Host the clone may call; by default none. Repeatable."),
 ]
 
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Copy everything, even where only what changed since another clone need travel.")
+]
 Constant = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,6 +62,7 @@ def clone(
     keep_transients: KeepTransients = False,
     allow_http: AllowHttp = None,
     constant: Constant = None,
+    fresh: Fresh = False,
     follow: FollowFlag = False,
     timeout: TimeoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with --watch JSON Lines.")] = False,
@@ -77,6 +81,7 @@ def clone(
     optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
     body |= {key: value for key, value in optional.items() if value is not None}
     body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http, constant)
+    body["options"] |= {"fresh": True} if fresh else {}
     api = api_of(context)
     # a key of our own: should the answer get lost, trying again makes no second clone
     accepted = api.post("/clone", body, **{"Idempotency-Key": secrets.token_hex(16)})

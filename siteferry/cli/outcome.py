@@ -57,6 +57,14 @@ def _clone(clone: Json) -> None:
         rows += [("State", f"{clone['state']} {render.ago(clone.get('deleted_at'))}".strip())]
     if clone.get("files"):
         rows.append(("Copied", f"{clone['files']:,} files, {render.size(clone['bytes'])}; {clone['rows']:,} rows"))
+    if reused := clone.get("reused"):
+        travelled = f"{reused['travelled_files']:,} files, {render.size(reused['travelled_bytes'])}"
+        rows.append(
+            (
+                "Travelled",
+                f"{travelled}; {reused['travelled_rows']:,} rows; the rest is of {render.ago(reused['made_at'])}",
+            )
+        )
     for name, value in rows:
         render.out.print(render.words(f"{name:<9} {value}"))
     render.notes(clone.get("notes") or [])

@@ -41,6 +41,8 @@ OPERATIONS = {
     "listCloneMail": ("get", "/clones/{clone_id}/mail"),
     "getCloneMail": ("get", "/clones/{clone_id}/mail/{mail_id}"),
     "requestRestore": ("post", "/restore"),
+    "listImages": ("get", "/images"),
+    "deleteImage": ("delete", "/images/{image_id}"),
     "listSnapshots": ("get", "/snapshots"),
     "getSnapshot": ("get", "/snapshots/{snapshot_id}"),
     "rollBack": ("post", "/snapshots/{snapshot_id}/rollback"),

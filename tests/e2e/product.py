@@ -35,7 +35,7 @@ class Product:
         self.state = directory
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
-        self.environment = environment or {}
+        self.environment = {"SITEFERRY_IMAGE_HOURS": "0"} | (environment or {})  # else a second clone is no whole one
         self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Host": f"localhost:{self.port}"})
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -9,6 +9,8 @@ from typing import Any
 class LightDriver:
     """What light jobs made, by job id. Only what the sweeper needs."""
 
+    images = None
+
     def __init__(self, things: Path) -> None:
         self._things = things
 

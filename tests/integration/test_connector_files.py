@@ -241,3 +241,37 @@ def test_layouts(farm: SourceFarm, options: dict[str, Any], roots: dict[str, str
             assert len(tree.files) > 1000
     finally:
         site.destroy()
+
+
+def test_files_are_listed_with_digests_and_sent_by_name(source: Connected) -> None:
+    whole = Tree.of(source.drain("files.stream", {"skip": SKIP}))
+    listed: dict[bytes, dict[str, Any]] = {}
+    rest = Tree()
+    for frame in source.drain("files.stream", {"skip": SKIP, "digest": True, "max_bytes": 100_000}):
+        rest.take(frame)
+        for item in frame.json()["files"] if frame.type == "J" else ():
+            listed[base64.b64decode(item["path_b64"])] = item
+    assert (set(listed), rest.files, rest.dirs, rest.links) == (set(whole.files), {}, whole.dirs, whole.links)
+    for path, item in listed.items():
+        content = (source.site.docroot / os.fsdecode(path)).read_bytes()
+        assert (item["size"], item["md5"]) == (len(content), hashlib.md5(content).hexdigest())
+    secret = source.site.docroot.parent / "secret.txt"
+    secret.write_text("of the machine")
+    (source.site.uploads / "way-out.txt").symlink_to(secret)
+    odd = [
+        {"root": "abspath", "path_b64": base64.b64encode(path).decode()}
+        for path in (
+            b"wp-config.php",
+            b"wp-content/uploads/way-out.txt",
+            b"wp-content/plugins/siteferry-connector/index.php",
+            b"gone",
+        )
+    ]
+    wanted = [{"root": item["root"], "path_b64": item["path_b64"]} for item in list(listed.values())[::7]]
+    got = Tree.of(source.drain("files.stream", {"skip": SKIP, "files": [*odd, *wanted], "max_bytes": 1}))
+    assert got.files == {path: whole.files[path] for path in list(listed)[::7]}
+    assert set(got.warnings.values()) == {"vanished"}
+    assert len(got.warnings) == len(odd)
+    outside = [{"root": "abspath", "path_b64": base64.b64encode(b"../secret.txt").decode()}]
+    with pytest.raises(ConnectorRefused):
+        list(source.drain("files.stream", {"files": outside}))

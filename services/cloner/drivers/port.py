@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 from pymysql.connections import Connection
 
 from shared.engine.room import Places
+from shared.wordpress.transfer.changed_files import ChangedFiles
 from shared.wordpress.transfer.ddl import Dialect
 from shared.wordpress.transfer.digests import FileDigests
 from shared.wordpress.transfer.files import Arrangement, Owner, Received, Sink
@@ -94,6 +95,48 @@ class CloneSilent(Exception):
     """The clone's WordPress does not start; the message has PHP's own words."""
 
 
+@dataclass(frozen=True)
+class Image:
+    """What a source was when a clone of it was made, kept to begin further clones with."""
+
+    id: str
+    tenant: str
+    source: str
+    """Under which name the source's jobs share (`shared.wordpress.found.source_key`)."""
+    fingerprint: str
+    """Of everything that decided what was copied and how."""
+    made_at: datetime
+    used_at: datetime
+    files: int
+    bytes: int
+    """Of files and tables; where blocks are shared the disk holds fewer."""
+    rows: int
+    facts: Mapping[str, Any]
+    """What was kept with it."""
+
+
+class Images(Protocol):
+    """Images of sources. Blocking. Raises OSError and the errors of snapshots and of the target."""
+
+    def capture(self, clone_id: str, rows: str, facts: Mapping[str, Any], *, check: Callable[[], None]) -> Image:
+        """Keep what the clone is; `rows`: the file of its records that tells of its rows. `check` raises to stop."""
+
+    def all(self) -> list[Image]:
+        """Those that can be read, newest first, of every tenant."""
+
+    def put(self, image: str, clone_id: str, rows: str, *, check: Callable[[], None]) -> None:
+        """Fill a clone's place with an image, and write what is known of its rows as this file of its records."""
+
+    def drop(self, image: str) -> None:
+        """Remove one; nothing happens when it is not there."""
+
+    def orphans(self) -> list[str]:
+        """Ids of what deaths left of images."""
+
+    def free_bytes(self) -> int:
+        """Of the disk they are on."""
+
+
 class Target(Protocol):
     """One clone's place: where files go, where rows go, how its PHP is run. Blocking; used from worker threads."""
 
@@ -130,6 +173,9 @@ class Target(Protocol):
 
     def sink(self, arrangement: Arrangement, received: Received, digests: FileDigests | None = None) -> Sink:
         """Takes the site's files; counts in `received`, and has `digests` take note of every file that is complete."""
+
+    def changing(self, arrangement: Arrangement, received: Received, digests: FileDigests) -> ChangedFiles:
+        """Makes the files that are there into those the source has. Only where the driver has images."""
 
     def stylesheets(self, uploads: bytes) -> Iterator[tuple[bytes, bytes]]:
         """CSS below the uploads (relative to the document root): path there, and content; perhaps forged."""
@@ -177,6 +223,10 @@ class Provisioner(Protocol):
     @property
     def states(self) -> States | None:
         """What clones were; None: this driver keeps nothing."""
+
+    @property
+    def images(self) -> Images | None:
+        """Images of sources; None where clones can not begin with any."""
 
     def place(self, clone_id: str) -> Target:
         """Where the clone is or would be. Makes nothing."""

@@ -41,13 +41,20 @@ def row_digests(run: CloneRun, position: Mapping[str, Any] | None, again: str | 
     return RowDigests(run.target.records / ROWS, run.plan.config.prefix, earlier, again=again)
 
 
-def file_digests(run: CloneRun) -> FileDigests:
-    """Where files are digested, from where the last durable cursor was."""
+def file_digests(run: CloneRun, *, anew: bool = False) -> FileDigests:
+    """Where files are digested, from where the last durable cursor was, or from the start."""
     state = run.state
     state.setdefault("copied_from", datetime.now(UTC).isoformat())
-    place = state.get("base_files", None if state.get("files_cursor") else 0)
+    place = 0 if anew else state.get("base_files", None if state.get("files_cursor") else 0)
     roots = {root["id"]: root["path"] for root in run.plan.roots}
     return FileDigests(run.target.records / FILES, place, roots=roots, bases=run.facts["paths"])
+
+
+def rows_file(state: Mapping[str, Any]) -> str:
+    """The file with what is known of the rows the clone has now."""
+    if state.get("base_caught_up"):
+        return ROWS_NOW
+    return ROWS_PROVED if state.get("base_proved") else ROWS
 
 
 def pack_up(run: CloneRun) -> bool:
@@ -63,7 +70,7 @@ def pack_up(run: CloneRun) -> bool:
             state["copied_from"],
             first_ids=state.get("first_ids", {}),
         )
-        rows = ROWS_NOW if state.get("base_caught_up") else remembered(run)
+        rows = rows_file(state)
         with open(run.target.records / PACKED, "wb") as packed:
             pack(header, [run.target.records / rows, run.target.records / FILES], packed)
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.cloner.domain import file_rules, php_note, space_needed
 from services.cloner.run import CloneRun
+from services.cloner.steps.reuse import fingerprint
 from services.cloner.steps.transfer import Advance
 from shared.contract.jobs import Note
 from shared.wordpress.connector.skips import file_reason, file_rule_params
@@ -14,8 +15,9 @@ from shared.wordpress.connector.skips import file_reason, file_rule_params
 COUNT_BUDGET = 10.0
 
 
-def preflight(run: CloneRun) -> int:
-    """Inspect the source and count what will travel; the totals go into the state. The bytes the target needs."""
+def preflight(run: CloneRun) -> dict[str, Any]:
+    """Inspect the source and count what will travel; the totals go into the state. The bytes the target needs, and
+    which images fit."""
     run.context.report(message="Inspecting the site")
     facts = run.facts
     files = _count_files(run, facts)
@@ -34,7 +36,7 @@ def preflight(run: CloneRun) -> int:
         run.context.note(note)
     totals = run.state["totals"]
     run.context.report(message=f"{totals['files']:,} files, {totals['rows']:,} rows in {totals['tables']} tables")
-    return space_needed(files["bytes"], facts["tables"])
+    return {"size": space_needed(files["bytes"], facts["tables"]), "fingerprint": fingerprint(run)}
 
 
 def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def pull_files(run: CloneRun) -> None:
         run.token.check()
         run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
 
-    params = {"roots": list(plan.roots), "skip": file_rule_params(file_rules(run.options)), **_limits(run)}
+    params = {"roots": list(plan.roots), "skip": file_rule_params(file_rules(run.options)), **limits(run)}
     advance = Advance()
     with closing(digests), closing(sink):
         while not state.get("files_done"):
@@ -71,7 +71,7 @@ def pull_files(run: CloneRun) -> None:
             state["files_cursor"], state["files_done"] = end["cursor"], end["done"]
             state["received"], state["base_files"] = asdict(received), digests.place()
             run.context.save()
-    _note_files(run, received)
+    note_files(run, received)
 
 
 class Advance:
@@ -113,31 +113,36 @@ def pull_database(run: CloneRun, progress: Any) -> None:
     try:
         tables, cursor = _begin(run, loader, rewriting)
         try:
-            _stream_tables(run, loader, rewriting, tables, cursor, on_rows)
+            stream_tables(run, loader, rewriting, tables, cursor, on_rows)
         except DuplicateFound:
             loader.careful = True  # once more from the last commit, so that the server names the value
             tables, cursor = _begin(run, loader, rewriting)
-            _stream_tables(run, loader, rewriting, tables, cursor, on_rows)
-        assert rewriting.digests is not None
-        _prove(run, loader, rewriting, on_rows)
-        if rewriting.answers > 1 and rewriting.digests.position() is not None:
-            _catch_up(run, loader, rewriting, on_rows)
-        loader.count()
-        _make_views(run, loader)
-        if loader.simplified:
-            text = "Tables made without some keys, checks or defaults, which the clone's server refuses"
-            told = [f"{name}: {why}" for name, why in sorted(loader.simplified.items())]
-            run.context.note(Note(code="definitions_simplified", message=text, count=len(told), samples=told[:20]))
-        if loader.gone:
-            text = "Tables that vanished from the source while it was copied"
-            run.context.note(Note(code="tables_gone", message=text, count=len(loader.gone), samples=loader.gone[:20]))
+            stream_tables(run, loader, rewriting, tables, cursor, on_rows)
+        complete(run, loader, rewriting, on_rows)
         progress(loader.rows)
-        run.state["rewritten"], run.state["base_rows"] = rewriting.counts(), rewriting.digests.position()
-        _note_left_alone(run, rewriting.left())
-        _note_kept(run, rewriting)
     finally:
         rewriting.close()
         loader.close()
+
+
+def complete(run: CloneRun, loader: Loader, rewriting: RowRewriting, on_rows: Any) -> None:
+    """Once every row has come: prove them, make views, and tell what there is to tell."""
+    assert rewriting.digests is not None
+    _prove(run, loader, rewriting, on_rows)
+    if rewriting.answers > 1 and rewriting.digests.position() is not None:
+        _catch_up(run, loader, rewriting, on_rows)
+    loader.count()
+    _make_views(run, loader)
+    if loader.simplified:
+        text = "Tables made without some keys, checks or defaults, which the clone's server refuses"
+        told = [f"{name}: {why}" for name, why in sorted(loader.simplified.items())]
+        run.context.note(Note(code="definitions_simplified", message=text, count=len(told), samples=told[:20]))
+    if loader.gone:
+        text = "Tables that vanished from the source while it was copied"
+        run.context.note(Note(code="tables_gone", message=text, count=len(loader.gone), samples=loader.gone[:20]))
+    run.state["rewritten"], run.state["base_rows"] = rewriting.counts(), rewriting.digests.position()
+    _note_left_alone(run, rewriting.left())
+    _note_kept(run, rewriting)
 
 
 def _begin(run: CloneRun, loader: Loader, rewriting: RowRewriting) -> tuple[Sequence[Table], dict[str, Any] | None]:
@@ -158,10 +163,11 @@ def _begin(run: CloneRun, loader: Loader, rewriting: RowRewriting) -> tuple[Sequ
     return tables, cursor
 
 
-def _stream_tables(
+def stream_tables(
     run: CloneRun, loader: Loader, rewriting: RowRewriting, tables: Any, cursor: Any, on_rows: Any
 ) -> None:
-    params, advance = {"tables": [_wire(table) for table in tables], **_limits(run)}, Advance()
+    """Load these tables, the first from behind the cursor."""
+    params, advance = {"tables": [_wire(table) for table in tables], **limits(run)}, Advance()
     while tables:
         rewriting.answers += 1
         frames: Iterator[Frame] = run.connector.stream("db.stream", {**params, "cursor": cursor})
@@ -212,7 +218,8 @@ def _wire(table: Table) -> dict[str, Any]:
     }
 
 
-def _limits(run: CloneRun) -> dict[str, Any]:
+def limits(run: CloneRun) -> dict[str, Any]:
+    """How much one answer of the connector may bring."""
     return {"budget": BUDGET, "max_bytes": MAX_BYTES, "compress": run.compress}
 
 
@@ -330,7 +337,8 @@ def _note_left_alone(run: CloneRun, report: RewriteReport) -> None:
         run.context.note(Note(code=f"left_{reason}", message=text, count=count, samples=places))
 
 
-def _note_files(run: CloneRun, received: Received) -> None:
+def note_files(run: CloneRun, received: Received) -> None:
+    """What is not as it was on the source."""
     words = {
         "changed_while_read": "Files that changed while they were copied",
         "symlink_outside": "Links that lead outside of the site, not made",

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from nats.js.errors import APIError
 
 from services.cloner import metrics
 from services.cloner.drivers.port import Provisioner
+from services.cloner.images import ImageLimits, surplus
 from services.cloner.sweeper import snapshots, verdict
 from services.cloner.sweeper.log import Log, entries
 from services.cloner.sweeper.report import Finding, Outcome, Report, What
@@ -57,9 +58,12 @@ class Busy(Exception):
 class Sweeper:
     """Looks for what was left behind. One sweep at a time over all replicas."""
 
-    def __init__(self, bus: Bus, driver: Provisioner, sources: Sources, *, grace: timedelta) -> None:
+    def __init__(
+        self, bus: Bus, driver: Provisioner, sources: Sources, *, grace: timedelta, images: ImageLimits | None = None
+    ) -> None:
         self._bus = bus
         self._driver = driver
+        self._limits = images or ImageLimits()
         self._sources = sources
         self._log = Log(bus)
         self._rules = Rules(grace=grace, keep_failed=timedelta(seconds=EngineSettings().keep_failed_secret))
@@ -78,6 +82,7 @@ class Sweeper:
             await self._jobs(token)
             await self._connectors(token)
             await self._snapshots(token)
+            await self._images()
         finally:
             renewing.cancel()
             with suppress(NatsError, TimeoutError):
@@ -243,6 +248,32 @@ class Sweeper:
             return
         await snapshots.discard(self._bus, restore)
         self._found("snapshot", restore_id, decision, "expired")
+
+    # --- images of sources, which belong to no job
+
+    async def _images(self) -> None:
+        images = self._driver.images
+        if images is None:
+            return
+        try:
+            every = await asyncio.to_thread(images.all)
+            gone = {one.id: "its time is up, or there are too many" for one in surplus(every, **asdict(self._limits))}
+            gone |= {one: "it was never made whole" for one in await asyncio.to_thread(images.orphans)}
+        except TROUBLE as error:
+            log.warning("images could not be judged", error=repr(error))
+            return
+        self._report.looked_at["image"] = len(every)
+        for name, why in gone.items():
+            decision = Verdict(Action.REMOVE, why)
+            if self._report.dry_run:
+                self._found("image", name, decision, "found")
+                continue
+            try:
+                await asyncio.to_thread(images.drop, name)
+            except TROUBLE as error:
+                self._found("image", name, decision, "failed", error)
+            else:
+                self._found("image", name, decision, "removed")
 
     def _found(
         self, what: What, name: str, decision: Verdict, outcome: Outcome, error: BaseException | None = None

@@ -23,6 +23,7 @@ router = APIRouter(include_in_schema=False)
 TAGS = [
     {"name": "clone", "description": "Ask for a clone of a WordPress site."},
     {"name": "restore", "description": "Bring a clone, or another site, to production."},
+    {"name": "images", "description": "What further clones of a source begin with: look, delete."},
     {"name": "snapshots", "description": "The ways back that restores leave: look, roll back, discard."},
     {"name": "batches", "description": "Many clones as one: ask, look, cancel."},
     {"name": "jobs", "description": "How clones and restores go: look, list, cancel, try again, replay."},

@@ -7,7 +7,8 @@ Answer: `SFR1`, then frames: type (1 ASCII byte), flags (1 byte), length (u32 BE
 (u32 BE), payload. The first frame is `H` (JSON with the request's nonce), the last but one `E` (JSON: `cursor`, `done`,
 statistics) or `X` (JSON: `code`, `message`), the last `S`: HMAC-SHA256 hex over the nonce and all frame headers before.
 
-    J  JSON      the result of a small operation (db.count and files.count too); files.digest sends many
+    J  JSON      the result of a small operation (db.count and files.count too); files.digest sends many, and
+                 files.stream with `digest`: {files: [{root, path_b64, size, mtime, mode, md5}]} in place of F, B and C
     D  JSON      directory {root, path_b64, mode, mtime}
     F  JSON      a file begins {root, path_b64, size, mtime, mode, offset}
     B  bytes     the next bytes of that file, at most 1 MiB
@@ -20,7 +21,10 @@ statistics) or `X` (JSON: `code`, `message`), the last `S`: HMAC-SHA256 hex over
                  columns in that format, a tab and the MD5 of the row's line (no key: the MD5 alone)
     K  JSON      a cursor {table, key, offset, table_done?} ({table, at} of db.fetch): every row before it has been sent
 
-Operations of a clone: hello, inspect, files.count, files.stream, db.count, db.stream, remove. Of a restore, since 1.1:
+Operations of a clone: hello, inspect, files.count, files.stream, db.count, db.stream, remove. One that begins with what
+an earlier clone got also asks db.stream {digest: true}, db.fetch, files.stream {digest: true} and {files: [{root,
+path_b64}]}, which sends these alone, at most 5,000. A connector that knows neither of the last two sends everything.
+Of a restore, since 1.1:
 
     inspect {target: true}      also foreign_keys, triggers_on, users, writable_bases, privileges
     db.stream {digest: true}, db.fetch, files.digest, files.fetch    what two sites are compared by, and single pieces

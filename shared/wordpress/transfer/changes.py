@@ -3,12 +3,15 @@
 One answer of `db.stream` is one snapshot; a copy of several is as old as its first answer behind the cursor and as new
 as its last at the end. One more reading, of digests only, says which rows are not what was copied. Afterwards no row is
 older than the beginning of that reading. What changes during it may be old still; tables without a key stay as copied.
+
+The same makes what an earlier clone of the source got into what the source has now: then rows that were rewritten for
+that clone are fetched again too, however they are (`rewritten_too`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -40,6 +43,8 @@ class Changes:
     """Rows that are on the source no more."""
     left: list[str] = field(default_factory=list)
     """Tables that could not be looked at again."""
+    looked_at: set[str] = field(default_factory=set, compare=False)
+    """Tables that hold what the source has."""
 
 
 class CatchUp:
@@ -53,13 +58,20 @@ class CatchUp:
         *,
         prefix: str,
         check: Callable[[], None],
+        rewritten_too: bool = False,
+        leave: Collection[str] = (),
     ) -> None:
-        """`loader` is open and has received every table; `check` raises to stop."""
+        """`loader` is open and has received every table; `check` raises to stop.
+
+        `rewritten_too`: of tables that can not be looked at, those in `leave` among them, nothing is remembered.
+        """
         self._client = client
         self._loader = loader
         self._rewrite = rewrite
         self._prefix = prefix
         self._check = check
+        self._rewritten_too = rewritten_too
+        self._leave = leave
         self._found = Changes()
 
     def run(self, remembered: Path, now: Path) -> Changes:
@@ -71,12 +83,14 @@ class CatchUp:
         with remembered.open("rb") as lines, now.open("wb") as out:
             for name, held in by_table(lines):
                 table = self._loader.tables.get(name)
-                if table is None or not table.key:
+                if self._rewritten_too and (table is None or not table.key or name in self._leave):
+                    self._found.left.append(name)
+                elif table is None or not table.key:
                     out.writelines(held)
                 else:
                     out.write(next(held))
                     moved: dict[bytes, bytes] = {}
-                    self._table(table, _rows(held, moved, out), moved, out)
+                    self._table(table, _rows(held, moved, None if self._rewritten_too else out), moved, out)
         return self._found
 
     def _table(self, table: Table, lines: Iterator[bytes], moved: dict[bytes, bytes], out: BinaryIO) -> None:
@@ -88,7 +102,8 @@ class CatchUp:
         changed: dict[bytes, bytes] = {}
         if more is not None or not self._compare(table_read(table, key, columns), known, changed, out):
             self._found.left.append(table.name)
-            out.writelines(chain(known.values(), changed.values(), filter(None, [more]), lines))
+            if not self._rewritten_too:
+                out.writelines(chain(known.values(), changed.values(), filter(None, [more]), lines))
             return
         self._loader.remove(table, key, [moved.get(one, one) for one in (*changed, *known)])
         digest = digester([names.index(name) for name in key], [names.index(name) for name in columns])
@@ -98,6 +113,7 @@ class CatchUp:
             out.write(digest(rows, loaded))
             self._found.changed += self._loader.load(table, loaded)
         self._found.gone += len(known)
+        self._found.looked_at.add(table.name)
 
     def _compare(self, read: TableRead, known: dict[bytes, bytes], changed: dict[bytes, bytes], out: BinaryIO) -> bool:
         """Move lines of rows that are as they were from `known` to `out`, of others to `changed` (empty for new ones);
@@ -111,7 +127,7 @@ class CatchUp:
                 for line in block.split(b"\n")[:-1]:
                     key, _, digest = line.rpartition(b"\t")
                     before = known.pop(key, b"")
-                    if before[DIGEST] == digest:
+                    if before[DIGEST] == digest and not (self._rewritten_too and _was_rewritten(before)):
                         out.write(before)
                     else:
                         changed[key] = before
@@ -133,7 +149,7 @@ def by_table(lines: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
     yield from groupby(lines, named)
 
 
-def _rows(lines: Iterable[bytes], moved: dict[bytes, bytes], out: BinaryIO) -> Iterator[bytes]:
+def _rows(lines: Iterable[bytes], moved: dict[bytes, bytes], out: BinaryIO | None) -> Iterator[bytes]:
     """Lines of rows; keys that were rewritten go to `moved` and, as they are, to `out`."""
     for line in lines:
         if line.startswith(b"R\t"):
@@ -141,7 +157,13 @@ def _rows(lines: Iterable[bytes], moved: dict[bytes, bytes], out: BinaryIO) -> I
         elif line.startswith(b"K\t"):
             theirs, ours = halves(line[2:-1])
             moved[theirs] = ours
-            out.write(line)
+            if out is not None:
+                out.write(line)
+
+
+def _was_rewritten(line: bytes) -> bool:
+    """Whether a row's line has the MD5 of what the clone got, too."""
+    return line[DIGEST.stop : DIGEST.stop + 1] != b"\t"
 
 
 def _key(line: bytes) -> bytes:

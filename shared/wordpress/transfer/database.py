@@ -24,6 +24,7 @@ from shared.wordpress.transfer.ddl import COUNT, parametrised, quote, transactio
 from shared.wordpress.transfer.errors import TargetDatabaseDown, TargetRefused, target_errors
 from shared.wordpress.transfer.fitting import Limit, column_limit
 from shared.wordpress.transfer.load import PIPE_NAME, WARNINGS, PipeLoad, column_of
+from shared.wordpress.transfer.sums import stored_sum
 
 CURSOR_TABLE = "_siteferry_cursor"
 COMMIT_BYTES = 16 * 1024 * 1024
@@ -234,6 +235,7 @@ class Loader:
         load.write(rows, count)
         self._end_load(load)
         self.rows += count
+        self._sum(table, count, rows_sum(rows))
         return count
 
     def remove(self, table: Table, key: Sequence[str], keys: Sequence[bytes]) -> None:
@@ -248,9 +250,16 @@ class Loader:
                     for one in keys[start : start + KEYS_AT_ONCE]
                     for name, cell in zip(key, one.split(b"\t"), strict=True)
                 ]
-                wanted = ", ".join([row] * (len(batch) // len(key)))
-                cursor.execute(f"DELETE FROM {parametrised(table.name)} WHERE ({columns}) IN ({wanted})", batch)
+                among = f"WHERE ({columns}) IN ({', '.join([row] * (len(batch) // len(key)))})"
+                cursor.execute(f"{stored_sum(table).replace('%', '%%')} {among}", batch)
+                count, total = map(int, cursor.fetchone() or (0, 0))
+                self._sum(table, -count, -total)
+                cursor.execute(f"DELETE FROM {parametrised(table.name)} {among}", batch)
                 self.rows -= cursor.rowcount
+
+    def _sum(self, table: Table, rows: int, total: int) -> None:
+        sums = self.sums.setdefault(table.name, [0, 0])
+        sums[0], sums[1] = sums[0] + rows, sums[1] + total
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back by the server."""
@@ -275,8 +284,7 @@ class Loader:
         if self._load is None:
             self._load = self._begin_load(self._table)
         self._load.write(rewritten, count)
-        sums = self.sums.setdefault(self._table.name, [0, 0])
-        sums[0], sums[1] = sums[0] + count, sums[1] + rows_sum(rewritten)
+        self._sum(self._table, count, rows_sum(rewritten))
         self.rows += count
         self._uncommitted += len(rows)
 

@@ -247,6 +247,11 @@ class FileDigests:
             self._spool.write(file_line(*place, self._size, self._hash.hexdigest()))
         self._name = None
 
+    def known(self, root: str, path: bytes, size: int, md5: str) -> None:
+        """A file that is there already, of which everything is known."""
+        if (place := self._place(root, path)) is not None:
+            self._spool.write(file_line(*place, size, md5))
+
     def place(self) -> int | None:
         """Where to begin once everything up to here is durable; None: no more is remembered."""
         return self._spool.place()

@@ -23,33 +23,15 @@ from shared.wordpress.connector.errors import ConnectorFault, ConnectorRefused
 from shared.wordpress.connector.reading import rows_by_key
 from shared.wordpress.rewrite import escape, unescape
 from shared.wordpress.transfer.changes import BUDGET, MAX_ROWS, by_table, table_read
-from shared.wordpress.transfer.database import Column, Loader, RowRewriter, Table
+from shared.wordpress.transfer.database import Loader, RowRewriter, Table
 from shared.wordpress.transfer.ddl import quote
 from shared.wordpress.transfer.errors import target_errors
 from shared.wordpress.transfer.fitting import Kept
+from shared.wordpress.transfer.sums import stored, stored_sum
 
 FETCH = 500
 MOST = 10_000
 """Rows that differ in one table, and are looked at one by one."""
-
-
-def stored(column: Column) -> str:
-    """SQL for a value as it travels."""
-    name = quote(column.name)
-    if column.type_class == "bit":
-        return f"CAST({name} AS UNSIGNED)"
-    if column.type_class == "double":
-        return f"{name} * 1e0"
-    if column.type_class == "cast":
-        return f"CAST({name} AS CHAR CHARACTER SET utf8mb4)"
-    return name
-
-
-def stored_sum(table: Table) -> str:
-    """A SELECT of the number of rows a table has, and their checksum."""
-    cells = ", ".join(f"IFNULL(CAST({stored(column)} AS BINARY), 'N')" for column in table.columns)
-    total = f"COALESCE(SUM(CRC32(CONCAT_WS('\\t', {cells}))), 0)"
-    return f"SELECT COUNT(*), CAST({total} AS UNSIGNED) FROM {quote(table.name)}"
 
 
 @dataclass

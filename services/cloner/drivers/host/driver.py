@@ -15,6 +15,7 @@ from pymysql.connections import Connection
 
 from services.cloner.drivers.cell import CONFIG, LOGIN_KEY, CellTarget, login_key_file, php_version
 from services.cloner.drivers.host.accounts import accounts_of, owner_of
+from services.cloner.drivers.host.images import HostImages
 from services.cloner.drivers.host.mariadb import CloneDatabases, new_password
 from services.cloner.drivers.host.removal import remove_tree
 from services.cloner.drivers.host.snapshots import Snapshots
@@ -26,6 +27,7 @@ from shared.cells.php_log import last_error
 from shared.cells.stylesheets import stylesheets
 from shared.engine.room import NoRoom, Places
 from shared.ids import is_job_id
+from shared.wordpress.transfer.changed_files import ChangedFiles
 from shared.wordpress.transfer.ddl import Dialect
 from shared.wordpress.transfer.digests import FileDigests
 from shared.wordpress.transfer.errors import target_errors
@@ -86,6 +88,10 @@ class HostTarget(CellTarget):
     def sink(self, arrangement: Arrangement, received: Received, digests: FileDigests | None = None) -> Sink:
         """Writes the site's files. Raises OSError when the clone has no directories."""
         return FileSink(arrangement.at(self.document_root, self.directory / "quarantine"), received, digests)
+
+    def changing(self, arrangement: Arrangement, received: Received, digests: FileDigests) -> ChangedFiles:
+        """Makes the files that are there into those the source has. Raises OSError when there are no directories."""
+        return ChangedFiles(arrangement.at(self.document_root, self.directory / "quarantine"), received, digests)
 
     def stylesheets(self, uploads: bytes) -> Iterator[tuple[bytes, bytes]]:
         """CSS below the uploads: path and content."""
@@ -192,6 +198,11 @@ class HostDriver:
     def states(self) -> HostStates:
         """What clones were."""
         return HostStates(self)
+
+    @property
+    def images(self) -> HostImages:
+        """What sources were, kept."""
+        return HostImages(self)
 
     def ensure(self, clone_id: str) -> None:
         """Make directory, database and user, or find them made. Raises NoRoom when as many clones exist as may."""

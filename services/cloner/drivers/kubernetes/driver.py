@@ -58,6 +58,8 @@ class KubernetesDriver:
 
     calls_out: ClassVar[bool] = False
     states: ClassVar[None] = None
+    images: ClassVar[None] = None
+    """A Pod's volume is its own: no other one can begin with it."""
 
     def __init__(self, settings: KubernetesSettings, *, records: Path, most: int | None = None) -> None:
         """`records`: a directory of this machine for notes; `most`: clones at the same time, if the namespace's quota

@@ -19,6 +19,7 @@ from services.cloner.drivers.kubernetes.errors import PodAway
 from shared.cells.php_log import last_error_in
 from shared.cells.pod_layout import DATABASE_PORT, DATABASE_SOCKET
 from shared.engine.carriers.pool import spare_account
+from shared.wordpress.transfer.changed_files import ChangedFiles
 from shared.wordpress.transfer.digests import FileDigests
 from shared.wordpress.transfer.files import Arrangement, Owner, Received, Sink
 
@@ -83,6 +84,10 @@ class PodTarget(CellTarget):
     def sink(self, arrangement: Arrangement, received: Received, digests: FileDigests | None = None) -> Sink:
         """Sends the site's files to the agent."""
         return PodSink(self._agent(), arrangement, received, digests)
+
+    def changing(self, arrangement: Arrangement, received: Received, digests: FileDigests) -> ChangedFiles:
+        """Clones in Pods are always copied whole. Raises NotImplementedError."""
+        raise NotImplementedError
 
     def stylesheets(self, uploads: bytes) -> Iterator[tuple[bytes, bytes]]:
         """CSS below the uploads, as the agent finds it."""

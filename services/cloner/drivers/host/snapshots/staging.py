@@ -23,7 +23,7 @@ from shared.wordpress.transfer.database import SESSION
 from shared.wordpress.transfer.ddl import quote
 from shared.wordpress.transfer.errors import LOST_CODES, target_errors
 from shared.wordpress.transfer.load import PipeLoad
-from shared.wordpress.transfer.proof import stored_sum
+from shared.wordpress.transfer.sums import stored_sum
 
 CHUNK = 1 << 20
 

@@ -144,6 +144,16 @@ class Snapshots:
             with self.alone(owner, busy=True):
                 remove_tree(folder)
 
+    def busy(self, owner: str) -> bool:
+        """Whether somebody captures for this owner right now."""
+        try:
+            os.close(_locked(self.root / owner / LOCK))
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
     def sweep(self) -> None:
         """Remove what deaths left of captures and removals, where nobody captures now."""
         for owner in self.owners():

@@ -22,7 +22,7 @@ from shared.wordpress.rewrite import escape
 from shared.wordpress.transfer.database import SESSION, Column, Table
 from shared.wordpress.transfer.ddl import quote
 from shared.wordpress.transfer.errors import target_errors
-from shared.wordpress.transfer.proof import stored, stored_sum
+from shared.wordpress.transfer.sums import stored, stored_sum
 
 TABLES = "tables"
 FETCH = 500
