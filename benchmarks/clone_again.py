@@ -33,6 +33,7 @@ def run(rounds: int = ROUNDS, scale: float = 1.0) -> dict[str, Any]:
     with SourceFarm() as farm:
         big = build(farm, scale=scale)
         with tempfile.TemporaryDirectory(prefix="siteferry-bench-", dir="/tmp") as here:
+            Path(here).chmod(0o711)
             found = {"rows": big.rows, "bytes": big.bytes, **measured(big, Path(here), rounds)}
         if shutil.which("mkfs.xfs") is None or os.geteuid() != 0:
             return found | {"skipped": "reflinks: no root, or no mkfs.xfs (package xfsprogs)"}
@@ -107,6 +108,7 @@ def running(directory: Path, *, hours: float) -> Iterator[Product]:
 def xfs() -> Iterator[Path]:
     """A mounted file system with reflinks."""
     with tempfile.TemporaryDirectory(prefix="siteferry-xfs-", dir="/tmp") as home:
+        Path(home).chmod(0o711)
         image, mount = Path(home) / "disk", Path(home) / "mount"
         with image.open("wb") as file:
             file.truncate(DISK)
