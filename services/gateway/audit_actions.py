@@ -17,6 +17,7 @@ class Action(StrEnum):
     CLONE_MAIL = "clone.mail"
     VERSION_CREATE = "version.create"
     VERSION_DELETE = "version.delete"
+    IMAGE_DELETE = "image.delete"
     CLONES_DELETE = "clones.delete"
     CLONES_EXTEND = "clones.extend"
     RESTORE_REQUEST = "restore.request"
@@ -54,6 +55,7 @@ ACTIONS: dict[str, Action] = {
     "deleteVersion": Action.VERSION_DELETE,
     "createLoginLink": Action.CLONE_LOGIN_LINK,
     "getCloneMail": Action.CLONE_MAIL,
+    "deleteImage": Action.IMAGE_DELETE,
     "deleteClones": Action.CLONES_DELETE,
     "extendClones": Action.CLONES_EXTEND,
     "requestRestore": Action.RESTORE_REQUEST,

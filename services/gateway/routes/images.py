@@ -52,6 +52,7 @@ async def delete_image(request: Request, image_id: ImageId) -> Response:
     """Forget an image; clones stay as they are, the next one of that source is copied whole. Those that are left."""
     edge, principal = enter(request)
     limit = await edge.take(principal)
+    await edge.audit.begin()
     reply = await _ask(edge, Question(tenant=principal.tenant, drop=image_id))
     if not reply.dropped:
         raise Problem(404, "image_not_found", "There is no such image.", hint="GET /images lists the images.")
