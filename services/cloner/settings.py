@@ -45,9 +45,10 @@ class ClonerSettings(CarrierLimits):
     resets: bool = True
     """Keep what each clone is when it is made, so that it can be reset: as many bytes once more, where the disk can not
     share blocks."""
-    image_hours: float = Field(72, ge=0, le=24 * 365)
-    """Hours in which further clones of a source begin with what the first one got and fetch only what changed; 0: each
-    clone is copied whole, and nothing is kept."""
+    image_hours: float = Field(0, ge=0, le=24 * 365)
+    """Hours in which further clones of a source begin with what the first one got and fetch only what changed, like 72;
+    0: each clone is copied whole, and nothing is kept. Worth it for sources that are far away: a small one nearby is
+    copied as fast as it is compared."""
     images_max_bytes: int = Field(50 << 30, ge=0)
     """Bytes of all these images; the least recently used ones go first. None is made where the disk is short."""
     compress: Compress = "auto"
