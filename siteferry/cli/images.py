@@ -28,7 +28,7 @@ def images(
     if as_json:
         return render.print_json(page)
     if not page["images"]:
-        return render.say("No images. A clone leaves one for the next clone of its source.")
+        return render.say("No images. With SITEFERRY_IMAGE_HOURS a clone leaves one for the next clone of its source.")
     rows: list[list[str | Text]] = [
         [
             item["image_id"],
