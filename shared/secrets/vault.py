@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,13 @@ class KeyRing:
 
     @classmethod
     def load(cls, path: Path) -> KeyRing:
-        """Read the key file; make it (mode 0600) when it does not exist.
+        """Read the key file; make it (mode 0600) when it does not exist: whole or not at all, for services that start
+        together.
 
         Raises ValueError when the file holds no usable key.
         """
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+        if not path.exists():
+            _make(path)
         return cls([base64.b64decode(line) for line in path.read_text().split()])
 
     def seal(self, text: str, *, purpose: str) -> str:
@@ -113,3 +110,17 @@ class Vault:
 
 def _key_id(key: bytes) -> str:
     return hashlib.sha256(b"siteferry-key-id" + key).hexdigest()[:8]
+
+
+def _make(path: Path) -> None:
+    """A new key in a file of its own; nothing where another was quicker."""
+    making = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(making, path)
+    finally:
+        making.unlink(missing_ok=True)

@@ -36,6 +36,7 @@ NOBODYS = {
     "mail_id": "1",
     "name": "before-the-update",
     "operation_id": "operation-0k3v9x2m7c1p5t8w",
+    "image_id": "image-0k3v9x2m7c1p5t8w",
 }
 """Ids that could be somebody's."""
 PROMPT = 2.0

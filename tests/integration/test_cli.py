@@ -134,6 +134,7 @@ async def test_what_is_chosen_on_the_command_line_reaches_the_command(gateway: G
         "exclude_paths": ["wp-content/backups"],
         "keep_transients": True,
         "constants": [],
+        "fresh": False,
         "allow_http": ["api.example.com", "pay.example.com"],
     }
     assert command["ttl_minutes"] == 120
