@@ -118,6 +118,7 @@ async def test_items_add_to_the_defaults(gateway: Gateway, api: httpx2.Client, b
         "exclude_tables": [],
         "exclude_paths": ["x"],
         "keep_transients": True,
+        "fresh": False,
         "allow_http": [],
         "constants": [],
     }

@@ -14,6 +14,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.bus.connection import connect
+from shared.contract import images
 from shared.contract.preflight import Preview, Question, Reply
 from shared.contract.subjects import rpc
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
@@ -27,15 +28,19 @@ NOT_ASKED = "positive_data_acceptance"
 
 @asynccontextmanager
 async def looker(gateway: Gateway) -> AsyncIterator[None]:
-    """In place of a cloner: says of every site that nothing answers there."""
+    """In place of a cloner: says of every site that nothing answers there, and keeps no images."""
 
     async def look(asked: Msg) -> None:
         question = Question.model_validate_json(asked.data)
         seen = Preview(ready=False, source_url=question.source_url, message="Nothing answers there.")
         await asked.respond(Reply(preview=seen).model_dump_json().encode())
 
+    async def no_images(asked: Msg) -> None:
+        await asked.respond(images.Reply().model_dump_json().encode())
+
     async with connect(gateway.settings, service="test") as bus:
         await bus.nc.subscribe(rpc("cloner", "preflight"), cb=look)
+        await bus.nc.subscribe(rpc("cloner", "images"), cb=no_images)
         yield
 
 
