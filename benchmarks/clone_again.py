@@ -10,39 +10,25 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.disks import on_both, running
 from benchmarks.site import BenchmarkSite, build
 from tests.e2e.product import Product
 from tests.sites.farm import SourceFarm
 
 ROUNDS = 3
-DISK = 8 << 30
-"""Bytes the XFS may have; its file is sparse."""
 
 
 def run(rounds: int = ROUNDS, scale: float = 1.0) -> dict[str, Any]:
     """Seconds, medians; keys of the file system with reflinks begin with `reflink_`."""
     with SourceFarm() as farm:
         big = build(farm, scale=scale)
-        with tempfile.TemporaryDirectory(prefix="siteferry-bench-", dir="/tmp") as here:
-            Path(here).chmod(0o711)
-            found = {"rows": big.rows, "bytes": big.bytes, **measured(big, Path(here), rounds)}
-        if shutil.which("mkfs.xfs") is None or os.geteuid() != 0:
-            return found | {"skipped": "reflinks: no root, or no mkfs.xfs (package xfsprogs)"}
-        try:
-            with xfs() as there:
-                found |= {f"reflink_{name}": value for name, value in measured(big, there, rounds).items()}
-        except subprocess.CalledProcessError as error:
-            return found | {"skipped": f"reflinks: {' '.join(error.cmd[:2])}: {(error.stderr or '').strip()[-200:]}"}
-    return found
+        found = on_both(lambda where: measured(big, where, rounds))
+    return {"rows": big.rows, "bytes": big.bytes, **found}
 
 
 def measured(big: BenchmarkSite, where: Path, rounds: int) -> dict[str, Any]:
@@ -50,7 +36,7 @@ def measured(big: BenchmarkSite, where: Path, rounds: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = defaultdict(list)
     disk: dict[str, list[int]] = defaultdict(list)
     reused: dict[str, Any] = {}
-    with running(where / "kept", hours=1) as kept, running(where / "bare", hours=0) as bare:
+    with running(where / "kept", image_hours=1) as kept, running(where / "bare", image_hours=0) as bare:
 
         def clone(product: Product, name: str) -> dict[str, Any]:
             used, began = shutil.disk_usage(where).used, time.monotonic()
@@ -90,37 +76,3 @@ def change(big: BenchmarkSite, turn: int) -> None:
     for path in uploads[turn::100]:
         with path.open("ab") as file:
             file.write(b".")
-
-
-@contextmanager
-def running(directory: Path, *, hours: float) -> Iterator[Product]:
-    """A product whose state is in that directory."""
-    directory.mkdir(mode=0o755)
-    product = Product(directory, environment={"SITEFERRY_IMAGE_HOURS": str(hours)})
-    product.start()
-    try:
-        yield product
-    finally:
-        product.stop()
-
-
-@contextmanager
-def xfs() -> Iterator[Path]:
-    """A mounted file system with reflinks."""
-    with tempfile.TemporaryDirectory(prefix="siteferry-xfs-", dir="/tmp") as home:
-        Path(home).chmod(0o711)
-        image, mount = Path(home) / "disk", Path(home) / "mount"
-        with image.open("wb") as file:
-            file.truncate(DISK)
-        mount.mkdir()
-        _do("mkfs.xfs", "-q", "-m", "reflink=1", str(image))
-        _do("mount", "-o", "loop", str(image), str(mount))
-        try:
-            mount.chmod(0o755)
-            yield mount
-        finally:
-            _do("umount", str(mount))
-
-
-def _do(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)

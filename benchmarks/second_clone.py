@@ -8,17 +8,12 @@ why.
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.disks import on_both, running
 from benchmarks.site import BenchmarkSite, build
 from shared.cells.names import database_name
 from tests.e2e.product import Product
@@ -27,30 +22,21 @@ from tests.sites.farm import SourceFarm
 
 RESETS = 5
 CLONES = 3
-DISK = 6 << 30
-"""Bytes the XFS may have; its file is sparse."""
 
 
 def run(resets: int = RESETS, clones: int = CLONES, scale: float = 1.0) -> dict[str, Any]:
     """Seconds, medians; keys of the file system with reflinks begin with `reflink_`."""
     with SourceFarm() as farm:
         big = build(farm, scale=scale)
-        with tempfile.TemporaryDirectory(prefix="siteferry-bench-", dir="/tmp") as here:
-            found = measured(big, Path(here), resets, clones)
-        if shutil.which("mkfs.xfs") is None or os.geteuid() != 0:
-            return found | {"skipped": "reflinks: no root, or no mkfs.xfs (package xfsprogs)"}
-        try:
-            with xfs() as there:
-                found |= {f"reflink_{name}": value for name, value in measured(big, there, resets, 1).items()}
-        except subprocess.CalledProcessError as error:
-            return found | {"skipped": f"reflinks: {' '.join(error.cmd[:2])}: {(error.stderr or '').strip()[-200:]}"}
-    return found
+        return on_both(
+            lambda where: measured(big, where, resets, clones), lambda where: measured(big, where, resets, clones=1)
+        )
 
 
 def measured(big: BenchmarkSite, where: Path, resets: int, clones: int) -> dict[str, Any]:
     """What it takes on the file system `where` is on."""
     made: dict[bool, list[float]] = {True: [], False: []}
-    with running(where / "kept", resets=True) as kept, running(where / "bare", resets=False) as bare:
+    with running(where / "kept", resets="true") as kept, running(where / "bare", resets="false") as bare:
         clone_id = ""
         for _ in range(clones):
             for product in (kept, bare):
@@ -96,36 +82,3 @@ def ended(product: Product, job_id: str) -> None:
     """Wait for a job that completes."""
     job = product.wait(job_id, timeout=600)
     assert job["status"] == "completed", job["error"]
-
-
-@contextmanager
-def running(directory: Path, *, resets: bool) -> Iterator[Product]:
-    """A product whose state is in that directory."""
-    directory.mkdir(mode=0o755)
-    product = Product(directory, environment={"SITEFERRY_RESETS": str(resets).lower()})
-    product.start()
-    try:
-        yield product
-    finally:
-        product.stop()
-
-
-@contextmanager
-def xfs() -> Iterator[Path]:
-    """A mounted file system with reflinks."""
-    with tempfile.TemporaryDirectory(prefix="siteferry-xfs-", dir="/tmp") as home:
-        image, mount = Path(home) / "disk", Path(home) / "mount"
-        with image.open("wb") as file:
-            file.truncate(DISK)
-        mount.mkdir()
-        _do("mkfs.xfs", "-q", "-m", "reflink=1", str(image))
-        _do("mount", "-o", "loop", str(image), str(mount))
-        try:
-            mount.chmod(0o755)
-            yield mount
-        finally:
-            _do("umount", str(mount))
-
-
-def _do(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
