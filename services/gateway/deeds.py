@@ -11,7 +11,7 @@ from datetime import datetime
 
 from starlette.requests import Request
 
-from services.gateway import domain
+from services.gateway import domain, problems
 from services.gateway.access import Principal
 from services.gateway.edge import Edge, clone_of, job_of
 from services.gateway.models_bulk import RetryChanges
@@ -102,7 +102,7 @@ async def extend(edge: Edge, asker: Asker, clone_id: str, at: datetime, *, mark:
     """Let a clone end at another moment."""
     clone = await clone_of(edge, asker.tenant, clone_id)
     if not domain.may_extend(clone):
-        raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
+        raise problems.clone_gone(clone)
     # the schedule first: were the event first and the schedule lost, the clone would end earlier than was promised
     end = Expire(job_id=clone_id, lane=clone.lane)
     await edge.bus.schedule(end, slot=EventType.SCHEDULE_EXPIRE, at=at)

@@ -30,7 +30,7 @@ from shared.bus.connection import Bus
 from shared.contract import streams
 from shared.contract.api_keys import Scope
 from shared.contract.events import Message, fold, fold_clone, fold_snapshot, now
-from shared.contract.jobs import Clone, CloneResult, Job, RestoreResult, Snapshot
+from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, Snapshot
 from shared.contract.subjects import KINDS
 from shared.ids import is_job_id
 from shared.secrets.vault import KeyRing, Vault
@@ -175,6 +175,14 @@ async def job_of(edge: Edge, tenant: str, job_id: str) -> Job:
 async def owned_clone(edge: Edge, principal: Principal, clone_id: str) -> Clone:
     """The clone, if it is the caller's. Raises a 404 problem otherwise."""
     return await clone_of(edge, principal.tenant, clone_id)
+
+
+async def active_clone(edge: Edge, principal: Principal, clone_id: str) -> Clone:
+    """The caller's own clone, as long as it is there. Raises a 404 or 409 problem otherwise."""
+    clone = await owned_clone(edge, principal, clone_id)
+    if clone.state is not CloneState.ACTIVE:
+        raise problems.clone_gone(clone)
+    return clone
 
 
 async def clone_of(edge: Edge, tenant: str, clone_id: str) -> Clone:

@@ -15,6 +15,8 @@ from nats.errors import MaxPayloadError, OutboundBufferLimitError
 from nats.js.errors import APIError
 from starlette.responses import JSONResponse, Response
 
+from shared.contract.jobs import Clone
+
 V1 = "/api/v1/"
 CONTENT_TYPE = "application/problem+json"
 UNAVAILABLE = (NatsError, OutboundBufferLimitError, TimeoutError, ConnectionError)
@@ -71,6 +73,10 @@ class Problem(Exception):
 
 def job_not_found() -> Problem:
     return Problem(404, "job_not_found", "There is no such job.", hint="GET /jobs lists the jobs.")
+
+
+def clone_gone(clone: Clone) -> Problem:
+    return Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
 
 
 def batch_not_found() -> Problem:

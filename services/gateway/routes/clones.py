@@ -13,7 +13,7 @@ from nats.errors import NoRespondersError
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from services.gateway import deeds, domain, views, wanted
+from services.gateway import cloner, deeds, domain, views, wanted
 from services.gateway.access import Principal
 from services.gateway.deeds import asker_of
 from services.gateway.edge import CloneId, Edge, enter, keys_for, owned_clone
@@ -185,13 +185,7 @@ async def _mails(edge: Edge, clone_id: str) -> list[Mail]:
     try:
         reply = await edge.bus.nc.request(rpc("cloner", "mail"), question, timeout=MAIL_TIMEOUT)
     except (NoRespondersError, TimeoutError):
-        raise Problem(
-            503,
-            "cloner_unavailable",
-            "No cloner answers, and only it can read captured mail.",
-            hint="Try again when the cloner runs.",
-            headers={"Retry-After": "5"},
-        ) from None
+        raise cloner.away("can read captured mail") from None
     try:
         return MailList.model_validate_json(reply.data).mails
     except ValidationError:

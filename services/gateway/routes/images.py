@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from nats.errors import NoRespondersError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.responses import Response
 
+from services.gateway import cloner
 from services.gateway.edge import Edge, enter
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from shared.contract.images import Question, Reply, Told
-from shared.contract.subjects import rpc
 
 router = APIRouter(tags=["images"])
 PATIENCE = 15.0
@@ -62,20 +61,9 @@ async def delete_image(request: Request, image_id: ImageId) -> Response:
 
 
 async def _ask(edge: Edge, question: Question) -> Reply:
-    """Asks the cloner, on whose disk they are."""
-    try:
-        said = await edge.bus.nc.request(rpc("cloner", "images"), question.model_dump_json().encode(), timeout=PATIENCE)
-        reply = Reply.model_validate_json(said.data)
-    except (NoRespondersError, TimeoutError, ValidationError):
-        reply = Reply(away=True)
-    if reply.away:
-        raise Problem(
-            503,
-            "cloner_unavailable",
-            "No cloner answers, and only it can look at images.",
-            hint="Try again when the cloner runs.",
-            headers={"Retry-After": "5"},
-        )
+    reply = await cloner.ask(edge, "images", question, Reply, seconds=PATIENCE)
+    if reply is None or reply.away:
+        raise cloner.away("can look at images")
     return reply
 
 

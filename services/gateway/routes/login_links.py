@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from fastapi import APIRouter, Request
-from nats.errors import NoRespondersError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.gateway.edge import CloneId, Edge, enter, owned_clone
+from services.gateway import cloner
+from services.gateway.edge import CloneId, Edge, active_clone, enter
 from services.gateway.models import Body
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
-from shared.contract.jobs import CloneState
 from shared.contract.login_link import Question, Reply
-from shared.contract.subjects import rpc
 
 router = APIRouter(tags=["clones"])
 
@@ -58,9 +56,7 @@ async def create_login_link(request: Request, clone_id: CloneId, wish: LoginLink
     its users. Production never believes it."""
     edge, principal = enter(request)
     limit = await edge.take(principal)
-    clone = await owned_clone(edge, principal, clone_id)
-    if clone.state is not CloneState.ACTIVE:
-        raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
+    clone = await active_clone(edge, principal, clone_id)
     user = (wish and wish.user) or clone.username
     reply = await _asked(edge, Question(clone_id=clone_id, user=user))
     if reply.ends is None:
@@ -71,11 +67,9 @@ async def create_login_link(request: Request, clone_id: CloneId, wish: LoginLink
 
 
 async def _asked(edge: Edge, question: Question) -> Reply:
-    try:
-        said = await edge.bus.nc.request(rpc("cloner", "login"), question.model_dump_json().encode(), timeout=PATIENCE)
-        reply = Reply.model_validate_json(said.data)
-    except (NoRespondersError, TimeoutError, ValidationError):
-        raise _away() from None
+    reply = await cloner.ask(edge, "login", question, Reply, seconds=PATIENCE)
+    if reply is None:
+        raise _away()
     if reply.refused == "user_not_found":
         raise Problem(
             404,
@@ -96,10 +90,5 @@ async def _asked(edge: Edge, question: Question) -> Reply:
 
 
 def _away() -> Problem:
-    return Problem(
-        503,
-        "cloner_unavailable",
-        "No cloner answers, and only it can make a login link.",
-        hint="Try again in a moment, or sign in with the clone's user name and password.",
-        headers={"Retry-After": "5"},
-    )
+    hint = "Try again in a moment, or sign in with the clone's user name and password."
+    return cloner.away("can make a login link", hint=hint)

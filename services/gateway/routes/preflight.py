@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 
 from fastapi import APIRouter, Request
-from nats.errors import NoRespondersError
-from pydantic import ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 from starlette.responses import Response
 
-from services.gateway import domain
+from services.gateway import cloner, domain
 from services.gateway.edge import Edge, enter
 from services.gateway.either import WHOLE_LOGIN_OR_NONE
 from services.gateway.models import BasicAuth, Body, LoginUrl, Password, SourceUrl, Username, doors
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from shared.contract.preflight import PURPOSE, SECONDS, Preview, Question, Reply
-from shared.contract.subjects import rpc
 
 router = APIRouter(tags=["clone"])
 
@@ -81,19 +79,10 @@ def _sealed(edge: Edge, wish: PreflightRequest) -> str | None:
 
 
 async def _ask(edge: Edge, question: Question) -> Preview:
-    try:
-        message = await edge.bus.nc.request(
-            rpc("cloner", "preflight"), question.model_dump_json().encode(), timeout=PATIENCE
-        )
-        reply = Reply.model_validate_json(message.data)
-    except (NoRespondersError, TimeoutError, ValidationError):
-        raise Problem(
-            503,
-            "cloner_unavailable",
-            "No cloner answers, and only it can look at a site.",
-            hint="Try again when the cloner runs. A site can be cloned without a look at it.",
-            headers={"Retry-After": "5"},
-        ) from None
+    reply = await cloner.ask(edge, "preflight", question, Reply, seconds=PATIENCE)
+    if reply is None:
+        hint = "Try again when the cloner runs. A site can be cloned without a look at it."
+        raise cloner.away("can look at a site", hint=hint)
     if reply.preview is None:
         raise Problem(
             503,

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from services.gateway import domain, sync
 from services.gateway.access import Principal
-from services.gateway.edge import Edge, enter, owned_clone
+from services.gateway.edge import Edge, active_clone, enter
 from services.gateway.models import Accepted
 from services.gateway.models_restore import RestoreRequest
 from services.gateway.problems import Problem
@@ -15,7 +15,7 @@ from services.gateway.routes.responses import problem
 from services.gateway.routes.states import refuse_while_busy
 from services.gateway.routes.submit import STORED, WAITED, Async, allowed_lane, described, parsed, store, waits
 from shared.contract.events import RestoreRequested
-from shared.contract.jobs import Clone, CloneState
+from shared.contract.jobs import Clone
 from shared.contract.subjects import Lane
 from shared.ids import new_id
 from shared.secrets.vault import SecretGone
@@ -92,9 +92,7 @@ def _command(
 
 async def _source_clone(edge: Edge, principal: Principal, wish: RestoreRequest, clone_id: str) -> Clone:
     """The caller's own clone, as long as it is there. Raises a 404, 409 or 422 problem."""
-    clone = await owned_clone(edge, principal, clone_id)
-    if clone.state is not CloneState.ACTIVE:
-        raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
+    clone = await active_clone(edge, principal, clone_id)
     await refuse_while_busy(edge, clone, restoring=False)
     if domain.same_site(clone.clone_url, wish.target_url):
         raise Problem(

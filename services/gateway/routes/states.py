@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from nats.errors import NoRespondersError
-from pydantic import ValidationError
 from starlette.responses import Response
 
-from services.gateway.access import Principal
+from services.gateway import cloner
 from services.gateway.domain import same_site
-from services.gateway.edge import CloneId, Edge, enter, owned_clone
+from services.gateway.edge import CloneId, Edge, active_clone, enter
 from services.gateway.listing import Look, find
 from services.gateway.models import Accepted
 from services.gateway.models_states import ForkRequest, ResetRequest, Version, VersionName, VersionRequest, Versions
@@ -20,9 +18,8 @@ from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
 from shared.contract import states
 from shared.contract.events import CloneRequested
-from shared.contract.jobs import Clone, CloneAction, CloneState, Job, Status
+from shared.contract.jobs import Clone, CloneAction, Job, Status
 from shared.contract.states import MADE, version_state
-from shared.contract.subjects import rpc
 from shared.ids import new_id
 
 router = APIRouter(tags=["clones"])
@@ -88,7 +85,7 @@ async def create_version(request: Request, clone_id: CloneId) -> Response:
 async def list_versions(request: Request, clone_id: CloneId) -> Response:
     """The versions of a clone, by name, and what it was when it was made."""
     edge, principal = enter(request)
-    await _active(edge, principal, clone_id)
+    await active_clone(edge, principal, clone_id)
     return _told(await _ask(edge, states.Question(clone_id=clone_id)))
 
 
@@ -102,7 +99,7 @@ async def list_versions(request: Request, clone_id: CloneId) -> Response:
 async def delete_version(request: Request, clone_id: CloneId, name: Annotated[VersionName, Path()]) -> Response:
     """Forget a version; the clone stays as it is. Asking twice changes nothing. Answers with those that are left."""
     edge, principal = enter(request)
-    await _active(edge, principal, clone_id)
+    await active_clone(edge, principal, clone_id)
     await edge.audit.begin()
     return _told(await _ask(edge, states.Question(clone_id=clone_id, drop=version_state(name))))
 
@@ -110,7 +107,7 @@ async def delete_version(request: Request, clone_id: CloneId, name: Annotated[Ve
 async def _submit(request: Request, clone_id: str, action: CloneAction, state: str | None, **more: Any) -> Response:
     edge, principal = enter(request)
     limit = await edge.take(principal)
-    clone = await _active(edge, principal, clone_id)
+    clone = await active_clone(edge, principal, clone_id)
 
     async def accept(job_id: str) -> Response:
         await refuse_while_busy(edge, clone)
@@ -161,31 +158,14 @@ async def refuse_while_busy(edge: Edge, clone: Clone, *, restoring: bool = True)
         )
 
 
-async def _active(edge: Edge, principal: Principal, clone_id: str) -> Clone:
-    clone = await owned_clone(edge, principal, clone_id)
-    if clone.state is not CloneState.ACTIVE:
-        raise Problem(409, "clone_gone", f"The clone is {clone.state}.", hint="Clone the site again.")
-    return clone
-
-
 async def _ask(edge: Edge, question: states.Question) -> states.Reply:
-    try:
-        said = await edge.bus.nc.request(rpc("cloner", "states"), question.model_dump_json().encode(), timeout=PATIENCE)
-        reply = states.Reply.model_validate_json(said.data)
-    except (NoRespondersError, TimeoutError, ValidationError):
-        reply = states.Reply(refused="away")
-    if reply.refused == "not_offered":
+    reply = await cloner.ask(edge, "states", question, states.Reply, seconds=PATIENCE)
+    if reply is not None and reply.refused == "not_offered":
         raise Problem(
             409, "not_offered", "Clones that live in a cluster have no versions.", hint="Make a new clone instead."
         )
-    if reply.refused:
-        raise Problem(
-            503,
-            "cloner_unavailable",
-            "No cloner answers, and only it knows a clone's versions.",
-            hint="Try again in a moment.",
-            headers={"Retry-After": "5"},
-        )
+    if reply is None or reply.refused:
+        raise cloner.away("knows a clone's versions", hint="Try again in a moment.")
     return reply
 
 
