@@ -66,7 +66,7 @@ class HostStates:
             self._snapshots.capture(source, fork_id, ORIGIN, check=check)
         with self._snapshots.alone(fork_id, check, busy=True):
             target = self._driver.place(fork_id)
-            manifest = self._snapshots.stage(fork_id, ORIGIN, target, check=check)
+            manifest = self._snapshots.stage(fork_id, ORIGIN, target, check=check, renamed=True)
             put_in_place(target)
             self._snapshots.remove(fork_id, ORIGIN)
         return _told(ORIGIN, manifest), config

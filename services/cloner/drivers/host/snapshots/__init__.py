@@ -27,8 +27,9 @@ partitions, generated columns, FULLTEXT and SPATIAL keys, sequences, odd names, 
 this machine) goes as rows. Definitions are the server's own words, run with the rights of the clone they are made in;
 views, triggers and routines are made last and without their definer.
 
-**Another clone's id** takes the place of the one it was taken of while it is staged, in rows and in files of text, so
-that addresses and paths lead to the clone they are in. Ids have one length: whatever counts characters stays right.
+**Another clone's id** takes the place of the one it was taken of while it is staged, where that is asked for
+(`renamed`), in rows and in files of text, so that addresses and paths lead to the clone they are in. Ids have one
+length: whatever counts characters stays right. Images do without: what names an address is fetched again.
 
 **Errors**: `NoSuchSnapshot`, `SnapshotDamaged` (every byte is checked while it is staged; the clone stays as it was),
 `SnapshotRefused` (what can not be captured), and those of `shared.wordpress.transfer.errors` (full disk, database

@@ -84,18 +84,26 @@ class Snapshots:
         manifest.write(folder)
         return manifest
 
-    def stage(self, owner: str, name: str, target: HostTarget, *, check: Callable[[], None] = lambda: None) -> Manifest:
+    def stage(
+        self,
+        owner: str,
+        name: str,
+        target: HostTarget,
+        *,
+        check: Callable[[], None] = lambda: None,
+        renamed: bool = False,
+    ) -> Manifest:
         """Prepare a snapshot beside what a clone holds, which goes on as it is; `put_in_place` then exchanges the two.
 
-        The clone's place (directory, database, user) must be there. What was staged before is replaced. In another
-        clone than the one it was taken of, the new one's id takes the place of the old one's (`renaming`). Raises
-        NoSuchSnapshot, SnapshotDamaged, OSError, the errors of the target, and what `check` raises.
+        The clone's place (directory, database, user) must be there. What was staged before is replaced. `renamed`: the
+        id of the clone it was taken of gives way to this one's, in rows and texts (`renaming`). Raises NoSuchSnapshot,
+        SnapshotDamaged, OSError, the errors of the target, and what `check` raises.
         """
         settle(target)
         manifest, folder = self.get(owner, name), self._folder(owner, name)
         with target_errors("preparing the clone's files"):
             coming = make_coming(target)
-            ids = None if manifest.clone_id == target.clone_id else (manifest.clone_id, target.clone_id)
+            ids = (manifest.clone_id, target.clone_id) if renamed else None
             trees.put(folder, entries(folder, manifest), coming, Copier(check), target.owner, ids)
         tables_of(target).stage(folder, manifest, Copier(check), check, ids)
         manifest.write(coming)
