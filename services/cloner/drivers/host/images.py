@@ -13,9 +13,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 from services.cloner.drivers.host.snapshots import Manifest, NoSuchSnapshot, SnapshotDamaged, put_in_place
+from services.cloner.drivers.host.snapshots.contents import Copier
+from services.cloner.drivers.host.snapshots.manifest import Stored
 from services.cloner.drivers.port import Image
 from shared.engine.carriers.handed import opened
 from shared.ids import is_job_id
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 PREFIX, CLONES = "image-", "clone-"
 NAME = "source"
 ROWS, USED = ".rows", ".used"
-BLOCK = 1 << 20
 
 
 def image_id(clone_id: str) -> str:
@@ -46,13 +46,9 @@ class HostImages:
         target, owner = self._driver.place(clone_id), image_id(clone_id)
         folder = self._snapshots.root / owner
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with opened(target.records / rows) as source, open(folder / ROWS, "wb", opener=_private) as kept:
-            crc = 0
-            while block := source.read(BLOCK):
-                check()
-                crc = crc32(block, crc)
-                kept.write(block)
-        manifest = self._snapshots.capture(target, owner, NAME, facts={**facts, "rows_crc": crc}, check=check)
+        with opened(target.records / rows) as source:
+            kept = _copied(source.fileno(), folder / ROWS, check)
+        manifest = self._snapshots.capture(target, owner, NAME, facts={**facts, "rows_crc": kept.crc}, check=check)
         return self._told(owner, manifest)
 
     def all(self) -> list[Image]:
@@ -68,25 +64,20 @@ class HostImages:
         target = self._driver.place(clone_id)
         manifest = self._snapshots.stage(image, NAME, target, check=check)
         put_in_place(target)
-        self._copy_rows(image, int(manifest.facts["rows_crc"]), target.records / rows, check)
+        self._put_rows(image, int(manifest.facts["rows_crc"]), target.records / rows, check)
         if target.owner:
             os.chown(target.records / rows, target.owner.uid, target.owner.gid, follow_symlinks=False)
         with suppress(OSError):
             (self._snapshots.root / image / USED).touch()
 
-    def _copy_rows(self, image: str, expected: int, to: Path, check: Callable[[], None]) -> None:
-        crc = 0
-        to.unlink(missing_ok=True)
+    def _put_rows(self, image: str, expected: int, to: Path, check: Callable[[], None]) -> None:
         try:
             source = open(self._snapshots.root / image / ROWS, "rb")
         except FileNotFoundError as error:
             raise SnapshotDamaged("What is known of its rows is gone.") from error
-        with source, open(to, "xb", opener=_private) as made:
-            while block := source.read(BLOCK):
-                check()
-                crc = crc32(block, crc)
-                made.write(block)
-        if crc != expected:
+        with source:
+            made = _copied(source.fileno(), to, check)
+        if made.crc != expected:
             raise SnapshotDamaged("What is known of its rows is damaged on the disk.")
 
     def drop(self, image: str) -> None:
@@ -131,5 +122,11 @@ class HostImages:
         return shutil.disk_usage(self._driver.clones).free
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _copied(source: int, to: Path, check: Callable[[], None]) -> Stored:
+    """A file of ours made anew, whatever was there."""
+    to.unlink(missing_ok=True)
+    made = os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        return Copier(check).copy(source, made)
+    finally:
+        os.close(made)
