@@ -14,7 +14,14 @@ Temporary
 
 from __future__ import annotations
 
-from shared.errors import Permanent, Temporary
+from typing import Final
+
+from shared.engine.parts import OwnPartAway
+from shared.engine.token import Draining
+from shared.errors import Cancelled, LeaseLost, Permanent, Temporary
+
+STOPS: Final = (OwnPartAway, Cancelled, LeaseLost, Draining)
+"""What ends a job's work in this worker whatever it was doing: not for a step to make a note of and go on."""
 
 
 class MultisiteUnsupported(Permanent):

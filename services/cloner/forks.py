@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.cloner.drivers.port import Provisioner
 from services.cloner.errors import StatesNotOffered
+from services.cloner.made import made
 from services.cloner.states import StateJobs
 from services.cloner.steps import finalize
-from shared.contract.events import CloneRequested, Expire
+from shared.contract.events import CloneRequested
 from shared.contract.jobs import CloneResult, Note
-from shared.contract.subjects import EventType
 from shared.engine.context import JobContext
 from shared.engine.worker import StepSpec
 from shared.secrets.vault import KeyRing
@@ -40,26 +39,8 @@ class Forks:
 
     async def finish(self, context: JobContext) -> CloneResult:
         """The result; schedules the end of the clone's life."""
-        state, command = context.state, _command(context)
-        if "expires_at" not in state:
-            state["expires_at"] = (datetime.now(UTC) + timedelta(minutes=command.ttl_minutes)).isoformat()
-            await context.checkpoint()
-        expires_at = datetime.fromisoformat(state["expires_at"])
-        expire = Expire(job_id=context.job_id, lane=context.lane)
-        await context.bus.schedule(expire, slot=EventType.SCHEDULE_EXPIRE, at=expires_at)
-        url = self._driver.place(context.job_id).url
-        return CloneResult(
-            clone_id=context.job_id,
-            clone_url=f"{url}/",
-            admin_url=f"{url}/{state['wordpress_path']}".rstrip("/") + "/wp-admin/",
-            username=state["username"],
-            sealed_password=state["password"],
-            expires_at=expires_at,
-            files=state["files"],
-            bytes=state["bytes"],
-            tables=state["tables"],
-            notes=context.notes,
-        )
+        state, url = context.state, self._driver.place(context.job_id).url
+        return await made(context, url, files=state["files"], bytes=state["bytes"], tables=state["tables"])
 
     async def _provision(self, context: JobContext) -> None:
         if self._driver.states is None:

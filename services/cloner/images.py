@@ -11,15 +11,14 @@ from typing import Any
 
 from services.cloner.drivers.host.snapshots import NoSuchSnapshot, SnapshotDamaged, SnapshotRefused
 from services.cloner.drivers.port import Image, Images, Provisioner
+from services.cloner.errors import STOPS
 from services.cloner.settings import ClonerSettings
 from services.cloner.steps.base import rows_file
 from services.cloner.steps.reuse import IMAGE_ROWS
 from shared.contract.events import CloneRequested
 from shared.contract.jobs import Note, Reused
 from shared.engine.context import JobContext
-from shared.engine.parts import OwnPartAway
-from shared.engine.token import Draining
-from shared.errors import Cancelled, JobError, LeaseLost
+from shared.errors import JobError
 from shared.log import get
 from shared.wordpress.found import Found, believed, source_key
 from shared.wordpress.transfer.errors import TargetRefused
@@ -114,7 +113,7 @@ class ImageUse:
         elif images is not None and state.get("base_rows") and state.get("fingerprint"):
             try:
                 await self._keep(context, images)
-            except (OwnPartAway, Cancelled, LeaseLost, Draining):
+            except STOPS:
                 raise
             except (JobError, OSError) as error:
                 log.warning("no image was kept", clone=context.job_id, error=repr(error))

@@ -11,19 +11,16 @@ from datetime import datetime
 
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import KeptState, Provisioner, States
-from services.cloner.errors import NotEnoughSpace, StatesNotOffered, TooManyVersions
+from services.cloner.errors import STOPS, NotEnoughSpace, StatesNotOffered, TooManyVersions
 from shared.contract.events import CloneRequested
 from shared.contract.jobs import CloneAction, Note, StateResult
 from shared.contract.states import MADE, MOST_VERSIONS, is_version
 from shared.engine.context import JobContext
-from shared.engine.parts import OwnPartAway
-from shared.engine.token import Draining
 from shared.engine.worker import StepSpec
-from shared.errors import Cancelled, JobError, LeaseLost
+from shared.errors import JobError
 from shared.log import get
 
 log = get(__name__)
-STOPPED = (Cancelled, LeaseLost, Draining)
 
 
 class StateJobs:
@@ -62,7 +59,7 @@ class StateJobs:
             check_space(needed, await self._free(context))
             check = context.token.check
             await context.blocking(states.keep, context.job_id, MADE, facts={}, check=check, durable=False)
-        except (OwnPartAway, *STOPPED):
+        except STOPS:
             raise
         except (JobError, OSError) as error:
             log.warning("a clone was not kept as it was made", clone=context.job_id, error=repr(error))

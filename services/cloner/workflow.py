@@ -11,7 +11,6 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.cloner.carried import Needed, Prepared
@@ -19,6 +18,7 @@ from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.forks import Forks
 from services.cloner.images import ImageUse, reused
+from services.cloner.made import made
 from services.cloner.rows_task import RowsTask
 from services.cloner.run import Brief, CloneRun, Secrets, step
 from services.cloner.settings import ClonerSettings
@@ -26,9 +26,9 @@ from services.cloner.states import StateJobs
 from services.cloner.steps import base, entry, finalize, preflight, reuse, transfer, verify
 from shared.bus import base_store
 from shared.bus.connector_registry import Connectors
-from shared.contract.events import CloneRequested, Expire
+from shared.contract.events import CloneRequested
 from shared.contract.jobs import CloneAction, CloneResult, Note, StateResult
-from shared.contract.subjects import EventType, Kind
+from shared.contract.subjects import Kind
 from shared.engine.carriers.carrier import Recipe
 from shared.engine.carriers.confine import Account
 from shared.engine.carriers.messages import Reported
@@ -95,20 +95,10 @@ class CloneWorkflow:
             return await self._forks.finish(context)
         if command.action is not None:
             return await self._states.finish(context)
-        if "expires_at" not in state:
-            state["expires_at"] = (datetime.now(UTC) + timedelta(minutes=command.ttl_minutes)).isoformat()
-            await context.checkpoint()
-        expires_at = datetime.fromisoformat(state["expires_at"])
-        expire = Expire(job_id=context.job_id, lane=context.lane)
-        await context.bus.schedule(expire, slot=EventType.SCHEDULE_EXPIRE, at=expires_at)
-        received, url = state["received"], self._driver.place(context.job_id).url
-        return CloneResult(
-            clone_id=context.job_id,
-            clone_url=f"{url}/",
-            admin_url=f"{url}/{state.get('wordpress_path', '')}".rstrip("/") + "/wp-admin/",
-            username=state["username"],
-            sealed_password=state["password"],
-            expires_at=expires_at,
+        received = state["received"]
+        return await made(
+            context,
+            self._driver.place(context.job_id).url,
             files=received["files"],
             bytes=received["size"],
             tables=state["totals"]["tables"],
@@ -118,7 +108,6 @@ class CloneWorkflow:
             leftovers=state["leftovers"],
             reused=reused(state),
             first_ids=state.get("first_ids", {}),
-            notes=context.notes,
             timings=state.get("timings", {}),
         )
 
@@ -269,29 +258,17 @@ class CloneWorkflow:
     async def _files(self, context: JobContext) -> None:
         await context.release(LOOKING)
         await context.claim(context.state.get("needed", 0))
-        while not await self._filled(context):
-            await context.release(FILES, ROWS)
-
-    async def _filled(self, context: JobContext) -> bool:
-        """Whether the files are there; False when they did not come to be by way of an image, and have to be copied."""
         changing = False
         if context.state.get("image"):
             await context.release(FILES, ROWS)  # they would go on with the folders that are exchanged now
             changing = await self._images.begin(context)
         database = self._databases[id(context)] = RowsTask(lambda told: self._copy_database(context, told))
         try:
-            why = await self._fill(context, FILES, reuse.change_files if changing else transfer.pull_files)
+            await self._fill(context, FILES, reuse.change_files if changing else transfer.pull_files)
         except BaseException:
             del self._databases[id(context)]
             await asyncio.shield(asyncio.create_task(self._stop(context, database)))
             raise
-        if not why:
-            return True
-        del self._databases[id(context)]
-        await self._stop(context, database)
-        await context.release(FILES)
-        await self._images.give_up(context, str(why))
-        return False
 
     async def _database(self, context: JobContext) -> None:
         await context.claim(context.state.get("needed", 0))

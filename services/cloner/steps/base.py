@@ -52,9 +52,7 @@ def file_digests(run: CloneRun, *, anew: bool = False) -> FileDigests:
 
 def rows_file(state: Mapping[str, Any]) -> str:
     """The file with what is known of the rows the clone has now."""
-    if state.get("base_caught_up"):
-        return ROWS_NOW
-    return ROWS_PROVED if state.get("base_proved") else ROWS
+    return ROWS_NOW if state.get("base_caught_up") else remembered(state)
 
 
 def pack_up(run: CloneRun) -> bool:
@@ -98,6 +96,6 @@ async def keep(context: JobContext, target: Target, packing: Awaitable[Any]) -> 
     await asyncio.to_thread(shutil.rmtree, target.records, ignore_errors=True)
 
 
-def remembered(run: CloneRun) -> str:
+def remembered(state: Mapping[str, Any]) -> str:
     """The file with what is known of the rows that were copied."""
-    return ROWS_PROVED if run.state.get("base_proved") else ROWS
+    return ROWS_PROVED if state.get("base_proved") else ROWS

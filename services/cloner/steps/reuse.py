@@ -65,8 +65,8 @@ def _built(table: Table) -> dict[str, Any]:
     return {**asdict(table), **texts, "first_id": 0, "uncounted": False}
 
 
-def change_files(run: CloneRun) -> str:
-    """Make the image's files into those of the source. Why that can not be done, "" when it was."""
+def change_files(run: CloneRun) -> None:
+    """Make the image's files into those of the source."""
     state, plan = run.state, run.plan
     state["copied_from"] = datetime.now(UTC).isoformat()
     received, digests = Received(), file_digests(run, anew=True)
@@ -88,7 +88,6 @@ def change_files(run: CloneRun) -> str:
     state["reused_files"] = {"files": sink.kept_files, "bytes": sink.kept_bytes, "removed": removed}
     transfer.note_files(run, received)
     run.context.save()
-    return ""
 
 
 def _stream(run: CloneRun, sink: ChangedFiles, received: Received, params: dict[str, Any], on_frame: Any) -> None:

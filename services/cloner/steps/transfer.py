@@ -197,7 +197,7 @@ def _catch_up(run: CloneRun, loader: Loader, rewriting: RowRewriting, check: Any
     """One answer is one snapshot of the source; rows that changed between several are brought over once more."""
     records = run.target.records
     again = CatchUp(run.connector, loader, rewriting.rewrite, prefix=run.plan.config.prefix, check=check)
-    found = again.run(records / remembered(run), records / ROWS_NOW)
+    found = again.run(records / remembered(run.state), records / ROWS_NOW)
     loader.commit_position(None, done=True)
     run.state["base_caught_up"] = True
     if found.changed or found.gone:
