@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 
 from nats.aio.msg import Msg
+from pydantic import BaseModel
 
 from services.cloner.drivers.port import CloneSilent, Provisioner, UserNotFound
 from shared.bus.connection import Bus
@@ -57,15 +59,20 @@ async def serve_login_links(bus: Bus, driver: Provisioner) -> None:
     await asyncio.Event().wait()
 
 
-async def serve_states(bus: Bus, driver: Provisioner) -> None:
-    """Answer `rpc.cloner.states` (`shared.contract.states`), for ever."""
+async def _serve(bus: Bus, operation: str, reply: Callable[[bytes], BaseModel]) -> None:
+    """Answer one question after the other, for ever; `reply` runs in a thread."""
 
     async def answer(msg: Msg) -> None:
-        reply = await asyncio.to_thread(_states, driver, msg.data)
-        await msg.respond(reply.model_dump_json().encode())
+        told = await asyncio.to_thread(reply, msg.data)
+        await msg.respond(told.model_dump_json().encode())
 
-    await bus.nc.subscribe(rpc("cloner", "states"), queue=QUEUE, cb=answer)
+    await bus.nc.subscribe(rpc("cloner", operation), queue=QUEUE, cb=answer)
     await asyncio.Event().wait()
+
+
+async def serve_states(bus: Bus, driver: Provisioner) -> None:
+    """Answer `rpc.cloner.states` (`shared.contract.states`), for ever."""
+    await _serve(bus, "states", lambda data: _states(driver, data))
 
 
 def _states(driver: Provisioner, data: bytes) -> states.Reply:
@@ -84,13 +91,7 @@ def _states(driver: Provisioner, data: bytes) -> states.Reply:
 
 async def serve_images(bus: Bus, driver: Provisioner, *, hours: float) -> None:
     """Answer `rpc.cloner.images` (`shared.contract.images`), for ever; a tenant hears of its own."""
-
-    async def answer(msg: Msg) -> None:
-        reply = await asyncio.to_thread(_images_told, driver, msg.data, timedelta(hours=hours))
-        await msg.respond(reply.model_dump_json().encode())
-
-    await bus.nc.subscribe(rpc("cloner", "images"), queue=QUEUE, cb=answer)
-    await asyncio.Event().wait()
+    await _serve(bus, "images", lambda data: _images_told(driver, data, timedelta(hours=hours)))
 
 
 def _images_told(driver: Provisioner, data: bytes, kept: timedelta) -> images.Reply:

@@ -112,12 +112,17 @@ def _key_id(key: bytes) -> str:
     return hashlib.sha256(b"siteferry-key-id" + key).hexdigest()[:8]
 
 
+def new_key_file() -> str:
+    """What a key file with one new key holds."""
+    return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n"
+
+
 def _make(path: Path) -> None:
     """A new key in a file of its own; nothing where another was quicker."""
     making = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+            file.write(new_key_file())
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):

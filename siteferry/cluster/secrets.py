@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 
 from shared.contract.rights import USERS
 from shared.secrets.key_file import digest
-from shared.secrets.vault import KEY_BYTES
+from shared.secrets.vault import new_key_file
 
 NAMESPACE = "siteferry"
 ROUTES = "routes"
@@ -36,7 +35,7 @@ def made(api_key: str) -> list[dict[str, Any]]:
     logins = [_secret(f"nats-{user}", LOGIN, f"{user}:{secrets.token_hex(24)}\n") for user in (*USERS, ROUTES)]
     return [
         *logins,
-        _secret("vault", VAULT, base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n"),
+        _secret("vault", VAULT, new_key_file()),
         _secret("pod-key", POD_KEY, secrets.token_hex(48) + "\n"),
         _secret("api-keys", API_KEYS, f"first:{digest(api_key)}:operator::operator\n"),
     ]
