@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -24,7 +23,6 @@ from services.cloner.steps import transfer
 from services.cloner.steps.base import ROWS, file_digests
 from shared.wordpress.connector.errors import ConnectorFault, ConnectorRefused
 from shared.wordpress.connector.reading import MAX_NAMES
-from shared.wordpress.connector.skips import file_rule_params
 from shared.wordpress.transfer.changed_files import ChangedFiles
 from shared.wordpress.transfer.changes import CatchUp
 from shared.wordpress.transfer.database import Loader, Table
@@ -71,13 +69,7 @@ def change_files(run: CloneRun) -> None:
     state["copied_from"] = datetime.now(UTC).isoformat()
     received, digests = Received(), file_digests(run, anew=True)
     sink = run.target.changing(plan.arrangement, received, digests)
-    total = state["totals"]["bytes"]
-
-    def on_frame() -> None:
-        run.token.check()
-        run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
-
-    params = {"roots": list(plan.roots), "skip": file_rule_params(file_rules(run.options)), **transfer.limits(run)}
+    params, on_frame = transfer.file_params(run), transfer.files_reported(run, received)
     with closing(digests), closing(sink):
         _stream(run, sink, received, {**params, "digest": True}, on_frame)
         for names in _batches(sink.wanted):
@@ -123,15 +115,7 @@ def change_database(run: CloneRun) -> str:
 
 
 def _change(run: CloneRun, loader: Loader, rewriting: transfer.RowRewriting) -> str:
-    plan, records, last = run.plan, run.target.records, 0.0
-
-    def on_rows() -> None:
-        nonlocal last
-        if (now := time.monotonic()) - last > 0.05:
-            last = now
-            run.token.check()
-            run.context.report(done=loader.rows, unit="rows")
-
+    plan, records, on_rows = run.plan, run.target.records, transfer.rows_reported(run, loader)
     position = loader.open()
     if position is None or not position["done"]:
         return "its database is not whole"

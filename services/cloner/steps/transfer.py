@@ -7,7 +7,7 @@ database step; whichever fails stops the other, and both can be taken up again w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -41,25 +41,13 @@ GROWTH, MORE_BYTES, MORE_FILES = 2, 1 << 30, 20_000
 """How much more than it announced a site may send: it is written to meanwhile."""
 
 
-def copy_database(run: CloneRun) -> None:
-    """Load every table of the plan."""
-    pull_database(run, lambda rows: run.context.report(done=rows, unit="rows"))
-
-
 def pull_files(run: CloneRun) -> None:
     """Copy every file of the plan. Resumes at the last durable cursor."""
     state, plan = run.state, run.plan
     received = Received(**state.get("received", {}))
     digests = file_digests(run)
     sink = run.target.sink(plan.arrangement, received, digests)
-    total = state["totals"]["bytes"]
-
-    def on_frame() -> None:
-        run.token.check()
-        run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
-
-    params = {"roots": list(plan.roots), "skip": file_rule_params(file_rules(run.options)), **limits(run)}
-    advance = Advance()
+    params, on_frame, advance = file_params(run), files_reported(run, received), Advance()
     with closing(digests), closing(sink):
         while not state.get("files_done"):
             frames = run.connector.stream("files.stream", {**params, "cursor": state.get("files_cursor")})
@@ -72,6 +60,36 @@ def pull_files(run: CloneRun) -> None:
             state["received"], state["base_files"] = asdict(received), digests.place()
             run.context.save()
     note_files(run, received)
+
+
+def file_params(run: CloneRun) -> dict[str, Any]:
+    """Which files the connector is asked for."""
+    return {"roots": list(run.plan.roots), "skip": file_rule_params(file_rules(run.options)), **_limits(run)}
+
+
+def files_reported(run: CloneRun, received: Received) -> Callable[[], None]:
+    """To be called often while files come: looks whether to stop, and reports."""
+    total = run.state["totals"]["bytes"]
+
+    def on_frame() -> None:
+        run.token.check()
+        run.context.report(done=received.size, total=max(total, received.size), unit="bytes")
+
+    return on_frame
+
+
+def rows_reported(run: CloneRun, loader: Loader) -> Callable[[], None]:
+    """The same while rows come, which they do thousands of times a second."""
+    last = 0.0
+
+    def on_rows() -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last > 0.05:
+            last = now
+            run.token.check()
+            run.context.report(done=loader.rows, unit="rows")
+
+    return on_rows
 
 
 class Advance:
@@ -96,20 +114,11 @@ def check_announced(received: Received, totals: dict[str, Any]) -> None:
         raise ImplausibleSite(text, files=received.files, bytes=received.size)
 
 
-def pull_database(run: CloneRun, progress: Any) -> None:
-    """Load every table of the plan. Resumes behind the last committed row; `progress(rows)` may raise to stop."""
-    plan, rewriting = run.plan, RowRewriting(run)
-    loader = Loader(run.target.connect, plan.tables, rewriting, rewriting.facts)
-    last_stop = 0.0
-
-    def on_rows() -> None:
-        nonlocal last_stop
-        now = time.monotonic()
-        if now - last_stop > 0.05:
-            last_stop = now
-            run.token.check()
-            progress(loader.rows)
-
+def copy_database(run: CloneRun) -> None:
+    """Load every table of the plan. Resumes behind the last committed row."""
+    rewriting = RowRewriting(run)
+    loader = Loader(run.target.connect, run.plan.tables, rewriting, rewriting.facts)
+    on_rows = rows_reported(run, loader)
     try:
         tables, cursor = _begin(run, loader, rewriting)
         try:
@@ -119,7 +128,7 @@ def pull_database(run: CloneRun, progress: Any) -> None:
             tables, cursor = _begin(run, loader, rewriting)
             stream_tables(run, loader, rewriting, tables, cursor, on_rows)
         complete(run, loader, rewriting, on_rows)
-        progress(loader.rows)
+        run.context.report(done=loader.rows, unit="rows")
     finally:
         rewriting.close()
         loader.close()
@@ -167,7 +176,7 @@ def stream_tables(
     run: CloneRun, loader: Loader, rewriting: RowRewriting, tables: Any, cursor: Any, on_rows: Any
 ) -> None:
     """Load these tables, the first from behind the cursor."""
-    params, advance = {"tables": [_wire(table) for table in tables], **limits(run)}, Advance()
+    params, advance = {"tables": [_wire(table) for table in tables], **_limits(run)}, Advance()
     while tables:
         rewriting.answers += 1
         frames: Iterator[Frame] = run.connector.stream("db.stream", {**params, "cursor": cursor})
@@ -218,7 +227,7 @@ def _wire(table: Table) -> dict[str, Any]:
     }
 
 
-def limits(run: CloneRun) -> dict[str, Any]:
+def _limits(run: CloneRun) -> dict[str, Any]:
     """How much one answer of the connector may bring."""
     return {"budget": BUDGET, "max_bytes": MAX_BYTES, "compress": run.compress}
 
