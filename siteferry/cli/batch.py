@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from typing import Annotated
 
@@ -94,10 +93,8 @@ def create(
 
 def _submit(api: Api, body: Json, rows: batch_file.Rows) -> Json:
     """What the gateway answered. Raises CliError that names the lines it did not take."""
-    # a key of our own: should the answer get lost, trying again makes no second batch
-    headers = {"Idempotency-Key": secrets.token_hex(16)}
     try:
-        accepted: Json = api.post("/batches", body, **headers)
+        accepted: Json = api.submit("/batches", body)
     except CliError as error:
         if not error.errors:
             raise

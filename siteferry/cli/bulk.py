@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from typing import Annotated, Any
 
@@ -62,8 +61,7 @@ def chosen(ids: list[str] | None, where: list[str] | None) -> Json:
 
 def begin(api: Api, path: str, body: Json, *, detach: bool, as_json: bool) -> None:
     """Ask for an operation, and stay until it is completed. Raises typer.Exit with 1 when something was refused."""
-    # a key of our own: should the answer get lost, trying again makes no second operation
-    operation = api.post(path, body, **{"Idempotency-Key": secrets.token_hex(16)})
+    operation = api.submit(path, body)
     if not detach:
         operation = _followed(api, operation, quiet=as_json)
     _tell(operation, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -114,7 +115,13 @@ class Api:
         given = {key: value for key, value in params.items() if value is not None}
         return read_answer(self.request("GET", path, params=given))
 
-    def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> Any:
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return read_answer(self.request("POST", path, json=body))
+
+    def submit(self, path: str, body: dict[str, Any]) -> Any:
+        """POST what begins something, with a key of our own: should the answer get lost, trying again begins nothing
+        twice."""
+        headers = {"Idempotency-Key": secrets.token_hex(16)}
         return read_answer(self.request("POST", path, json=body, headers=headers))
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,8 +82,7 @@ def clone(
     body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http, constant)
     body["options"] |= {"fresh": True} if fresh else {}
     api = api_of(context)
-    # a key of our own: should the answer get lost, trying again makes no second clone
-    accepted = api.post("/clone", body, **{"Idempotency-Key": secrets.token_hex(16)})
+    accepted = api.submit("/clone", body)
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
 
 

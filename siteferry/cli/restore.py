@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated, Any
 
 import typer
@@ -100,8 +99,7 @@ def restore(
         include_paths=include_path,
     )
     api = api_of(context)
-    # a key of our own: should the answer get lost, trying again makes no second job
-    accepted = api.post("/restore", body, **{"Idempotency-Key": secrets.token_hex(16)})
+    accepted = api.submit("/restore", body)
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
 
 

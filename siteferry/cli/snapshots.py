@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated, Any
 
 import typer
@@ -105,5 +104,5 @@ def _submit(
     body = {f"target_{key}": value for key, value in login.items()}
     api = api_of(context)
     path = f"/snapshots/{snapshot_id}/{action}"
-    accepted = api.post(path, body, **{"Idempotency-Key": secrets.token_hex(16)})
+    accepted = api.submit(path, body)
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)

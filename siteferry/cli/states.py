@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 import typer
@@ -34,7 +33,7 @@ def reset(
     """
     api = api_of(context)
     body = {} if to is None else {"version": to}
-    accepted = api.post(f"/clones/{clone_id}/reset", body, **{"Idempotency-Key": secrets.token_hex(16)})
+    accepted = api.submit(f"/clones/{clone_id}/reset", body)
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
 
 
@@ -56,7 +55,7 @@ def fork(
     api = api_of(context)
     wish = {"name": name, "ttl_minutes": parse_ttl(ttl) if ttl else None}
     body = {key: value for key, value in wish.items() if value is not None}
-    accepted = api.post(f"/clones/{clone_id}/fork", body, **{"Idempotency-Key": secrets.token_hex(16)})
+    accepted = api.submit(f"/clones/{clone_id}/fork", body)
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
 
 
@@ -82,7 +81,7 @@ def versions(
     if keep is not None and delete is not None:
         raise CliError("Either --keep or --delete, not both.", code=Exit.USAGE)
     if keep is not None:
-        accepted = api.post(path, {"name": keep}, **{"Idempotency-Key": secrets.token_hex(16)})
+        accepted = api.submit(path, {"name": keep})
         return finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
     found = api.get(path) if delete is None else api.delete(f"{path}/{delete}")
     if as_json:
