@@ -35,7 +35,7 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def ended(task: asyncio.Task[None]) -> None:
+async def ended(task: asyncio.Task[Any]) -> None:
     """Cancel a task until it has ended. Once is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancel that
     comes together with the answer it waits for, and the task would go on for ever."""
     while not task.done():

@@ -26,6 +26,7 @@ from shared.bus.upkeep import Upkeep
 from shared.cells.client import CellsClient
 from shared.contract import streams
 from shared.engine.carriers.pool import Carriers
+from shared.engine.presence import tell
 from shared.engine.records import patiently
 from shared.engine.worker import Worker
 from shared.health import serve_health
@@ -115,6 +116,9 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
             answered = settings.cloner_health_port, lambda: problems(bus, worker), stop, bus
             health = serve_health(*answered, host=settings.health_host)
             group.create_task(eternal("health", health, stop), name="health")
+            presence = tell(
+                bus, worker, "clone", slots=settings.cloner_slots, free=lambda: driver.capacity().free_bytes
+            )
             helpers = [
                 group.create_task(eternal("expiry", Expiry(bus, driver).run(), stop), name="expiry"),
                 group.create_task(eternal("mail", serve_mail(bus, driver), stop), name="mail"),
@@ -125,6 +129,7 @@ async def run(settings: ClonerSettings, carriers: Carriers) -> None:
                 group.create_task(eternal("states", serve_states(bus, driver), stop), name="states"),
                 group.create_task(eternal("previews", previews.serve(), stop), name="previews"),
                 group.create_task(eternal("sweeps", sweeps, stop), name="sweeps"),
+                group.create_task(eternal("presence", presence, stop), name="presence"),
             ]
             if settings.nats_install:
                 upkeep = Upkeep(bus, replicas=settings.replicas, ack_wait=settings.ack_wait, audit=settings.audit_kept)

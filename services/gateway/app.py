@@ -48,6 +48,7 @@ from services.gateway.routes import (
     tickets,
     v1,
     webhooks,
+    workers,
 )
 from services.gateway.scopes import scoped
 from services.gateway.settings import GatewaySettings
@@ -150,6 +151,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         session,
         keys,
         webhooks,
+        workers,
         audit,
         connector,
         health,

@@ -59,6 +59,7 @@ NEEDED: dict[str, Scope] = {
     "discardSnapshot": SUBMIT,
     "getStatistics": READ,
     "getCalls": READ,
+    "listWorkers": ADMIN,
     "createTicket": READ,
     "createSignInLink": READ,
     "listWebhooks": READ,

@@ -12,10 +12,11 @@ from shared.bus.connection import Bus, connect
 from shared.bus.connector_registry import Connectors
 from shared.contract import streams
 from shared.engine.carriers.pool import Carriers
+from shared.engine.presence import tell
 from shared.engine.records import patiently
 from shared.engine.worker import Worker
 from shared.health import serve_health
-from shared.lifecycle import eternal, stop_on_signals
+from shared.lifecycle import ended, eternal, stop_on_signals
 from shared.secrets.vault import KeyRing, Vault
 
 logger = log.get(__name__)
@@ -59,8 +60,11 @@ async def run(settings: RestorerSettings, carriers: Carriers) -> None:
             answered = settings.restorer_health_port, lambda: problems(bus, worker), stop, bus
             health = serve_health(*answered, host=settings.health_host)
             group.create_task(eternal("health", health, stop), name="health")
+            telling = tell(bus, worker, "restore", slots=settings.restorer_slots)
+            presence = group.create_task(eternal("presence", telling, stop), name="presence")
             logger.info("ready", slots=settings.restorer_slots)
             await worker.run(stop)
+            await ended(presence)
 
 
 def problems(bus: Bus, worker: Worker) -> list[str]:

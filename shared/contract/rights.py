@@ -145,7 +145,7 @@ def _gateway() -> Iterable[str]:
         yield from _says(kind, *wishes)
         yield from _reads(streams.STREAMS[kind])
     yield from _says("clone", EventType.EXPIRE, EventType.EXTENDED, EventType.SCHEDULE_EXPIRE)
-    yield from _buckets(streams.JOBS, streams.CLONES, streams.SNAPSHOTS)
+    yield from _buckets(streams.JOBS, streams.CLONES, streams.SNAPSHOTS, streams.WORKERS)
     written = (streams.VAULT, streams.IDEMPOTENCY, streams.LIMITS, streams.TICKETS, streams.SESSIONS, streams.WEBHOOKS)
     owned = (streams.OPERATIONS, streams.CALLS, streams.KEYS, streams.KEY_USES)
     yield from _buckets(*written, *owned, write=True)
@@ -180,6 +180,7 @@ def _worker(kind: Kind) -> Iterable[str]:
     yield from _pulls(stream, *durables, streams.cancel_consumer(kind))
     kept = (streams.LEASES, streams.CHECKPOINTS, streams.VAULT, streams.LIMITS, streams.CONNECTORS)
     yield from _buckets(*kept, write=True, clear=True)
+    yield f"$KV.{streams.WORKERS}.>"
 
 
 def _cloner() -> Iterable[str]:

@@ -92,6 +92,10 @@ KEYS = "keys"
 """Bucket: tenant's token and key id -> `shared.contract.api_keys.ApiKey`."""
 KEY_USES = "key_uses"
 """Bucket: key id -> when it was last shown, to some minutes."""
+WORKERS = "workers"
+"""Bucket: worker -> `shared.contract.workers.WorkerState`. Entries expire by themselves."""
+WORKER_LIFE = 15.0
+"""Seconds after which a worker that says nothing is gone."""
 WEBHOOKS = "webhooks"
 """Bucket: endpoint id -> `shared.contract.webhooks.Endpoint`."""
 OUTGOING = "WEBHOOKS"
@@ -142,6 +146,7 @@ BUCKETS: dict[str, KeyValueConfig] = {
     CALLS: KeyValueConfig(bucket=CALLS, history=1, ttl=31 * 86_400, direct=True),
     KEYS: KeyValueConfig(bucket=KEYS, history=1, direct=True),
     KEY_USES: KeyValueConfig(bucket=KEY_USES, history=1, direct=True),
+    WORKERS: KeyValueConfig(bucket=WORKERS, history=1, ttl=WORKER_LIFE, direct=True),
     WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
 }
 BASES = "bases"

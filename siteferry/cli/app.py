@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from shared import log
 from siteferry import __version__
 from siteferry.cli import (
     audit,
@@ -32,6 +33,7 @@ from siteferry.cli import (
     statistics,
     sweep,
     webhooks,
+    workers,
 )
 from siteferry.cli.client import CliError, Exit
 from siteferry.cli.context import Common
@@ -59,7 +61,11 @@ def common(
         str | None, typer.Option(help="Where Siteferry answers. Default: SITEFERRY_URL, then this machine's.")
     ] = None,
     api_key: Annotated[
-        str | None, typer.Option(help="API key, where one is needed. Better in SITEFERRY_API_KEY.")
+        str | None,
+        typer.Option(
+            help="API key, where one is needed; better in SITEFERRY_API_KEY. Default: the first key of this account's "
+            "`siteferry up`."
+        ),
     ] = None,
     state: Annotated[
         Path | None,
@@ -86,7 +92,9 @@ def common(
 @app.command()
 def up(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond loopback every call needs an API key.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the one origin; 0: a free one.")] = 8080,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what matters; the log file has the rest.")] = False,
 ) -> None:
@@ -99,6 +107,7 @@ def up(
     from siteferry.embedded.up import Options
     from siteferry.embedded.up import up as run
 
+    log.configure("cli", level="ERROR")  # that NATS is not there yet, or gone, the supervisor tells
     state = context.obj.state or default_state_dir()
     raise typer.Exit(asyncio.run(run(state, Options(host=host, port=port, quiet=quiet))))
 
@@ -150,6 +159,7 @@ app.command()(jobs.retry)
 app.command()(bulk.operation)
 app.command()(dead.dead)
 app.command()(statistics.statistics)
+app.command()(workers.workers)
 app.add_typer(batch.app, name="batch")
 app.command()(restore.restore)
 app.command()(images.images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -88,17 +89,23 @@ class Target:
     api_key: str | None = None
 
 
-def find_target(url: str | None, api_key: str | None, state: Path | None) -> Target:
+def find_target(url: str | None, api_key: str | None, state: Path | None, *, first_key: bool = False) -> Target:
     """Flags, then SITEFERRY_URL and SITEFERRY_API_KEY, then the `siteferry up` of this machine, then the default.
 
-    Raises CliError when the address is none.
+    Its first key is used where it needs one, or with `first_key`, by who may read it. Raises CliError when the address
+    is none.
     """
     instance = running_instance(state or default_state_dir())
     told = CommandLine()
     found = url or told.url or (instance.edge_url if instance else DEFAULT_URL)
     if not found.startswith(("http://", "https://")):
         raise CliError(f"{found} is not an address like {DEFAULT_URL}.", code=Exit.USAGE)
-    return Target(found.rstrip("/"), api_key or told.api_key)
+    key = api_key or told.api_key
+    found = found.rstrip("/")
+    if not key and instance and found == instance.edge_url and (first_key or instance.keys_needed):
+        with suppress(OSError, ValueError):
+            key = Path(instance.first_key_file).read_text().strip()
+    return Target(found, key or None)
 
 
 class Api:

@@ -26,10 +26,11 @@ class Common:
     state: Path | None
 
 
-def api_of(context: typer.Context) -> Api:
-    """The way to the gateway for this command. Raises CliError when the address is none."""
+def api_of(context: typer.Context, *, first_key: bool = False) -> Api:
+    """The way to the gateway for this command; `first_key`: with this machine's, though none is needed. Raises CliError
+    when the address is none."""
     common: Common = context.obj
-    return Api(find_target(common.url, common.api_key, common.state))
+    return Api(find_target(common.url, common.api_key, common.state, first_key=first_key))
 
 
 def ask_login(whose: str, username: str | None, password: str | None, password_stdin: bool) -> dict[str, str]:

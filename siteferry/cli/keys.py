@@ -12,7 +12,7 @@ from siteferry.cli import render
 from siteferry.cli.context import api_of, parse_minutes
 
 app = typer.Typer(
-    help="API keys: who may do what, for which tenant.",
+    help="API keys: who may do what, for which tenant. `siteferry up` makes the first one.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -126,12 +126,14 @@ def revoke(context: typer.Context, key: KeyArgument) -> None:
 
 @app.command()
 def link(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Print an address that opens the dashboard signed in with your key: once, within a quarter of an hour.
+    """Print an address that opens the dashboard signed in.
+
+    Once, within a quarter of an hour, with your key; without one, with the first, which `siteferry up` made here.
 
     \b
     siteferry keys link
     """
-    made = api_of(context).post("/session/links")
+    made = api_of(context, first_key=True).post("/session/links")
     if as_json:
         return render.print_json(made)
     return render.out.print(made["url"], soft_wrap=True)

@@ -31,6 +31,10 @@ class Instance:
     mariadb_socket: str
     nats_max_store: int = 0
     """Bytes."""
+    first_key_file: str = ""
+    """Where the first API key is, if it is still there."""
+    keys_needed: bool = False
+    """Whether every call needs one."""
     pids: dict[str, int] = field(default_factory=dict)
     """Process (and process group) of each child by name."""
     services: dict[str, str] = field(default_factory=dict)

@@ -51,6 +51,16 @@ class MergedLog:
         """A line of our own: shown and kept."""
         self.write(OURS, message)
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person may be looking."""
+        return self._stream.isatty()
+
+    def show(self, message: str) -> None:
+        """A line of our own that is a secret for a while: shown to whoever sits there, and not kept."""
+        if self.on_terminal:
+            self._print(OURS, printable.one_line(message))
+
     def write(self, name: str, line: str, *, show: bool = True) -> None:
         """Keep one line of `name`; show it on the terminal unless told not to."""
         plain = printable.one_line(ESCAPES.sub("", line.rstrip()))
@@ -58,8 +68,11 @@ class MergedLog:
         record = logging.LogRecord(name, logging.INFO, "", 0, f"{stamp} {name:<9} {plain}", None, None)
         self._file.handle(record)
         if name == OURS or (show and not self._quiet):
-            with suppress(OSError):  # a terminal that was closed must not keep us from stopping in order
-                print(f"{self._label(name)} {plain}", file=self._stream, flush=True)
+            self._print(name, plain)
+
+    def _print(self, name: str, plain: str) -> None:
+        with suppress(OSError):  # a terminal that was closed must not keep us from stopping in order
+            print(f"{self._label(name)} {plain}", file=self._stream, flush=True)
 
     def _label(self, name: str) -> str:
         label = f"{name:<{self._width}}|"

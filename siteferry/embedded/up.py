@@ -6,17 +6,22 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
+from shared.contract.api_keys import ApiKey
 from shared.contract.rights import KEEPER, OPERATOR
 from shared.lifecycle import ended
 from shared.secrets.vault import KeyRing
 from shared.settings import Settings
 from shared.standing import FILE, Standing, serialised
 from siteferry.embedded.cells.options import CellOptions
+from siteferry.embedded.first_key import FILE as FIRST_KEY
+from siteferry.embedded.first_key import dashboard_link, first_key_at_last
 from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_leftovers, exclusive
 from siteferry.embedded.keeper import keep
 from siteferry.embedded.logs import MergedLog
@@ -32,6 +37,10 @@ EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SERVICES = ("gateway", "cloner", "restorer", "status")
+NO = frozenset({"0", "false", "no", "off", "f", "n"})
+"""What a setting may say for false."""
+KEY_WITHIN = 5.0
+"""Seconds people who wait for everything to run wait for the first key besides, at most."""
 WORKERS = ("cloner", "restorer")
 """Services that speak HTTP only for /livez, /readyz and /metrics."""
 
@@ -95,9 +104,12 @@ async def _run(state: Path, options: Options) -> None:
         supervisor.on_change = changed
         async with stop_by_signals(supervisor):
             keeping = asyncio.create_task(house.look_after_nats(log))
+            ready = asyncio.Event()
+            welcoming = asyncio.create_task(house.welcome(ready, log))
             try:
-                await supervisor.run(lambda: log.say(house.banner()))
+                await supervisor.run(ready.set)
             finally:
+                await ended(welcoming)
                 await ended(keeping)  # NATS is gone: what closes its connection may turn one cancel into an error
                 for file in (RUN, FILE):
                     (state / file).unlink(missing_ok=True)
@@ -112,7 +124,8 @@ class House:
     def __init__(self, state: Path, options: Options) -> None:
         """Raises `ServerError` when the port is taken, or when strangers could do everything."""
         self.state, self.options = state, options
-        self._require_keys()
+        self.first_key = state / FIRST_KEY
+        self.keys_needed = self._keys_needed()
         self.port = options.port or free_port(options.host)
         try:
             require_free_port(self.port, options.host)
@@ -136,14 +149,24 @@ class House:
             if installed(name)
         ]
 
-    def _require_keys(self) -> None:
+    def _keys_needed(self) -> bool:
         """Without API keys whoever reaches the origin may do everything, so only this machine may reach it."""
-        keys = (self.options.settings or {}).get("api_keys_file") or os.environ.get("SITEFERRY_API_KEYS_FILE")
-        if self.options.host not in LOOPBACK and not keys:
+        chosen = dict(self.options.settings or {})
+        file = chosen.get("api_keys_file") or os.environ.get("SITEFERRY_API_KEYS_FILE")
+        said = (chosen.get("require_keys") or os.environ.get("SITEFERRY_REQUIRE_KEYS", "")).lower()
+        needed = said not in NO if said else bool(file) or self.beyond
+        if self.beyond and not needed:
             raise ServerError(
-                f"without API keys everybody who reaches {self.options.host} could do everything; name a file of keys "
-                "in SITEFERRY_API_KEYS_FILE (docs/operations.md), or leave out --host"
+                f"without API keys everybody who reaches {self.options.host} could do everything; leave out "
+                "SITEFERRY_REQUIRE_KEYS, or --host"
             )
+        self.own_keys = bool(file)
+        return needed
+
+    @property
+    def beyond(self) -> bool:
+        """Whether others than this machine may reach the origin."""
+        return self.options.host not in LOOPBACK
 
     def stages(self) -> list[list[Server]]:
         """What starts together; each stage needs the ones before it."""
@@ -156,6 +179,7 @@ class House:
             "nats_token_file": str(self.nats.login_file(service)),
             "nats_install": "false",
             "vault_key_file": str(self.state / "vault.key"),
+            "require_keys": str(self.keys_needed).lower(),
             "state_dir": str(self.state),
             "parts_file": str(self.state / FILE),
             "own_ports": ",".join(map(str, self.own_ports)),
@@ -178,11 +202,11 @@ class House:
         return f"http://localhost:{self.port}"
 
     def _cells(self, options: CellOptions) -> Cells:
-        private = os.environ.get("SITEFERRY_ALLOW_PRIVATE_SOURCES", "true").lower() not in {"0", "false", "no", "off"}
+        private = os.environ.get("SITEFERRY_ALLOW_PRIVATE_SOURCES", "true").lower() not in NO
         return Cells(
             self.state / "cells",
             self.clones,
-            required=options.required(loopback=self.options.host in LOOPBACK),
+            required=options.required(loopback=not self.beyond),
             mariadb_socket=str(self.mariadb.socket),
             mariadb_data=str(self.mariadb.data),
             edge_port=self.port,
@@ -200,6 +224,7 @@ class House:
         return edge_config(
             port=caddy.port,
             listen=[caddy.host],
+            hosts=None if self.keys_needed else (),
             cells=self.cells.http,
             gateway=f"127.0.0.1:{self.ports['gateway']}",
             status=f"127.0.0.1:{self.ports['status']}",
@@ -217,6 +242,8 @@ class House:
             nats_operator_file=str(self.nats.login_file(OPERATOR)),
             nats_max_store=self.nats.max_store,
             mariadb_socket=str(self.mariadb.socket),
+            first_key_file=str(self.first_key),
+            keys_needed=self.keys_needed,
             pids=pids,
             services={
                 name: f"http://127.0.0.1:{port}" for name, port in (self.ports | self.health_ports).items() if port
@@ -229,13 +256,44 @@ class House:
 
     async def look_after_nats(self, log: MergedLog) -> None:
         """Make streams and buckets, and make them again when one is gone: no service may."""
-        settings = Settings(nats_url=self.nats.url, nats_token_file=self.nats.token_file)
+        settings = self._keeper()
         ack_wait = float(self.settings(KEEPER).get("ack_wait", settings.ack_wait))
         await keep(settings, ack_wait=ack_wait, limit=self.nats.max_store, say=log.say)
 
-    def banner(self) -> str:
-        """What people want to know once everything runs."""
-        return f"Siteferry is ready at {self.url} (state in {self.state}; Ctrl-C stops)"
+    async def welcome(self, ready: asyncio.Event, log: MergedLog) -> None:
+        """Make the first key where there has never been one; once everything runs, say so, and who gets in how."""
+        making = asyncio.create_task(self._first_key(log), name="first key")
+        try:
+            await ready.wait()
+            await asyncio.wait({making}, timeout=KEY_WITHIN)
+            log.say(f"Siteferry is ready at {self.url} (state in {self.state}; Ctrl-C stops)")
+            nobody_else = "without an API key only this machine gets in"
+            log.say("every call needs an API key" if self.keys_needed else nobody_else)
+            if key := await making:
+                await self._tell_of(key, log)
+        finally:
+            await ended(making)
+
+    async def _tell_of(self, key: ApiKey, log: MergedLog) -> None:
+        command = "siteferry" if self.state == default_state_dir() else f"siteferry --state {self.state}"
+        log.say(
+            f"the first API key is in {self.first_key}; `{command} keys link` opens the dashboard signed in with it"
+        )
+        if log.on_terminal:
+            with suppress(NatsError, OSError, TimeoutError):  # NATS is away just now, or full
+                link = await dashboard_link(self._keeper(), key, self.url)
+                log.show(f"the dashboard, signed in (once, within a quarter of an hour): {link}")
+
+    async def _first_key(self, log: MergedLog) -> ApiKey | None:
+        """None where keys come from a file, too: whoever keeps that keeps the keys."""
+        if self.own_keys:
+            return None
+        while not await asyncio.to_thread(self.nats.is_ready):  # noqa: ASYNC110 - another process tells of no event
+            await asyncio.sleep(0.1)
+        return await first_key_at_last(self._keeper(), self.first_key, log.say)
+
+    def _keeper(self) -> Settings:
+        return Settings(nats_url=self.nats.url, nats_token_file=self.nats.token_file)
 
 
 def _health_port(name: str) -> int:
@@ -245,12 +303,25 @@ def _health_port(name: str) -> int:
 
 
 def _store_size() -> int:
-    """Gigabytes the store of NATS may have. Raises ServerError when what is wanted is no such number."""
+    """Gigabytes the store of NATS may have; the audit log's part of it is set aside, so it must leave room for jobs.
+
+    Raises ServerError when it does not, and when what is wanted is no such number."""
     try:
-        return NatsStore().nats_store_gb
+        size = NatsStore().nats_store_gb
     except ValidationError:
         wanted = os.environ.get("SITEFERRY_NATS_STORE_GB")
         raise ServerError(f"SITEFERRY_NATS_STORE_GB must be a whole number of gigabytes, not {wanted!r}") from None
+    try:
+        audit = Settings().audit_mb
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        raise ServerError(f"SITEFERRY_{str(wrong['loc'][0]).upper()} can not be used: {wrong['msg']}") from None
+    if audit > size * 500:
+        raise ServerError(
+            f"SITEFERRY_AUDIT_MB={audit} is more than half of the store of NATS; make that larger with "
+            "SITEFERRY_NATS_STORE_GB"
+        )
+    return size
 
 
 def _complain(message: str) -> None:

@@ -41,6 +41,25 @@ def test_flag_beats_environment_beats_running_instance_beats_default(
         assert find_target("http://flag.example", "from-flag", tmp_path) == Target("http://flag.example", "from-flag")
 
 
+def test_this_machines_first_key_is_used_where_one_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, here = tmp_path / "first-key", instance()
+    here.first_key_file = str(file)
+    with exclusive(tmp_path):
+        here.write(tmp_path)
+        assert find_target(None, None, tmp_path, first_key=True).api_key is None, "it is not there"
+        file.write_text("sfk_first\n")
+        assert find_target(None, None, tmp_path).api_key is None, "none is needed"
+        assert find_target(None, None, tmp_path, first_key=True).api_key == "sfk_first"
+        here.keys_needed = True
+        here.write(tmp_path)
+        assert find_target(None, None, tmp_path).api_key == "sfk_first"
+        assert find_target(f"{here.edge_url}/", None, tmp_path).api_key == "sfk_first"
+        assert find_target(None, "own", tmp_path).api_key == "own"
+        assert find_target("http://elsewhere.example", None, tmp_path).api_key is None, "it is for this machine only"
+        monkeypatch.setenv("SITEFERRY_API_KEY", "from-env")
+        assert find_target(None, None, tmp_path).api_key == "from-env"
+
+
 def test_instance_that_was_killed_counts_for_nothing(tmp_path: Path) -> None:
     with exclusive(tmp_path):
         instance().write(tmp_path)

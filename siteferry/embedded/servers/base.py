@@ -149,8 +149,9 @@ def find_binary(*names: str, hint: str = "") -> str:
     raise ServerError(f"{names[0]} is not installed" + (f"; get it with: {hint}" if hint else ""))
 
 
-def write_file(path: Path, content: str, *, mode: int = 0o644, owner: str | None = None) -> None:
-    """Write atomically, with the mode set before the content is there. Unchanged files stay untouched."""
+def write_file(path: Path, content: str, *, mode: int = 0o644, owner: str | None = None, durable: bool = False) -> None:
+    """Write atomically, with the mode set before the content is there. Unchanged files stay untouched. `durable`: it
+    survives a power cut once this returns."""
     with suppress(OSError):
         if path.read_text() == content and path.stat().st_mode & 0o777 == mode:
             return
@@ -159,9 +160,22 @@ def write_file(path: Path, content: str, *, mode: int = 0o644, owner: str | None
     with open(descriptor, "w") as file:
         os.fchmod(file.fileno(), mode)
         file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     if owner:
         shutil.chown(temporary, owner, pwd.getpwnam(owner).pw_gid)
     temporary.replace(path)
+    if durable:
+        _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def make_directory(path: Path, *, mode: int = 0o755, owner: str | None = None) -> Path:

@@ -87,7 +87,7 @@ def edge_config(
     gateway: str,
     status: str,
     listen: Sequence[str] = ("127.0.0.1",),
-    hosts: Sequence[str] = (),
+    hosts: Sequence[str] | None = (),
     status_paths: Iterable[str] = STATUS_PATHS,
     admin_socket: Path | None = None,
     storage: Path | None = None,
@@ -98,8 +98,9 @@ def edge_config(
     socket `<cells>/<clone-id>/web.sock` of the clone's own web server is looked up per request, and it is all of a
     clone that is ever opened here. `hosts` are further names of the main origin;
     a request under any other name is refused, so that no foreign page can reach a local API by rebinding its DNS name.
+    None: any name is its, where every call needs a key.
     """
-    own_hosts = ["localhost", "127.0.0.1", "[::1]", "::1", *hosts]
+    own = {} if hosts is None else {"host": ["localhost", "127.0.0.1", "[::1]", "::1", *hosts]}
     routes: list[Json] = [
         {
             "match": [{"header_regexp": {"Host": {"name": "clone", "pattern": CLONE_HOST}}}],
@@ -108,11 +109,11 @@ def edge_config(
         },
         {"match": [{"host": ["*.localhost"]}], "handle": [gone()], "terminal": True},
         {
-            "match": [{"host": own_hosts, "path": list(status_paths)}],
+            "match": [own | {"path": list(status_paths)}],
             "handle": [service_proxy(status)],
             "terminal": True,
         },
-        {"match": [{"host": own_hosts}], "handle": [service_proxy(gateway)], "terminal": True},
+        {"match": [own], "handle": [service_proxy(gateway)], "terminal": True},
         {"handle": [text(421, "This server does not answer for that host name.\n")]},
     ]
     return server_config(port, listen, routes, admin_socket=admin_socket, storage=storage)
