@@ -36,6 +36,7 @@ class Action(StrEnum):
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
+    DEFAULTS_CHANGE = "defaults.change"
     SESSION_BEGIN = "session.begin"
     SESSION_END = "session.end"
     SESSION_LINK = "session.link"
@@ -75,6 +76,7 @@ ACTIONS: dict[str, Action] = {
     "createKey": Action.KEY_CREATE,
     "rotateKey": Action.KEY_ROTATE,
     "revokeKey": Action.KEY_REVOKE,
+    "putDefaults": Action.DEFAULTS_CHANGE,
     "signIn": Action.SESSION_BEGIN,
     "signOut": Action.SESSION_END,
     "createSignInLink": Action.SESSION_LINK,

@@ -75,6 +75,8 @@ NEEDED: dict[str, Scope] = {
     "rotateKey": ADMIN,
     "revokeKey": ADMIN,
     "listAudit": ADMIN,
+    "getDefaults": READ,
+    "putDefaults": ADMIN,
 }
 
 

@@ -147,7 +147,7 @@ def _gateway() -> Iterable[str]:
     yield from _says("clone", EventType.EXPIRE, EventType.EXTENDED, EventType.SCHEDULE_EXPIRE)
     yield from _buckets(streams.JOBS, streams.CLONES, streams.SNAPSHOTS, streams.WORKERS)
     written = (streams.VAULT, streams.IDEMPOTENCY, streams.LIMITS, streams.TICKETS, streams.SESSIONS, streams.WEBHOOKS)
-    owned = (streams.OPERATIONS, streams.CALLS, streams.KEYS, streams.KEY_USES)
+    owned = (streams.OPERATIONS, streams.CALLS, streams.KEYS, streams.KEY_USES, streams.DEFAULTS)
     yield from _buckets(*written, *owned, write=True)
     yield from _reads(streams.OUTGOING)
     yield f"{API}.CONSUMER.INFO.{streams.OUTGOING}.{streams.DELIVERER}"

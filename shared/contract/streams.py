@@ -92,6 +92,8 @@ KEYS = "keys"
 """Bucket: tenant's token and key id -> `shared.contract.api_keys.ApiKey`."""
 KEY_USES = "key_uses"
 """Bucket: key id -> when it was last shown, to some minutes."""
+DEFAULTS = "defaults"
+"""Bucket: tenant's token -> what the dashboard's form begins with."""
 WORKERS = "workers"
 """Bucket: worker -> `shared.contract.workers.WorkerState`. Entries expire by themselves."""
 WORKER_LIFE = 15.0
@@ -146,6 +148,7 @@ BUCKETS: dict[str, KeyValueConfig] = {
     CALLS: KeyValueConfig(bucket=CALLS, history=1, ttl=31 * 86_400, direct=True),
     KEYS: KeyValueConfig(bucket=KEYS, history=1, direct=True),
     KEY_USES: KeyValueConfig(bucket=KEY_USES, history=1, direct=True),
+    DEFAULTS: KeyValueConfig(bucket=DEFAULTS, history=1, direct=True),
     WORKERS: KeyValueConfig(bucket=WORKERS, history=1, ttl=WORKER_LIFE, direct=True),
     WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
 }

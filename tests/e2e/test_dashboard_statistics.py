@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,13 +17,17 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, expect
 
+from shared.contract.events import now
 from shared.contract.subjects import Lane
+from shared.contract.workers import WorkerState
 from tests.live.guarded import KEYS, write_keys
 from tests.live.simulator import Simulated
 from tests.live.stack import eventually
 from tests.live.stage import Stage, chromium, stage
 
 SLOW = 30_000
+PICTURES = os.environ.get("SITEFERRY_TEST_PICTURES")
+"""A folder for pictures of the pages, for people."""
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +125,63 @@ async def test_the_page_follows_what_happens(it: Stage, browser: Browser) -> Non
     await page.close()
 
 
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+async def test_operators_see_who_works_on_what_and_who_calls_how(
+    it: Stage, browser: Browser, theme: Any, width: int
+) -> None:
+    job = await Simulated(it.bus, keys=it.keys).submit()
+    await job.start()
+    state = WorkerState(
+        id="cloner/a1b2c3",
+        kind="clone",
+        slots=4,
+        jobs=[job.job_id],
+        free_bytes=41_500_000_000,
+        started_at=now(),
+        said_at=now(),
+    )
+    idle = WorkerState(id="restorer/d4e5f6", kind="restore", slots=2, started_at=now(), said_at=now())
+
+    async def say() -> None:
+        while True:
+            for each in (state, idle):
+                await it.bus.js.publish(f"$KV.workers.{each.id.replace('/', '.')}", each.model_dump_json().encode())
+            await asyncio.sleep(1)
+
+    saying = asyncio.create_task(say())
+    try:
+        wish = {"source_url": "https://shop.example.com", "username": "admin", "password": "x"}
+        headers = {"Host": it.url.removeprefix("http://")}
+        async with httpx2.AsyncClient(base_url=it.url.replace("localhost", "127.0.0.1"), headers=headers) as client:
+            assert (await client.post("/clone", json=wish)).status_code == 202
+
+            async def counted() -> bool:
+                return bool((await client.get("/statistics/calls")).json()["calls"])
+
+            await eventually(counted, timeout=30, what="the call")
+        context = await browser.new_context(
+            color_scheme=theme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+        )
+        page = await context.new_page()
+        page.set_default_timeout(SLOW)
+        await page.goto(f"{it.url}/#/statistics")
+        works = page.get_by_role("row", name="cloner/a1b2c3")
+        await expect(works).to_contain_text("1 of 4")
+        await expect(works).to_contain_text("41.5 GB")
+        await expect(works.get_by_role("link")).to_have_attribute("href", f"#/jobs/{job.job_id}")
+        await expect(page.get_by_role("row", name="restorer/d4e5f6")).to_contain_text("nothing now")
+        calls = page.get_by_role("region", name="Calls of 30 days").get_by_role("row").filter(has_text="local")
+        await expect(calls).to_contain_text("answered at once")
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than the screen"
+        found = (await Axe().run(page)).response
+        assert [problem["id"] for problem in found["violations"]] == []
+        if PICTURES:
+            await page.screenshot(path=f"{PICTURES}/statistics-{theme}.png", full_page=True)
+        await context.close()
+    finally:
+        saying.cancel()
+
+
 async def test_each_tenant_sees_its_own_figures() -> None:
     with tempfile.TemporaryDirectory(prefix="siteferry-", dir="/tmp") as name:
         key_file = Path(name) / "keys"
@@ -131,5 +193,8 @@ async def test_each_tenant_sees_its_own_figures() -> None:
                 return (await asked(it.url, key=KEYS["agency"]))["completed"] == 1
 
             await eventually(counted, timeout=30, what="the job of the agency")
+            headers = {"Host": it.url.removeprefix("http://"), "Authorization": f"Bearer {KEYS['agency']}"}
+            async with httpx2.AsyncClient(base_url=it.url.replace("localhost", "127.0.0.1"), headers=headers) as client:
+                assert (await client.get("/workers")).status_code == 403, "it tells of all tenants"
             theirs = await asked(it.url, key=KEYS["other"])
             assert (theirs["submitted"], theirs["completed"]) == (0, 0)

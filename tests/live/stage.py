@@ -83,7 +83,8 @@ async def stage(**settings: str) -> AsyncIterator[Stage]:
             }
             gateway = subprocess.Popen([sys.executable, "-m", "services.gateway"], cwd=ROOT, env=environment)
             async with house.bus() as bus:
-                it = Stage(caddy.url, house, bus, keys, {"port": str(status_port), "edge_url": caddy.url, **settings})
+                shared = {"edge_url": caddy.url, "vault_key_file": str(key_file), **settings}
+                it = Stage(caddy.url, house, bus, keys, {"port": str(status_port), **shared})
                 try:
                     await it.status.ready(60)
                     await _answers(f"http://127.0.0.1:{gateway_port}/readyz")

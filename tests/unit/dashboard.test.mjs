@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff, judge } from "../../services/status/static/js/resume.js";
 import { byLine, readBatch, Wrong } from "../../services/status/static/js/batch-file.js";
-import { amount, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
+import { amount, optionsInWords, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
 import { next } from "../../services/status/static/js/next.js";
 import { newer } from "../../services/status/static/js/newer.js";
 import { siteAddress } from "../../services/status/static/js/site-address.js";
@@ -55,6 +55,13 @@ test("what a job is called", () => {
   assert.equal(places({ ...restore, name: "Spring", source_url: "https://staging.example" }), "from staging.example to shop.example");
   assert.equal(title({ ...restore, action: "rollback" }), "Roll-back of shop.example");
   assert.equal(places({ type: "clone", name: null, source_url: "https://shop.example" }), "");
+});
+
+test("what the options of a clone do", () => {
+  assert.equal(optionsInWords({}), "");
+  assert.equal(optionsInWords({ exclude_tables: [], exclude_paths: [], allow_http: [], constants: [], keep_transients: false, fresh: false }), "");
+  assert.equal(optionsInWords({ exclude_tables: ["a", "b"], allow_http: ["api.example"] }), "2 tables left out, may call 1 host");
+  assert.equal(optionsInWords({ exclude_paths: ["a"], constants: ["WP_DEBUG"], keep_transients: true, fresh: true }), "1 path left out, keeps 1 constant of wp-config.php, transients copied, nothing taken from earlier clones");
 });
 
 const counts = (more) => ({ pending: 0, running: 0, completed: 0, failed: 0, cancelled: 0, ...more });

@@ -1,10 +1,11 @@
 // Start a clone, and all jobs.
 
-import { html, useState } from "../vendor/preact-htm.js";
-import { post } from "./api.js";
+import { html, useEffect, useState } from "../vendor/preact-htm.js";
+import { get, post } from "./api.js";
+import { optionsInWords } from "./format.js";
 import { JobList } from "./joblist.js";
 import { chosen, DOORS, Doors, throughDoors, WayIn } from "./login.js";
-import { AFTER_LEAVING, Field, Icon, LIFETIMES, PRIORITIES, Trouble } from "./parts.js";
+import { AFTER_LEAVING, Field, Icon, lifetimes, PRIORITIES, Trouble } from "./parts.js";
 import { Preview, usePreview } from "./preview.js";
 import { siteAddress } from "./site-address.js";
 
@@ -15,13 +16,19 @@ const CHECKS = {
   pairing_key: (value) => (value.trim() ? "" : "Enter the key the connector shows"),
 };
 
-export function CloneForm() {
+export function CloneForm({ session }) {
   const [values, setValues] = useState({ source_url: "", username: "", password: "", pairing_key: "", name: "", ...DOORS, ttl_minutes: 1440, priority: "normal" });
   const [errors, setErrors] = useState({});
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const [byKey, setByKey] = useState(false);
+  const [options, setOptions] = useState(/** @type {any} */ (null));
+  const words = options ? optionsInWords(options) : "";
   const preview = usePreview();
+  useEffect(() => void get("/defaults").then((found) => {
+    setOptions(found.options);
+    setValues((known) => ({ ...known, ttl_minutes: found.ttl_minutes ?? known.ttl_minutes, priority: found.priority ?? known.priority }));
+  }, () => {}), []); // without them the form is as it always was
 
   const input = (name, more = {}) => ({
     id: name,
@@ -53,7 +60,7 @@ export function CloneForm() {
     setProblem(null);
     try {
       const { name, ...rest } = throughDoors(chosen(values, byKey));
-      const body = { ...rest, source_url: siteAddress(values.source_url).address, ttl_minutes: Number(values.ttl_minutes), ...(name.trim() && { name: name.trim() }) };
+      const body = { ...rest, source_url: siteAddress(values.source_url).address, ttl_minutes: Number(values.ttl_minutes), ...(name.trim() && { name: name.trim() }), ...(options && { options }) };
       const job = await post("/clone", body);
       location.hash = `#/jobs/${job.job_id}`;
     } catch (error) {
@@ -76,7 +83,7 @@ export function CloneForm() {
       ${!byKey && html`<p class="hint">Used to sign in to the site; forgotten when the clone is made, a day later if that fails. A small connector plugin is installed there and removed again.</p>`}
       <div class="pair">
         <${Field} name="ttl_minutes" label="Keep it for">
-          <select ...${input("ttl_minutes")}>${LIFETIMES.map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select>
+          <select ...${input("ttl_minutes")}>${lifetimes(values.ttl_minutes).map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select>
         <//>
         <${Field} name="priority" label="Priority">
           <select ...${input("priority")}>${PRIORITIES.map(([lane, text]) => html`<option value=${lane}>${text}</option>`)}</select>
@@ -86,10 +93,11 @@ export function CloneForm() {
         <input ...${input("name", { maxlength: 120, placeholder: "Before the spring update", autocomplete: "off" })} />
       <//>
       <${Doors} input=${input} errors=${errors} />
+      ${words && html`<p class="hint">From ${session.scope === "admin" ? html`<a href="#/settings/defaults">your defaults</a>` : "your defaults"}: ${words}.</p>`}
       <${Trouble} problem=${problem} />
       <button class="primary wide" disabled=${busy}>${busy ? "Starting…" : html`Start cloning <${Icon} name="arrow" />`}</button>
     </form>
   </section>`;
 }
 
-export const Home = () => html`<h1 class="visually-hidden">Siteferry</h1><div class="home"><${CloneForm} /><${JobList} /></div>`;
+export const Home = ({ session }) => html`<h1 class="visually-hidden">Siteferry</h1><div class="home"><${CloneForm} session=${session} /><${JobList} /></div>`;

@@ -12,6 +12,7 @@ import { Boat } from "./rows.js";
 import { Snapshots } from "./snapshots.js";
 import { Statistics } from "./statistics.js";
 import { SignedIn, SignIn, useSession } from "./session.js";
+import { Settings } from "./settings.js";
 
 const THEMES = ["light dark", "light", "dark"];
 const THEME_WORDS = { "light dark": "as the system", light: "light", dark: "dark" };
@@ -28,12 +29,13 @@ function useTheme() {
 
 /** Pages by the first word behind the `#`, and which of them a second word leads on. */
 const PAGES = {
-  "": () => html`<${Home} />`,
-  jobs: (id) => (id ? html`<${JobPage} key=${id} id=${id} />` : html`<${Home} />`),
+  "": (_, session) => html`<${Home} session=${session} />`,
+  jobs: (id, session) => (id ? html`<${JobPage} key=${id} id=${id} />` : html`<${Home} session=${session} />`),
   batches: (id) => (id ? html`<${BatchPage} key=${id} id=${id} />` : html`<${Batches} />`),
   clones: (id) => (id ? html`<${NotFound} />` : html`<${Clones} />`),
   snapshots: (id) => (id ? html`<${NotFound} />` : html`<${Snapshots} />`),
-  statistics: (id) => (id ? html`<${NotFound} />` : html`<${Statistics} />`),
+  settings: (id, session) => html`<${Settings} section=${id} session=${session} />`,
+  statistics: (id, session) => (id ? html`<${NotFound} />` : html`<${Statistics} session=${session} />`),
 };
 
 function NotFound() {
@@ -41,7 +43,7 @@ function NotFound() {
   return html`<div class="empty"><${Boat} /><h1>There is no such page</h1><p>The address may be mistyped, or from another version.</p><p><a class="button primary" href="#/">To all jobs</a></p></div>`;
 }
 
-const LINKS = [["", "Jobs"], ["batches", "Batches"], ["clones", "Clones"], ["snapshots", "Snapshots"], ["statistics", "Statistics"]];
+const LINKS = [["", "Jobs"], ["batches", "Batches"], ["clones", "Clones"], ["snapshots", "Snapshots"], ["statistics", "Statistics"], ["settings", "Settings"]];
 
 function Navigation({ page }) {
   const here = (name) => (page === name || (name === "" && page === "jobs") ? "page" : undefined);
@@ -77,7 +79,7 @@ function App() {
     <main id="main" tabindex="-1">
       ${session === null ? html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>`
       : session === false ? html`<${SignIn} onDone=${setSession} />`
-      : shown(id)}
+      : shown(id, session)}
     </main>`;
 }
 

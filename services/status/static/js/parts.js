@@ -153,6 +153,8 @@ export function Field({ name, label, hint, error, children }) {
 
 /** @type {[number, string][]} how long a clone may live, in minutes */
 export const LIFETIMES = [[120, "2 hours"], [480, "8 hours"], [1440, "1 day"], [4320, "3 days"], [10080, "7 days"], [43200, "30 days"]];
+/** @param {number | string | null} minutes @returns {[number, string][]} the same, with one that was chosen elsewhere */
+export const lifetimes = (minutes) => (!minutes || LIFETIMES.some(([each]) => each === Number(minutes)) ? LIFETIMES : [...LIFETIMES, [Number(minutes), span(Number(minutes) * 60)]]);
 /** @type {[string, string][]} */
 export const PRIORITIES = [["high", "High"], ["normal", "Normal"], ["low", "Low"]];
 

