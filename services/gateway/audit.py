@@ -35,6 +35,7 @@ from shared.contract.subjects import audit
 from shared.ids import new_id
 from shared.log import get
 from shared.secrets.api_keys import bearer
+from shared.secrets.tickets import cookies
 
 log = get(__name__)
 
@@ -58,8 +59,9 @@ BESIDE = ("audit.", f"$KV.{streams.LIMITS}.")
 class Call:
     """One call, as far as the log is concerned."""
 
-    def __init__(self, scope: Scope, headers: Headers, request_id: str) -> None:
-        self.scope, self._headers, self._request_id = scope, headers, request_id
+    def __init__(self, scope: Scope, headers: Headers, request_id: str, *, cookie: str) -> None:
+        """`cookie`: the name of the session's."""
+        self.scope, self._headers, self._request_id, self._cookie = scope, headers, request_id, cookie
         self._at = now()
         self._objects: list[str] = []
         self.principal: Principal | None = None
@@ -70,6 +72,12 @@ class Call:
     def action(self) -> Action | None:
         """What it asks for, once its route is known; None: nothing for the log."""
         return ACTIONS.get(getattr(self.scope.get("route"), "operation_id", None) or "")
+
+    @property
+    def shown(self) -> bool:
+        """Whether it tried to prove who calls: a browser that opens the sign-in page has not, whatever cookies of our
+        host's other ports it brings."""
+        return "authorization" in self._headers or cookies(self._headers.get("cookie"), self._cookie) is not None
 
     def about(self, ids: Iterable[str]) -> None:
         """Name what it is about beside what its address and its answer name."""
@@ -148,7 +156,7 @@ class Audit:
 
     def _end_unbegun(self, call: Call, status: int, code: str | None) -> None:
         """Of a call that changed nothing: a sample, so that nobody can push others out of the log."""
-        nobody = call.principal is None and status == UNAUTHENTICATED
+        nobody = call.principal is None and status == UNAUTHENTICATED and (call.shown or call.action is not None)
         action = Action.SESSION_REFUSED if nobody and call.action is not Action.SESSION_BEGIN else call.action
         if action is None or (call.principal is None and not nobody):
             return

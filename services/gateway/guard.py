@@ -72,7 +72,7 @@ class Guard:
             "x-request-id": request_id(headers.get("x-request-id")),
         }
 
-        call = Call(scope, headers, always["x-request-id"])
+        call = Call(scope, headers, always["x-request-id"], cookie=self._cookie)
         CURRENT.set(call)
 
         async def send_guarded(message: Message) -> None:

@@ -188,6 +188,9 @@ async def test_who_sees_what(it: Stand) -> None:
 
 
 async def test_strangers_do_not_fill_it(it: Stand) -> None:
+    for cookie in ({}, {"Cookie": "of_another_port=1"}):
+        nothing = await call(it, None, "GET", "/session", headers={"X-Request-ID": "shows-nothing"} | cookie)
+        assert nothing.status_code == 401
     claimed = NOBODYS["key_id"].removeprefix("key-")
     wrong = f"sfk_{claimed}_{'x' * 43}"
     await asyncio.gather(*(call(it, wrong, "GET", "/jobs") for _ in range(60)))
@@ -197,6 +200,7 @@ async def test_strangers_do_not_fill_it(it: Stand) -> None:
 
     await eventually(seen, timeout=10, what="a refused key")
     found = await records(it, action="session.refused", limit=500)
+    assert "shows-nothing" not in {each["request_id"] for each in found}
     assert len(found) <= 2 * NOBODYS_A_MINUTE, "of all tests, in two minutes at most"
     [first, *_] = [each for each in found if each["key"] == NOBODYS["key_id"]]
     assert (first["tenant"], first["status"], first["outcome"]) == ("", 401, "refused")
