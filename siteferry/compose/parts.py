@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic_settings import SettingsConfigDict
 
+from shared.secrets.settings import KeySettings
 from shared.settings import Settings
 from siteferry.compose import secrets
 from siteferry.embedded.cells.options import CellOptions
@@ -100,6 +101,7 @@ def edge() -> None:
             cells=cells.http,
             gateway="gateway:8081",
             status="status:8082",
+            hosts=None if KeySettings().keys_needed else (),
             admin_socket=caddy.admin_socket,
             storage=caddy.storage,
         )
