@@ -22,6 +22,7 @@ from shared.contract import streams
 from shared.contract.events import Expired, now
 from shared.contract.jobs import Job, Status
 from shared.contract.subjects import EventType
+from shared.contract.workers import WorkerState
 from shared.secrets.vault import KeyRing
 from siteferry.embedded.servers.ports import free_port
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
@@ -459,3 +460,47 @@ async def test_rebuild_projection_mends_what_is_wrong(gateway: Gateway, bus: Bus
     said = await siteferry(gateway, *command, settings=nowhere)
     assert (said.code, said.out) == (3, "")
     assert said.err.startswith("siteferry: NATS does not answer at nats://127.0.0.1:")
+
+
+async def test_keys_are_made_listed_rotated_and_revoked(gateway: Gateway) -> None:
+    async def opens(secret: str) -> int:
+        return (await siteferry(gateway, "jobs", settings={"SITEFERRY_API_KEY": secret})).code
+
+    async def ends(secret: str) -> None:
+        async def refused() -> bool:
+            return await opens(secret) == 3
+
+        await eventually(refused, timeout=20, what="the end of a key")
+
+    wish = ["--tenant", "bakery", "--scope", "read", "--lane", "low", "--rate", "60", "--slots", "2", "--expires", "30"]
+    made = json.loads((await siteferry(gateway, "keys", "create", "CI of the bakery", *wish, "--json")).out)
+    assert await opens(made["secret"]) == 0
+    listed = (await siteferry(gateway, "keys", "list", "--tenant", "bakery")).out
+    row = [made["id"], "active", "bakery", "read", "low, 60/min, 2 slots"]
+    assert [line.split("\t")[:5] for line in listed.splitlines()[1:]] == [row]
+    assert made["secret"] not in listed
+
+    said = await siteferry(gateway, "keys", "rotate", made["id"])
+    [second] = [word for word in said.out.split() if word.startswith("sfk_")]
+    assert await opens(second) == 0
+    await ends(made["secret"])
+
+    assert (await siteferry(gateway, "keys", "revoke", made["id"])).code == 0
+    await ends(second)
+    assert made["id"] not in (await siteferry(gateway, "keys", "list")).out
+    assert f"{made['id']}\trevoked" in (await siteferry(gateway, "keys", "list", "--all")).out
+
+
+async def test_who_works_on_what(gateway: Gateway, bus: Bus) -> None:
+    said = await siteferry(gateway, "workers")
+    assert (said.code, "No worker has been heard of" in said.err) == (0, True)
+    job_id = await submit(gateway)
+    await worker_of(gateway, bus, job_id).start()
+    state = WorkerState(
+        id="cloner/a1b2c3", kind="clone", slots=4, jobs=[job_id], free_bytes=2 * 10**9, started_at=now(), said_at=now()
+    )
+    await bus.js.publish(f"$KV.{streams.WORKERS}.cloner.a1b2c3", state.model_dump_json().encode())
+    header, worker, job = [line.split("\t") for line in (await siteferry(gateway, "workers")).out.splitlines()]
+    assert header == ["WORKER", "JOBS", "SLOTS", "FREE", "DOES"]
+    assert worker[:4] == ["cloner/a1b2c3", "clone", "1 of 4", "2.0 GB"]
+    assert job[1] == job_id
