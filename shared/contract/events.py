@@ -114,6 +114,16 @@ class CloneRequested(Message):
         """Whether it needs a place for a new clone."""
         return self.action in {None, CloneAction.FORK}
 
+    @property
+    def reads(self) -> str:
+        """The clone that must not be exchanged for another state meanwhile; "" for none."""
+        return self.source_url if self.action in {CloneAction.RESET, CloneAction.KEEP} else ""
+
+    @property
+    def changes_what_it_reads(self) -> bool:
+        """Whether it is the one that exchanges it."""
+        return self.action is CloneAction.RESET
+
 
 class RestoreOptions(BaseModel):
     """What a person may choose about a restore. Tables are named with or without the target's prefix."""
@@ -200,6 +210,16 @@ class RestoreRequested(Message):
     @property
     def makes_room(self) -> bool:
         """Whether it needs a place for a new clone."""
+        return False
+
+    @property
+    def reads(self) -> str:
+        """The clone that must not be exchanged for another state meanwhile; "" for none."""
+        return self.source_url
+
+    @property
+    def changes_what_it_reads(self) -> bool:
+        """Whether it is the one that exchanges it."""
         return False
 
 

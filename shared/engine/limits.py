@@ -26,6 +26,8 @@ from shared.log import get
 
 log = get(__name__)
 
+READERS = 4
+"""Jobs that may read one clone at the same time; one that changes it as a whole takes the place of all."""
 MOST_TENANTS = 4
 """A tenant with fewer slots than its share among so many is not asked who else waits."""
 DOING = {"clone": "reading from", "restore": "writing to"}
@@ -41,6 +43,8 @@ class Scope:
     limit: int
     why: str
     """What a person reads while a job waits for it."""
+    alone: bool = False
+    """Every slot is taken, or none."""
 
     @property
     def reason(self) -> str:
@@ -68,7 +72,7 @@ class Full:
 
 def scopes(command: Command, limits: Limits) -> list[Scope]:
     """The limits that apply to a command, widest first. Pure."""
-    kind, host = command.kind, urlsplit(command.place).netloc.rpartition("@")[2].lower()
+    kind, host = command.kind, _host(command.place)
     found = []
     if limits.total is not None:
         found.append(Scope(f"{kind}.all", limits.total, f"Waiting: {_jobs(limits.total)} running"))
@@ -81,13 +85,21 @@ def scopes(command: Command, limits: Limits) -> list[Scope]:
     if limits.per_source is not None:
         why = f"Waiting: {_jobs(limits.per_source)} {DOING[kind]} {host}"
         found.append(Scope(f"{kind}.source-{_digest(host)}", limits.per_source, why))
+    if command.reads:
+        read = _host(command.reads)
+        why = f"Waiting: another job is at work on {read}"
+        found.append(Scope(f"read.source-{_digest(read)}", READERS, why, alone=command.changes_what_it_reads))
     return found
 
 
 def pause_scope(command: Command) -> Scope:
     """What a job waits for while its site's host wants nobody (Retry-After). Pure."""
-    host = urlsplit(command.place).netloc.rpartition("@")[2].lower()
+    host = _host(command.place)
     return Scope(f"{command.kind}.source-{_digest(host)}.pause", 0, f"Waiting: {host} has asked for a pause")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def _jobs(number: int, whose: str = "") -> str:
@@ -259,12 +271,21 @@ class Permits:
         line = [key.removeprefix("line.") for key in keys if key.startswith("line.")]
         place = sum(ticket < self._ticket for ticket in line)
         free = [slot for slot in range(scope.limit) if str(slot) not in taken]
+        if scope.alone:
+            return None if len(free) == scope.limit and await self._every(scope) else Full(scope, place)
         if place >= len(free):
             return Full(scope, place - len(free))
         for slot in free[place:] + free[:place]:
             if await self._create(f"{scope.name}.slot.{slot}"):
                 return None
         return Full(scope, place)
+
+    async def _every(self, scope: Scope) -> bool:
+        """Whether all slots became this job's."""
+        for slot in range(scope.limit):
+            if not await self._create(f"{scope.name}.slot.{slot}"):
+                return False
+        return True
 
     async def _take(self, key: str) -> None:
         """A record of this job alone: an earlier delivery of it may have left one."""
