@@ -33,6 +33,7 @@ THINGS = {
     "login": "logins",
     "base": "bases",
     "snapshot": "snapshots",
+    "image": "images",
 }
 
 

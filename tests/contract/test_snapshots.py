@@ -413,7 +413,9 @@ def test_killed_while_capturing_nothing_is_visible_and_a_sweep_clears_it(driver:
         die_at += 15
     assert driver.snapshots.names(clone) == ["second"]
     (driver.snapshots.root / clone / ".making-third").mkdir()
-    driver.snapshots.sweep()
+    assert driver.snapshots.sweep(dry_run=True) == [f"{clone}/.making-third"]
+    assert driver.snapshots.sweep() == [f"{clone}/.making-third"]
+    assert driver.snapshots.sweep() == []
     assert os.listdir(driver.snapshots.root / clone) in (["second", ".lock"], [".lock", "second"])
     driver.snapshots.remove(clone, "second")
     with pytest.raises(NoSuchSnapshot):

@@ -10,6 +10,7 @@ class LightDriver:
     """What light jobs made, by job id. Only what the sweeper needs."""
 
     images = None
+    states = None
 
     def __init__(self, things: Path) -> None:
         self._things = things

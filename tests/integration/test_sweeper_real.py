@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
@@ -113,3 +117,52 @@ async def test_a_half_installed_connector_is_seen_and_told(
     await seats.installed(site.home, job_id)
     again = await sweep(engine, driver)
     assert [f.outcome for f in again.findings if f.what == "connector"] == ["removed"]
+
+
+KEEPING = """
+import os, signal, sys
+from pathlib import Path
+from services.cloner.drivers.host import HostDriver
+from services.cloner.drivers.host.mariadb import CloneDatabases
+from shared.cells.client import CellsClient
+
+clones, socket, user, password_file, control, clone = sys.argv[1:]
+driver = HostDriver(
+    clones=Path(clones),
+    databases=CloneDatabases(Path(socket), user, Path(password_file)),
+    edge_url="http://localhost:8080",
+    cells=CellsClient(Path(control)),
+)
+asked = []
+def check():
+    asked.append(1)
+    if len(asked) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+driver.snapshots.capture(driver.place(clone), clone, "version-a", check=check)
+"""
+
+
+async def test_what_a_killed_worker_kept_of_a_state_goes_unless_somebody_keeps_one(
+    engine: Lab, driver: HostDriver
+) -> None:
+    clone = await ended(engine, Plan(steps=1))
+    await asyncio.to_thread(driver.ensure, clone)
+    target, databases = driver.place(clone), driver.databases
+    for name in "abcdef":
+        (target.document_root / f"{name}.txt").write_text(name)
+    await asyncio.to_thread(driver.snapshots.capture, target, clone, "made")
+    about = (driver.clones, databases.socket, databases._admin_user, databases._admin_password_file)
+    command = [sys.executable, "-c", KEEPING, *map(str, about), str(driver.cells._control), clone]
+    done = await asyncio.to_thread(subprocess.run, command, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    folder = driver.snapshots.root / clone
+    assert ".making-version-a" in os.listdir(folder)
+    with driver.snapshots.alone(clone):
+        kept = await sweep(engine, driver)
+    assert [f for f in kept.findings if f.what == "state"] == []
+    report = await sweep(engine, driver)
+    assert [(f.id, f.outcome) for f in report.findings if f.what == "state"] == [
+        (f"{clone}/.making-version-a", "removed")
+    ]
+    assert {name for name in os.listdir(folder) if not name.startswith(".")} == {"made"}
+    assert ".making-version-a" not in os.listdir(folder)

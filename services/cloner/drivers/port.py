@@ -86,6 +86,9 @@ class States(Protocol):
     def drop(self, clone_id: str, name: str) -> None:
         """Remove a state; nothing happens when it is not there."""
 
+    def sweep(self, *, dry_run: bool) -> list[str]:
+        """Remove what deaths left of states that were being kept or dropped, of images, too: what of whom, for each."""
+
 
 class UserNotFound(Exception):
     """The clone has no such user."""

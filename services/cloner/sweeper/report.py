@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-What = Literal["place", "clone", "connector", "checkpoint", "login", "base", "snapshot", "image"]
+What = Literal["place", "clone", "connector", "checkpoint", "login", "base", "snapshot", "state", "image"]
 Outcome = Literal["removed", "expired", "found", "left", "failed"]
 """`found`: would be removed, but this was a dry run. `left`: unknown to the log, so it stays."""
 

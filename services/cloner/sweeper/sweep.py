@@ -82,6 +82,7 @@ class Sweeper:
             await self._jobs(token)
             await self._connectors(token)
             await self._snapshots(token)
+            await self._states()
             await self._images()
         finally:
             renewing.cancel()
@@ -248,6 +249,21 @@ class Sweeper:
             return
         await snapshots.discard(self._bus, restore)
         self._found("snapshot", restore_id, decision, "expired")
+
+    # --- states of clones, half made: a worker that is killed while it keeps one leaves what it had
+
+    async def _states(self) -> None:
+        states = self._driver.states
+        if states is None:
+            return
+        try:
+            half = await asyncio.to_thread(states.sweep, dry_run=self._report.dry_run)
+        except TROUBLE as error:
+            log.warning("states of clones could not be swept", error=repr(error))
+            return
+        for name in half:
+            decision = Verdict(Action.REMOVE, "it was never made whole, or is half removed")
+            self._found("state", name, decision, "found" if self._report.dry_run else "removed")
 
     # --- images of sources, which belong to no job
 

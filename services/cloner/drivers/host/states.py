@@ -93,6 +93,10 @@ class HostStates:
         """Remove a state; nothing happens when it is not there."""
         self._snapshots.remove(clone_id, name)
 
+    def sweep(self, *, dry_run: bool) -> list[str]:
+        """Remove what deaths left of snapshots half made, and of those half removed."""
+        return self._snapshots.sweep(dry_run=dry_run)
+
     def _there(self, clone_id: str) -> HostTarget:
         target = self._driver.place(clone_id)
         if not (target.directory / CONFIG).exists():

@@ -162,16 +162,18 @@ class Snapshots:
             return False
         return False
 
-    def sweep(self) -> None:
-        """Remove what deaths left of captures and removals, where nobody captures now."""
+    def sweep(self, *, dry_run: bool = False) -> list[str]:
+        """Remove what deaths left of captures and removals, where nobody captures now. `owner/name` of each."""
+        found = []
         for owner in self.owners():
             folder = self.root / owner
             with suppress(BlockingIOError, FileNotFoundError):
                 lock = _locked(folder / LOCK)
                 try:
-                    self._sweep(folder)
+                    found += [f"{owner}/{name}" for name in self._sweep(folder, dry_run=dry_run)]
                 finally:
                     os.close(lock)
+        return found
 
     @contextmanager
     def alone(self, owner: str, check: Callable[[], None] = lambda: None, *, busy: bool = False) -> Iterator[None]:
@@ -198,11 +200,15 @@ class Snapshots:
             raise ValueError(f"not a name of a snapshot: {owner}/{name}")
         return self.root / owner / name
 
-    def _sweep(self, folder: Path) -> None:
-        for name in os.listdir(folder):
+    def _sweep(self, folder: Path, *, dry_run: bool = False) -> list[str]:
+        found = []
+        for name in sorted(os.listdir(folder)):
             unfinished = NAME.fullmatch(name) and not (folder / name / MANIFEST).exists()
             if name.startswith((MAKING, REMOVING)) or unfinished:
-                remove_tree(folder / name)
+                found.append(name)
+                if not dry_run:
+                    remove_tree(folder / name)
+        return found
 
 
 def _locked(path: Path) -> int:
