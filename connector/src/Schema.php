@@ -95,7 +95,7 @@ final class Schema {
 	 */
 	private static function tables(Connection $db, array $own): array {
 		$columns = self::columns($db, $own);
-		$keys    = self::keys($db, $columns);
+		$keys    = self::keys($db, $columns, $own);
 		$tables  = array();
 		foreach ($own as $name => $row) {
 			$kinds  = array('BASE TABLE' => 'table', 'SYSTEM VERSIONED' => 'table', 'VIEW' => 'view', 'SEQUENCE' => 'sequence');
@@ -160,16 +160,23 @@ final class Schema {
 	/**
 	 * The primary key, or else a unique key without NULLs, prefixes and expressions, that rows can be paged by.
 	 *
+	 * The end of a row's life, which a system-versioned table has in each of its keys, is the same in all rows of today.
+	 *
 	 * @param array<string, array<string, array<string, mixed>>> $columns
+	 * @param array<string, array<string, string|null>> $own
 	 * @return array<string, string[]>
 	 */
-	private static function keys(Connection $db, array $columns): array {
+	private static function keys(Connection $db, array $columns, array $own): array {
 		$sql     = 'SELECT TABLE_NAME AS t, INDEX_NAME AS i, COLUMN_NAME AS c, SUB_PART AS s FROM information_schema.STATISTICS '
 			. 'WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME <> \'PRIMARY\', INDEX_NAME, SEQ_IN_INDEX';
 		$indexes = array();
+		$ends    = self::ends_of_rows($db, $own);
 		foreach ($db->rows($sql) as $row) {
 			$column = $row['c'] !== null && isset($columns[$row['t']][$row['c']]) ? $columns[$row['t']][$row['c']] : null;
-			$usable = $column !== null && $row['s'] === null && !$column['nullable'] && in_array($column['data_type'], self::KEY_TYPES, true);
+			if (isset($ends[$row['t']][$row['c']])) {
+				continue;
+			}
+			$usable = $column !== null && !$column['generated'] && $row['s'] === null && !$column['nullable'] && in_array($column['data_type'], self::KEY_TYPES, true);
 			$indexes[$row['t']][$row['i']][] = $usable ? $row['c'] : null;
 		}
 		$keys = array();
@@ -182,6 +189,24 @@ final class Schema {
 			}
 		}
 		return $keys;
+	}
+
+	/**
+	 * Columns `GENERATED ALWAYS AS ROW END`; only a server that has versions of rows is asked.
+	 *
+	 * @param array<string, array<string, string|null>> $own
+	 * @return array<string, array<string, bool>> table => column => true
+	 */
+	private static function ends_of_rows(Connection $db, array $own): array {
+		$found = array();
+		if (in_array('SYSTEM VERSIONED', array_column($own, 'k'), true)) {
+			$sql = 'SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS '
+				. 'WHERE TABLE_SCHEMA = DATABASE() AND GENERATION_EXPRESSION = \'ROW END\'';
+			foreach ($db->rows($sql) as $row) {
+				$found[(string) $row['t']][(string) $row['c']] = true;
+			}
+		}
+		return $found;
 	}
 
 	/**

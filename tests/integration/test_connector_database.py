@@ -117,3 +117,25 @@ def test_a_database_only_db_php_can_reach_is_told_as_such(
         with pytest.raises(kind) as caught:
             source.client.call("inspect")
         assert caught.value.hint
+
+
+def test_a_versioned_table_is_read_by_the_key_of_todays_rows(make_site: MakeSite) -> None:
+    site = make_site("versioned", content="bare")
+    versions = (
+        "since TIMESTAMP(6) GENERATED ALWAYS AS ROW START INVISIBLE, "
+        "till TIMESTAMP(6) GENERATED ALWAYS AS ROW END INVISIBLE, PERIOD FOR SYSTEM_TIME (since, till)"
+    )
+    site.script(
+        f"CREATE TABLE {{p}}periods (id INT, v VARCHAR(200), {versions}, PRIMARY KEY (id)) WITH SYSTEM VERSIONING",
+        "INSERT INTO {p}periods (id, v) VALUES (1, 'one')",
+        "UPDATE {p}periods SET v='two'",
+        "CREATE TABLE {p}versioned (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING",
+        f"CREATE TABLE {{p}}made (a INT NOT NULL, b INT AS (a + 1) STORED, {versions}, UNIQUE KEY u (a, b)) "
+        "WITH SYSTEM VERSIONING",
+    )
+    with connected(site) as source:
+        facts = source.client.call("inspect")
+    keys = {each["name"]: each["key"] for each in facts["tables"]}
+    assert keys[f"{site.prefix}periods"] == ["id"]
+    assert keys[f"{site.prefix}versioned"] == ["id"]
+    assert keys[f"{site.prefix}made"] == [], "what is made of other columns does not travel, and may tell rows apart"
