@@ -135,6 +135,22 @@ def test_while_a_job_is_at_work_on_a_clone_others_are_refused_and_so_is_a_strang
         assert http.request(method, f"/clones/{stranger}/{path}", **body).status_code == 404
 
 
+def test_a_clone_is_not_reset_while_a_restore_reads_it(pair: Pair) -> None:
+    http = pair.siteferry.http
+    os.kill(pair.siteferry.pid("restorer"), signal.SIGSTOP)
+    try:
+        restore, deadline = pair.submit(dry_run=True), time.monotonic() + 10
+        while (reset := http.post(f"/clones/{pair.clone_id}/reset", json={})).status_code == 202:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert (reset.status_code, reset.json()["code"]) == (409, "clone_busy")
+        assert restore in reset.json()["detail"]
+    finally:
+        os.kill(pair.siteferry.pid("restorer"), signal.SIGCONT)
+    assert pair.siteferry.wait(restore)["status"] == "completed"
+    ask(pair, "reset", {})
+
+
 def test_a_worker_killed_in_the_middle_is_replaced_and_the_reset_completes(pair: Pair) -> None:
     ask(pair, "reset", {})
     was = content(pair)
