@@ -18,3 +18,21 @@ class RowsTask:
 
     def _hear(self, message: Reported) -> None:
         self.rows = max(self.rows, message.done or 0)
+
+
+class Rows:
+    """What a worker has of a clone's database: the task that fills it, if there is one. A `Belonging` of the job."""
+
+    def __init__(self) -> None:
+        self.task: RowsTask | None = None
+
+    def taken(self) -> RowsTask | None:
+        """The task, to be waited for by whoever takes it."""
+        task, self.task = self.task, None
+        return task
+
+    async def close(self) -> None:
+        """The job goes to another worker, or ends: nobody waits for these rows."""
+        if task := self.taken():
+            task.task.cancel()
+            await asyncio.gather(task.task, return_exceptions=True)

@@ -19,7 +19,7 @@ from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.forks import Forks
 from services.cloner.images import ImageUse, reused
 from services.cloner.made import made
-from services.cloner.rows_task import RowsTask
+from services.cloner.rows_task import Rows, RowsTask
 from services.cloner.run import Brief, CloneRun, Secrets, step
 from services.cloner.settings import ClonerSettings
 from services.cloner.states import StateJobs
@@ -67,7 +67,6 @@ class CloneWorkflow:
         self._states = StateJobs(driver)
         self._forks = Forks(driver, keys, self._states, resets=settings.resets)
         self._images = ImageUse(driver, settings)
-        self._databases: dict[int, RowsTask] = {}
 
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         """The nine steps of every clone; or what is done to one that is there."""
@@ -262,17 +261,19 @@ class CloneWorkflow:
         if context.state.get("image"):
             await context.release(FILES, ROWS)  # they would go on with the folders that are exchanged now
             changing = await self._images.begin(context)
-        database = self._databases[id(context)] = RowsTask(lambda told: self._copy_database(context, told))
+        rows = context.belonging(Rows)
+        database = rows.task = RowsTask(lambda told: self._copy_database(context, told))
         try:
             await self._fill(context, FILES, reuse.change_files if changing else transfer.pull_files)
         except BaseException:
-            del self._databases[id(context)]
+            rows.taken()
             await asyncio.shield(asyncio.create_task(self._stop(context, database)))
             raise
 
     async def _database(self, context: JobContext) -> None:
         await context.claim(context.state.get("needed", 0))
-        if id(context) not in self._databases and (context.state.get("image") or not context.state.get("files_done")):
+        coming = context.belonging(Rows).task is not None
+        if not coming and (context.state.get("image") or not context.state.get("files_done")):
             await self._files(context)  # from the image again, or anew: nobody knows how far the rows had come
         why = await self._rows(context)
         if why:
@@ -283,9 +284,7 @@ class CloneWorkflow:
 
     async def _rows(self, context: JobContext) -> str:
         """Wait for every row. Why they could not be made of those of an image."""
-        database = self._databases.pop(id(context), None)
-        if database is None:
-            database = RowsTask(lambda told: self._copy_database(context, told))
+        database = context.belonging(Rows).taken() or RowsTask(lambda told: self._copy_database(context, told))
         total = context.state["totals"]["rows"]
         try:
             while not database.task.done():

@@ -57,7 +57,6 @@ class RestoreWorkflow:
         self._settings = settings
         self._keys = keys
         self._connectors = connectors
-        self._hands: dict[int, _Hand] = {}
 
     def steps(self, command: RestoreRequested) -> Sequence[StepSpec]:
         """The steps of one action."""
@@ -106,12 +105,12 @@ class RestoreWorkflow:
         elif command.action is not RestoreAction.RESTORE:
             await self._tell(context, command)
         result = self._result(context, expires_at)
-        await self._forget(context)
+        await context.release()
         return result
 
     async def cleanup(self, context: JobContext) -> None:
         """After a failure or a cancel the undos have removed everything; only memory is left."""
-        await self._forget(context)
+        await context.release()
 
     def _result(self, context: JobContext, expires_at: datetime | None) -> RestoreResult:
         state, command = context.state, _command(context)
@@ -154,7 +153,7 @@ class RestoreWorkflow:
             await self._entrance(context, name).leave()
 
     async def _secret(self, context: JobContext) -> None:
-        self._hand(context).secret = {name: str(value) for name, value in (await context.secret()).items()}
+        context.belonging(_Hand).secret = {name: str(value) for name, value in (await context.secret()).items()}
 
     def _entrances(self, context: JobContext) -> list[Entrance]:
         """The sites this job goes to."""
@@ -217,7 +216,7 @@ class RestoreWorkflow:
         if clone_id is None or await self._confined(context, rebase.pack_after) is not True:
             return
         try:
-            await rebase.remember(context.bus, clone_id, context.job_id, self._hand(context).directory)
+            await rebase.remember(context.bus, clone_id, context.job_id, context.belonging(_Hand).directory)
         except (NatsError, TimeoutError, OSError) as error:
             log.warning("the clone's base stays as it was", job=context.job_id, error=repr(error))
 
@@ -250,20 +249,25 @@ class RestoreWorkflow:
         await self._fetch_base(context)
 
     async def _fetch_base(self, context: JobContext) -> None:
-        """What the site was when the clone was made, once, unread: any step may have to plan again."""
-        command, hand = _command(context), self._hand(context)
+        """What the site was when the clone was made, once, unread: any step may have to plan again.
+
+        Without it all that production did since counts as the clone's: while NATS is away the job waits for it.
+        """
+        command, hand = _command(context), context.belonging(_Hand)
         if hand.base_asked or command.clone_id is None or command.action is not RestoreAction.RESTORE:
             return
-        hand.base_asked = True
-        try:
-            with tempfile.NamedTemporaryFile(dir=hand.directory.parent, prefix=PREFIX, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=hand.directory.parent, prefix=PREFIX, delete=False) as file:
+            path, found = Path(file.name), None
+            try:
                 found = await base_store.fetch(context.bus, command.clone_id, file)
-            await asyncio.to_thread(_put, Path(file.name), hand.directory / BASE if found else None)
-        except (NatsError, TimeoutError, OSError) as error:
-            log.warning("the base can not be read", job=context.job_id, error=repr(error))
+            except base_store.DAMAGED as error:
+                log.warning("the base can not be read", job=context.job_id, error=repr(error))
+            finally:
+                await asyncio.to_thread(_put, path, hand.directory / BASE if found else None)
+        hand.base_asked = True
 
     async def _confined(self, context: JobContext, function: Callable[..., Any], *arguments: Any) -> Any:
-        hand, settings = self._hand(context), self._settings
+        hand, settings = context.belonging(_Hand), self._settings
         logins = {name: hand.login(name) for name in ("source", "target")}
         keys = {name: self._entrance(context, name).key for name in ("source", "target")}
 
@@ -277,15 +281,6 @@ class RestoreWorkflow:
             return Recipe("restore", RestoreRun, (brief,), account=account, writable=(str(hand.directory),), kept=KEPT)
 
         return await context.confined("restore", make, step, function, Secrets(logins, keys), *arguments)
-
-    def _hand(self, context: JobContext) -> _Hand:
-        return self._hands.setdefault(id(context), _Hand())
-
-    async def _forget(self, context: JobContext) -> None:
-        await context.release()
-        hand = self._hands.pop(id(context), None)
-        if hand is not None:
-            await asyncio.to_thread(shutil.rmtree, hand.directory, ignore_errors=True)
 
     def _changing(self, function: Callable[[RestoreRun], Any]) -> Step:
         """A step that has nothing to do when the two sites are the same."""
@@ -314,6 +309,11 @@ class _Hand:
         self.secret: dict[str, str] = {}
         self.base_asked = False
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+
+    async def close(self) -> None:
+        """Forget the logins, remove the files."""
+        self.secret = {}
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
     def login(self, name: str) -> Login:
         """The way into one of the sites; empty when it has expired."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import IO
 
 from nats.js.api import ObjectMeta, ObjectMetaOptions
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadObjectMetaError, DigestMismatchError, NotFoundError
 from nats.js.object_store import ObjectStore
 
 from shared.bus.connection import Bus
@@ -25,6 +25,8 @@ CHUNK = 512 * 1024
 """Bytes of one message: each costs the server a sync."""
 IN_MEMORY = 8 * 1024 * 1024
 TIMEOUT = 120.0
+DAMAGED = (BadObjectMetaError, DigestMismatchError)
+"""Errors of a base that will not be readable later either."""
 
 
 async def save(bus: Bus, name: str, packed: IO[bytes], *, of: str = "") -> None:

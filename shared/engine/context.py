@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pydantic import JsonValue
 
@@ -28,6 +28,16 @@ from shared.secrets.vault import Vault
 Claim = Callable[[int, Callable[[], Awaitable[int]] | None], Awaitable[None]]
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Belonging(Protocol):
+    """What a workflow keeps of a job while this worker has it, and nobody else may ever see."""
+
+    async def close(self) -> None:
+        """Leave nothing behind, in memory or on disk."""
+
+
+B = TypeVar("B", bound=Belonging)
 
 
 class JobContext:
@@ -57,6 +67,7 @@ class JobContext:
         self._threads = threads
         self._carriers = None if carriers is None else JobCarriers(carriers, self)
         self._claim = claim
+        self._belongings: dict[type, Belonging] = {}
         self._secrets: set[str] = set()
         self._noting = threading.Lock()
         self.current: Step | None = None
@@ -160,10 +171,19 @@ class JobContext:
         """Names of the job's carriers that live."""
         return frozenset() if self._carriers is None else self._carriers.living
 
+    def belonging(self, kind: type[B]) -> B:
+        """The job's own object of that class: made when first asked for, closed when this worker lets go of the job."""
+        found = self._belongings.get(kind)
+        if not isinstance(found, kind):
+            found = self._belongings[kind] = kind()
+        return found
+
     async def release(self, *names: str) -> None:
-        """End carriers of the job, by name, or all of them."""
+        """End carriers of the job, by name; or all of them, and close what belongs to it."""
         if self._carriers is not None:
             await self._carriers.close(*names)
+        while not names and self._belongings:
+            await self._belongings.popitem()[1].close()
 
     def hide(self, *values: str) -> None:
         """Values that may not appear in any text of this job from now on."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from tests.e2e.product import Product, product
 from tests.e2e.restoring import Pair, files_of, rows_of, traces
 from tests.e2e.test_restore_survival import reach
+from tests.integration.house import eventually
 from tests.sites.farm import SourceFarm
 from tests.sites.site import Site
 from tests.sites.spec import SiteSpec, User
@@ -21,8 +24,16 @@ EDITOR = User("edda", "pw-of-edda-3141")
 
 
 @pytest.fixture(scope="module")
-def quick() -> Iterator[Product]:
-    with product(environment={"SITEFERRY_WATCH_SECONDS": "2"}) as running:
+def scratch() -> Iterator[Path]:
+    """The temporary directory of the product alone."""
+    with tempfile.TemporaryDirectory(prefix="siteferry-scratch-") as directory:
+        os.chmod(directory, 0o1777)
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def quick(scratch: Path) -> Iterator[Product]:
+    with product(environment={"SITEFERRY_WATCH_SECONDS": "2", "TMPDIR": str(scratch)}) as running:
         yield running
 
 
@@ -133,3 +144,8 @@ def test_another_site_with_another_prefix_takes_the_content(pair: Pair, farm: So
         assert admin.get(other.siteurl + "/wp-admin/plugins.php").status_code == 200
     assert not job["result"]["plan"]["base"], "the base is another site's"
     other.destroy()
+
+
+def test_no_restore_leaves_anything_in_the_temporary_directory(pair: Pair, scratch: Path) -> None:
+    """Neither those of this file that failed, nor one that was tried again."""
+    eventually(lambda: list(scratch.glob("siteferry-restore-*")) == [], timeout=10, what="the last removal")
