@@ -21,18 +21,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 LONGEST_FIRST = (
     "hostile/test_hostile_sources",
-    "hostile/",
-    "faults/",
-    "e2e/test_many",
-    "kubernetes/",
-    "e2e/",
+    "contract/",
     "integration/test_sweeper_real",
     "integration/test_connector_broken_install",
-    "contract/",
+    "e2e/",
+    "kubernetes/",
     "integration/",
+    "faults/",
+    "hostile/",
 )
 """Where files begin that take long. What is not named takes seconds, and comes last.
-Twenty clones at once need both processors: not beside what waits for its deadlines."""
+Attacks take what processors give: beside them comes what waits for nothing, and what has deadlines comes long after."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.async_api import expect
 
 from tests.e2e.product import Product, product
+
+expect.set_options(timeout=30_000)
+"""Milliseconds; a machine that clones twenty sites beside a page draws it late."""
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from tests.sites.nasty import files, tables
 from tests.sites.site import Site
 from tests.sites.spec import SiteSpec
 
+pytestmark = pytest.mark.timeout(900)
 MEMORY = 250 << 20
 AT_ONCE, MORE = 20, 10
 

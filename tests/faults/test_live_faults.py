@@ -186,8 +186,8 @@ async def test_cursors_of_a_stream_that_is_no_more_get_a_snapshot_of_the_new_one
                 for bucket in (streams.JOBS, streams.CLONES):
                     await bus.js.delete_key_value(bucket)
                 await streams.install(bus.js)
-                proxy.calm = False  # and connections break meanwhile
                 again = await Simulated(bus, job_id=job.job_id, pace=0.02).submit()
+                proxy.calm = False  # and connections break meanwhile
                 await again.start()
                 await again.run_steps()
                 await again.complete()

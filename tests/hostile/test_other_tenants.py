@@ -23,6 +23,7 @@ from tests.hostile.forged import NAME, Forged, Lies, forged
 from tests.sites.farm import SourceFarm
 from tests.sites.spec import SiteSpec
 
+pytestmark = pytest.mark.timeout(900)
 ALICE, MALLORY = "alice-0123456789abcdef", "mallory-0123456789abcdef"
 ATTACKS = (
     "frames packed bomb",
