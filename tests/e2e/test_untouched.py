@@ -20,6 +20,7 @@ ROWS: list[Callable[[Site], Any]] = [
     nasty.wide_charsets,
     nasty.full_columns,
     nasty.other_types,
+    nasty.rare_tables,
     nasty.address_keys,
     nasty.hard_values,
     nasty.views,
