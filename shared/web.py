@@ -1,11 +1,10 @@
-"""What every HTTP service of ours agrees on: names it answers to, request ids, pages of other origins, times."""
+"""What every HTTP service of ours agrees on: names it answers to, request ids, pages of other origins."""
 
 from __future__ import annotations
 
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 EXPOSED = (
@@ -53,8 +52,3 @@ def may_ask(origin: str | None, allowed: frozenset[str], methods: Iterable[str])
         "access-control-allow-headers": ASKED,
         "access-control-max-age": str(PREFLIGHT_SECONDS),
     }
-
-
-def stamp(at: datetime) -> str:
-    """A time as every answer and event writes it: RFC 3339 in UTC, `2026-11-29T10:00:00.123456Z`."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

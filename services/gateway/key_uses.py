@@ -14,9 +14,9 @@ from services.gateway.problems import UNAVAILABLE
 from shared.bus.connection import Bus
 from shared.contract import streams
 from shared.contract.events import now
+from shared.contract.times import stamp
 from shared.log import get
 from shared.secrets.api_keys import Principal
-from shared.web import stamp
 
 log = get(__name__)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -19,7 +19,7 @@ from pydantic import (
 
 from services.gateway import domain
 from services.gateway.either import LOGIN_OR_KEY, MINUTES_OR_MOMENT
-from services.gateway.moments import Moment
+from services.gateway.moments import Moment, said_in_mail
 from shared.contract.events import CloneOptions
 from shared.contract.jobs import (
     CloneAction,
@@ -36,6 +36,7 @@ from shared.contract.jobs import (
     Step,
 )
 from shared.contract.subjects import Kind, Lane
+from shared.contract.times import Time
 
 TTL_DEFAULT, TTL_MIN, TTL_MAX = 1440, 5, domain.TTL_MAX_MINUTES
 EXAMPLE_ID = "clone-0k3v9x2m7c1p5t8w"
@@ -219,9 +220,9 @@ class Result(BaseModel):
     admin_url: str
     username: str
     password: str | None = Field(description="Null when the clone is gone.")
-    expires_at: datetime | None = Field(description="Null: lives until deleted.")
+    expires_at: Time | None = Field(description="Null: lives until deleted.")
     state: CloneState
-    deleted_at: datetime | None = None
+    deleted_at: Time | None = None
     files: int = 0
     bytes: int = 0
     tables: int = 0
@@ -266,10 +267,10 @@ class JobSummary(BaseModel):
     priority: Lane
     attempt: int
     batch_id: str | None
-    created_at: datetime
-    started_at: datetime | None
-    updated_at: datetime
-    finished_at: datetime | None
+    created_at: Time
+    started_at: Time | None
+    updated_at: Time
+    finished_at: Time | None
     error: ErrorInfo | None = Field(description="Why it failed, and what to do.")
     clone_state: CloneState | None = Field(None, description="What has become of the clone it made.")
     n: int = Field(description="Number of events so far.")
@@ -306,9 +307,9 @@ class CloneSummary(BaseModel):
     admin_url: str
     username: str
     state: CloneState
-    created_at: datetime
-    expires_at: datetime | None
-    deleted_at: datetime | None
+    created_at: Time
+    expires_at: Time | None
+    deleted_at: Time | None
     reason: str | None = Field(description="Why it is gone: expired or deleted.")
     seq: int = Field(description="Stream sequence of the last event that changed it.")
 
@@ -334,7 +335,7 @@ class Mail(BaseModel):
     """A mail the clone wanted to send. It was captured and never left."""
 
     id: str
-    time: str
+    time: Annotated[Time | None, BeforeValidator(said_in_mail)] = Field(None, description="Null: it did not say.")
     to: list[str]
     subject: str
     headers: list[str] = Field(default_factory=list)
@@ -352,7 +353,7 @@ class StoryMessage(BaseModel):
     """One message of a job's story, as the stream holds it."""
 
     seq: int
-    time: datetime
+    time: Time
     type: str
     subject: str
     headers: dict[str, str]

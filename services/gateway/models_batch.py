@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,6 +23,7 @@ from services.gateway.models import (
 )
 from shared.bus.batch import MOST
 from shared.contract.jobs import Phase, Status
+from shared.contract.times import Time
 
 EXAMPLE_ID = "batch-0k3v9x2m7c1p5t00"
 MEMBERS = tuple(f"clone-0k3v9x2m7c1p5t0{number}" for number in range(2))
@@ -119,10 +119,10 @@ class BatchSummary(BaseModel):
     progress: float = Field(ge=0, le=100, description="Mean of the jobs' progress; an ended job counts whole.")
     total: int
     counts: dict[Status, int] = Field(description="Jobs by status.")
-    created_at: datetime
-    started_at: datetime | None = Field(description="When the first job began.")
-    updated_at: datetime
-    finished_at: datetime | None = Field(description="When the last job ended.")
+    created_at: Time
+    started_at: Time | None = Field(description="When the first job began.")
+    updated_at: Time
+    finished_at: Time | None = Field(description="When the last job ended.")
     links: BatchLinks
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -15,6 +14,7 @@ from services.gateway.moments import Moment
 from services.gateway.problems import Problem, validation
 from shared.contract.jobs import Status
 from shared.contract.subjects import Kind
+from shared.contract.times import Time
 
 MOST = 10_000
 """Jobs or clones of one operation."""
@@ -198,7 +198,7 @@ class OperationAnswer(BaseModel):
     done: int = Field(description="For so many what was asked for is stored.")
     refused: int = Field(description="For so many it was not possible; `refusals` says which and why.")
     refusals: list[Refusal]
-    created_at: datetime
-    updated_at: datetime
-    finished_at: datetime | None = None
+    created_at: Time
+    updated_at: Time
+    finished_at: Time | None = None
     status_url: str

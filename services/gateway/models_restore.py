@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -27,6 +26,7 @@ from services.gateway.models import (
 )
 from shared.contract.events import RestoreOptions
 from shared.contract.jobs import SnapshotState
+from shared.contract.times import Time
 
 HOURS_MAX = 160
 """The login a snapshot is discarded with is kept for seven days."""
@@ -189,9 +189,9 @@ class SnapshotAnswer(BaseModel):
     target_url: str
     source_url: str = Field(description="What was restored.")
     state: SnapshotState
-    created_at: datetime
-    expires_at: datetime | None = Field(description="When it is discarded by itself.")
-    ended_at: datetime | None = Field(description="When it was used or discarded.")
+    created_at: Time
+    expires_at: Time | None = Field(description="When it is discarded by itself.")
+    ended_at: Time | None = Field(description="When it was used or discarded.")
     tables: int
     files: int
     bytes: int

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.gateway.models import TTL_DEFAULT, Body, Name, TtlMinutes
 from shared.contract.states import NAME_PATTERN
+from shared.contract.times import Time
 
 VersionName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
@@ -41,7 +42,7 @@ class Version(BaseModel):
     """What a clone was at one moment."""
 
     name: str
-    made_at: str | None = Field(description="Null: what is stored of it is damaged.")
+    made_at: Time | None = Field(description="Null: what is stored of it is damaged.")
     files: int
     bytes: int = Field(description="Of files and tables.")
     tables: int

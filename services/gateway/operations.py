@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
@@ -25,6 +24,7 @@ from services.gateway.problems import UNAVAILABLE, Problem, internal
 from shared.bus.connection import Bus, instance_id
 from shared.contract import streams
 from shared.contract.events import now
+from shared.contract.times import Time
 from shared.lifecycle import ended
 from shared.log import get
 
@@ -55,7 +55,7 @@ class Operation(BaseModel):
     total: int
     changes: dict[str, Any] = Field(default_factory=dict)
     """Of a retry: `RetryChanges`."""
-    expires_at: datetime | None = None
+    expires_at: Time | None = None
     """Of an extension."""
     position: int = 0
     """Members that have been looked at."""
@@ -64,9 +64,9 @@ class Operation(BaseModel):
     refused: list[tuple[int, int]] = Field(default_factory=list)
     """Position of a member nothing was done to, and of its reason."""
     owner: str = ""
-    created_at: datetime
-    updated_at: datetime
-    finished_at: datetime | None = None
+    created_at: Time
+    updated_at: Time
+    finished_at: Time | None = None
 
     @property
     def status(self) -> OperationStatus:

@@ -13,7 +13,7 @@ from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from shared.web import stamp
+from shared.contract.times import stamp
 
 BATCH = 500
 END_OF_BATCH = "204"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from shared.contract.jobs import Job, Status
 from shared.contract.subjects import KINDS, LANES, Kind, Lane
+from shared.contract.times import Time
 
 Window = Literal["hour", "day"]
 PIECES: dict[Window, tuple[int, timedelta]] = {"hour": (12, timedelta(minutes=5)), "day": (24, timedelta(hours=1))}
@@ -31,7 +32,7 @@ class Spread(BaseModel):
 class Piece(BaseModel):
     """Jobs that ended in one piece of the window."""
 
-    start: datetime
+    start: Time
     completed: int = 0
     failed: int = 0
     cancelled: int = 0
@@ -67,8 +68,8 @@ class Statistics(BaseModel):
     """What the caller's jobs did in a window, and what waits now."""
 
     window: Window
-    since: datetime
-    until: datetime
+    since: Time
+    until: Time
     submitted: int
     completed: int
     failed: int

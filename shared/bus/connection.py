@@ -27,6 +27,7 @@ from nats.js.kv import KeyValue
 from shared.contract import streams
 from shared.contract.events import Message
 from shared.contract.subjects import EventType, subject
+from shared.contract.times import stamp
 from shared.log import get
 from shared.settings import Settings
 
@@ -137,7 +138,7 @@ class Bus:
             "ce-id": event_id,
             "ce-source": self.source,
             "ce-type": f"siteferry.{message.kind}.{event}",
-            "ce-time": message.time.isoformat(),
+            "ce-time": stamp(message.time),
             "ce-subject": message.job_id,
             **headers,
         }

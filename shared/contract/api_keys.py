@@ -12,6 +12,7 @@ from hmac import compare_digest
 from pydantic import BaseModel
 
 from shared.contract.subjects import Lane
+from shared.contract.times import Time
 from shared.ids import ALPHABET
 
 TOKEN_PREFIX = "sfk_"
@@ -54,13 +55,13 @@ class ApiKey(BaseModel):
     digest: str
     old_digest: str | None = None
     """Of the secret before the last rotation, good until `old_until`."""
-    old_until: datetime | None = None
-    created_at: datetime
+    old_until: Time | None = None
+    created_at: Time
     created_by: str
     """Id of the key it was made with; `local` without one."""
-    rotated_at: datetime | None = None
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
+    rotated_at: Time | None = None
+    expires_at: Time | None = None
+    revoked_at: Time | None = None
 
     def opens(self, secret: str, now: datetime) -> bool:
         """Whether a secret of this SHA-256 is good for something at this time. Takes as long for a near miss as for a

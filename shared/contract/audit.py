@@ -6,9 +6,9 @@ answered died meanwhile: what the call asked for may have been done, or not.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import BaseModel, Field
+
+from shared.contract.times import Time
 
 MANY = 100
 """Objects named in one record."""
@@ -18,7 +18,7 @@ class Record(BaseModel):
     """One call. Never a secret: of a key there is the id."""
 
     id: str
-    at: datetime
+    at: Time
     """When it came."""
     tenant: str
     """Empty where nobody knows who called."""
@@ -35,7 +35,7 @@ class Record(BaseModel):
     """`<area>.<verb>`."""
     objects: list[str] = Field(default_factory=list)
     """Ids of what it was about, at most `MANY`."""
-    ended_at: datetime | None = None
+    ended_at: Time | None = None
     status: int | None = None
     """Of the answer; None: there was none yet."""
     code: str | None = None

@@ -26,6 +26,7 @@ from shared.contract.jobs import (
 )
 from shared.contract.reading import understood
 from shared.contract.subjects import TERMINAL, EventType, Kind, Lane
+from shared.contract.times import Time
 
 
 def now() -> datetime:
@@ -41,7 +42,7 @@ class Message(BaseModel):
     job_id: str
     kind: Kind = "clone"
     lane: Lane = Lane.NORMAL
-    time: datetime = Field(default_factory=now)
+    time: Time = Field(default_factory=now)
 
 
 class CloneOptions(BaseModel):
@@ -278,7 +279,7 @@ class Extended(Message):
     """The clone lives until `expires_at` (null: until deleted)."""
 
     type: Literal[EventType.EXTENDED] = EventType.EXTENDED
-    expires_at: datetime | None = None
+    expires_at: Time | None = None
 
 
 class Expired(Message):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import BaseModel, Field
+
+from shared.contract.times import Time
 
 
 class Question(BaseModel):
@@ -20,10 +20,10 @@ class Told(BaseModel):
     image_id: str
     source: str
     """Home address of the site."""
-    made_at: datetime
-    used_at: datetime
+    made_at: Time
+    used_at: Time
     """When a clone last began with it."""
-    expires_at: datetime
+    expires_at: Time
     files: int
     bytes: int
     """Of files and tables; where blocks are shared the disk holds fewer."""

@@ -7,13 +7,13 @@ believed, and progress never goes backwards.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contract.subjects import Kind, Lane
+from shared.contract.times import Time
 
 
 class Status(StrEnum):
@@ -73,8 +73,8 @@ class Step(Record):
     done: int = 0
     total: int | None = None
     unit: Literal["bytes", "rows", "files", "pages"] | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     message: str = ""
 
 
@@ -91,7 +91,7 @@ class Reused(Record):
     """What of a clone came from an image, which an earlier clone of the same source left, and what travelled."""
 
     image_id: str
-    made_at: datetime
+    made_at: Time
     """When the image was made."""
     files: int = 0
     bytes: int = 0
@@ -110,7 +110,7 @@ class CloneResult(Record):
     admin_url: str
     username: str
     sealed_password: str
-    expires_at: datetime | None = None
+    expires_at: Time | None = None
     files: int = 0
     bytes: int = 0
     tables: int = 0
@@ -192,7 +192,7 @@ class Loss(Record):
     """The row's key, for a person: `12` or `12, 7`."""
     title: str = ""
     why: Literal["production_only", "production_newer"]
-    modified_at: datetime | None = None
+    modified_at: Time | None = None
 
 
 class RestorePlan(Record):
@@ -217,7 +217,7 @@ class RestoreResult(Record):
     dry_run: bool = False
     plan: RestorePlan | None = None
     snapshot_id: str | None = None
-    snapshot_expires_at: datetime | None = None
+    snapshot_expires_at: Time | None = None
     snapshot_bytes: int = 0
     tables: int = 0
     """Tables exchanged."""
@@ -244,7 +244,7 @@ class StateResult(Record):
     clone_url: str
     state: str
     """`made`, or `version-` and the version's name."""
-    state_made_at: datetime
+    state_made_at: Time
     files: int = 0
     bytes: int = 0
     """Of files and tables."""
@@ -283,10 +283,10 @@ class Job(Record):
     tenant: str = "local"
     batch_id: str | None = None
     batch_size: int | None = None
-    created_at: datetime
-    started_at: datetime | None = None
-    updated_at: datetime
-    finished_at: datetime | None = None
+    created_at: Time
+    started_at: Time | None = None
+    updated_at: Time
+    finished_at: Time | None = None
     result: Result | None = None
     error: ErrorInfo | None = None
     n: int = 0
@@ -316,9 +316,9 @@ class Clone(Record):
     tenant: str = "local"
     lane: Lane = Lane.NORMAL
     state: CloneState = CloneState.ACTIVE
-    created_at: datetime
-    expires_at: datetime | None = None
-    deleted_at: datetime | None = None
+    created_at: Time
+    expires_at: Time | None = None
+    deleted_at: Time | None = None
     reason: str | None = None
     seq: int = 0
 
@@ -341,9 +341,9 @@ class Snapshot(Record):
     tenant: str = "local"
     lane: Lane = Lane.NORMAL
     state: SnapshotState = SnapshotState.ACTIVE
-    created_at: datetime
-    expires_at: datetime | None = None
-    ended_at: datetime | None = None
+    created_at: Time
+    expires_at: Time | None = None
+    ended_at: Time | None = None
     tables: int = 0
     files: int = 0
     bytes: int = 0

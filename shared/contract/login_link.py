@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel
+
+from shared.contract.times import Time
 
 
 class Question(BaseModel):
@@ -20,7 +21,7 @@ class Reply(BaseModel):
 
     query: str = ""
     login: str = ""
-    ends: datetime | None = None
+    ends: Time | None = None
     refused: Literal["user_not_found", "clone_silent", "away"] | None = None
     words: str = ""
     """What PHP said, when the clone is silent."""

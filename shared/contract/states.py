@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
+
+from shared.contract.times import Time
 
 MADE = "made"
 """The state a clone had when it was made."""
@@ -27,7 +28,7 @@ class State(BaseModel):
     """What a clone was at one moment."""
 
     name: str
-    made_at: datetime | None = None
+    made_at: Time | None = None
     """None: what is stored about it is damaged."""
     files: int = 0
     bytes: int = 0

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict
 
 from shared.contract.subjects import KINDS, NOTIFIED
+from shared.contract.times import Time
 from shared.ids import ALPHABET
 from shared.wordpress.addresses import Resolver, embedded_ipv4
 from shared.wordpress.errors import AddressRefused
@@ -47,7 +48,7 @@ class Endpoint(BaseModel):
     """Of `EVENTS`; empty: all, those of versions to come included."""
     sealed_secret: str
     description: str = ""
-    created_at: datetime
+    created_at: Time
     disabled: str | None = None
     """Why nothing is sent any more."""
 
@@ -71,12 +72,12 @@ class Attempt(BaseModel):
     type: str
     job_id: str | None
     attempt: int
-    at: datetime
+    at: Time
     outcome: Literal["delivered", "retrying", "failed"]
     status_code: int | None = None
     error: str = ""
     duration_ms: int = 0
-    next_at: datetime | None = None
+    next_at: Time | None = None
 
 
 def new_endpoint_id() -> str:

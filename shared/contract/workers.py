@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import BaseModel, Field
 
 from shared.contract.subjects import Kind
+from shared.contract.times import Time
 
 
 class WorkerState(BaseModel):
@@ -21,5 +20,5 @@ class WorkerState(BaseModel):
     """Ids of those it runs now; may be more than `slots`, for tenants that have none running."""
     free_bytes: int | None = None
     """On the disk of the clones; None: it holds none."""
-    started_at: datetime
-    said_at: datetime
+    started_at: Time
+    said_at: Time

@@ -17,6 +17,7 @@ from shared.bus.connection import Bus
 from shared.contract.events import Command, JobEvent, now
 from shared.contract.jobs import ErrorInfo, Job, StepState
 from shared.contract.subjects import EventType, Kind, Lane
+from shared.contract.times import stamp
 from shared.engine.attempt import Attempt
 from shared.engine.carriers.pool import Carriers
 from shared.engine.checkpoint import Checkpoint, CheckpointStore
@@ -206,7 +207,7 @@ class Held:
             "step": self.attempt.failed_in if self.attempt else running,
             "code": error.code,
             "message": error.message,
-            "time": now().isoformat(timespec="seconds"),
+            "time": stamp(now()),
         }
         self.known.history = [*self.known.history, failure][-HISTORY:]
 

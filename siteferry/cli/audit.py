@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from shared.web import stamp
+from shared.contract.times import stamp
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
 from siteferry.cli.context import api_of, parse_minutes

@@ -28,8 +28,8 @@ from shared.contract.api_keys import tenant_token
 from shared.contract.audit import Record
 from shared.contract.events import now
 from shared.contract.subjects import audit
+from shared.contract.times import stamp
 from shared.ids import new_id
-from shared.web import stamp
 from tests.integration.gateway_process import Gateway, running_gateway
 from tests.integration.test_api_keys import NOBODYS, OPERATOR, WISH
 from tests.live.stack import eventually

@@ -163,7 +163,7 @@ def test_times_have_one_form(api: httpx2.Client) -> None:
     told = api.get(f"/jobs/{job}").text + api.get(f"/jobs/{job}/story").text + api.get("/jobs?limit=2").text
     times = re.findall(r'"(?:time|[a-z_]+_at)":"([^"]+)"', told)
     assert times
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", time) for time in times)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", time) for time in times)
 
 
 @pytest.mark.parametrize(

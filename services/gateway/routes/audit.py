@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from services.gateway.moments import Moment
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from shared.contract.audit import Record
+from shared.contract.times import Time
 
 router = APIRouter(tags=["keys"])
 
@@ -36,7 +36,7 @@ class AuditRecord(BaseModel):
     """One call that changed something, handed out something precious, or was refused."""
 
     id: str
-    at: datetime = Field(description="When it came.")
+    at: Time = Field(description="When it came.")
     tenant: str = Field(description="Empty for callers nobody knows.")
     key: str = Field(
         description="The API key's id, or its name in the key file; `local` where no key is needed. Of "
@@ -52,7 +52,7 @@ class AuditRecord(BaseModel):
         description="`done`, `refused` (4xx), `failed` (5xx), or `unknown`: it has not been answered yet, or whoever "
         "was about to died; what it asked for may have been done."
     )
-    ended_at: datetime | None
+    ended_at: Time | None
     status: int | None = Field(description="HTTP status of the answer.")
     code: str | None = Field(description="Error code of the answer.")
     unrecorded: int = Field(

@@ -21,6 +21,7 @@ from services.gateway.routes.session import begin, by_session
 from shared.contract.api_keys import KEY_ID, ApiKey, Scope, new_key_id, new_token
 from shared.contract.events import now
 from shared.contract.subjects import Lane
+from shared.contract.times import Time
 from shared.printable import one_line
 from shared.secrets.api_keys import Principal, digest
 
@@ -102,13 +103,13 @@ class Key(BaseModel):
     rate_per_minute: int | None
     slots: int | None
     state: KeyState
-    created_at: datetime
+    created_at: Time
     created_by: str = Field(description="Id of the key it was made with; `local` without one.")
-    rotated_at: datetime | None
-    old_secret_until: datetime | None = Field(description="Until when the secret before the last rotation is good.")
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None = Field(None, description="To about five minutes; null: never.")
+    rotated_at: Time | None
+    old_secret_until: Time | None = Field(description="Until when the secret before the last rotation is good.")
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Time | None = Field(None, description="To about five minutes; null: never.")
 
 
 class NewKey(Key):

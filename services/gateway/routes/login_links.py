@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -14,6 +12,7 @@ from services.gateway.models import Body
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from shared.contract.login_link import Question, Reply
+from shared.contract.times import Time
 
 router = APIRouter(tags=["clones"])
 
@@ -40,7 +39,7 @@ class LoginLink(BaseModel):
 
     url: str = Field(description="Open it in a browser within its time; it works once. Whoever has it may use it.")
     username: str = Field(description="Whom it signs in.")
-    expires_at: datetime
+    expires_at: Time
 
 
 @router.post(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -18,6 +18,7 @@ from services.gateway.routes.responses import problem
 from services.gateway.told import address_of
 from shared.contract.api_keys import Scope
 from shared.contract.events import now
+from shared.contract.times import Time
 from shared.secrets.api_keys import Principal
 from shared.secrets.tickets import LINK_SECONDS, SESSION_SECONDS, Passes, cookies, session_cookie
 
@@ -58,7 +59,7 @@ class SignInLink(BaseModel):
     """An address that opens the dashboard signed in, once."""
 
     url: str
-    expires_at: datetime
+    expires_at: Time
 
 
 @router.get(PATH, operation_id="getSession", summary="Who am I?", response_model=Session, responses=problem(401))

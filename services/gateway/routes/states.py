@@ -173,7 +173,7 @@ def _told(reply: states.Reply) -> Response:
     told = {
         state.name: Version(
             name=state.name.removeprefix(states.VERSION),
-            made_at=None if state.made_at is None else state.made_at.isoformat(),
+            made_at=state.made_at,
             files=state.files,
             bytes=state.bytes,
             tables=state.tables,

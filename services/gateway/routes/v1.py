@@ -23,6 +23,7 @@ from services.gateway.models_restore import RestoreRequest
 from services.gateway.routes.restore import RESTORE_SCOPE, submit_restore
 from services.gateway.routes.submit import CLONE_SCOPE, described, submit_clone
 from shared.contract.jobs import CloneResult, CloneState, Job, Status
+from shared.contract.times import Time
 
 router = APIRouter(tags=["v1"])
 
@@ -42,7 +43,7 @@ class OldAnswer(BaseModel):
     admin_url: str | None = None
     username: str | None = None
     password: str | None = None
-    expires_at: datetime | None = None
+    expires_at: Time | None = None
     job_id: str | None = Field(None, description="For `GET /jobs/{job_id}`.")
     status_url: str | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request
@@ -22,6 +21,7 @@ from shared.bus.webhook_messages import Outgoing
 from shared.contract import streams
 from shared.contract.events import now
 from shared.contract.subjects import webhook_log
+from shared.contract.times import Time, stamp
 from shared.contract.webhooks import (
     EVENTS,
     TEST,
@@ -34,7 +34,6 @@ from shared.contract.webhooks import (
     parse_networks,
     purpose,
 )
-from shared.web import stamp
 from shared.wordpress.errors import AddressRefused
 
 router = APIRouter(tags=["webhooks"])
@@ -68,7 +67,7 @@ class Webhook(BaseModel):
     url: str
     events: list[str] = Field(description="Empty: all.")
     description: str
-    created_at: datetime
+    created_at: Time
     disabled: str | None = Field(description="Why nothing is sent any more; null while it is.")
 
 
@@ -91,7 +90,7 @@ class Delivery(BaseModel):
     type: str
     job_id: str | None
     state: Literal["delivered", "retrying", "failed"]
-    next_attempt_at: datetime | None
+    next_attempt_at: Time | None
     attempts: list[Attempt] = Field(description="Newest first.")
 
 

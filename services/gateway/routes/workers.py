@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, ValidationError
@@ -15,6 +14,7 @@ from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from shared.contract import streams
 from shared.contract.subjects import Kind
+from shared.contract.times import Time
 from shared.contract.workers import WorkerState
 
 router = APIRouter(tags=["operations"])
@@ -28,7 +28,7 @@ class WorkerJob(BaseModel):
     source_url: str | None
     progress: float | None = Field(description="Percent.")
     message: str | None = Field(description="What it does, in words.")
-    started_at: datetime | None
+    started_at: Time | None
 
 
 class WorkerAnswer(BaseModel):
@@ -39,8 +39,8 @@ class WorkerAnswer(BaseModel):
     slots: int = Field(description="Jobs it runs at the same time; one or two more of tenants that have none running.")
     jobs: list[WorkerJob]
     free_bytes: int | None = Field(description="On the disk of its clones; null: it holds none.")
-    started_at: datetime
-    said_at: datetime = Field(description="When it was last heard of; after 15 seconds of silence it is not listed.")
+    started_at: Time
+    said_at: Time = Field(description="When it was last heard of; after 15 seconds of silence it is not listed.")
 
 
 class Workers(BaseModel):

@@ -14,7 +14,7 @@ from services.status.projection import State
 from services.status.story import Entry
 from shared.contract.events import JobEvent
 from shared.contract.subjects import TERMINAL, EventType
-from shared.web import stamp
+from shared.contract.times import stamp
 
 REPLAY = 64
 """Changes kept for clients that come back; who missed more gets a snapshot."""

@@ -9,7 +9,7 @@ from services.status.story import Entry
 from shared.contract.events import CloneRequested, Discarded, Extended, JobEvent, Message, RestoreRequested, RolledBack
 from shared.contract.jobs import CloneAction, RestoreAction
 from shared.contract.subjects import EventType
-from shared.web import stamp
+from shared.contract.times import stamp
 
 Line = dict[str, Any]
 

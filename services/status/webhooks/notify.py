@@ -20,9 +20,9 @@ from shared.bus.webhook_messages import Outgoing
 from shared.contract import streams
 from shared.contract.events import JobEvent, Message
 from shared.contract.subjects import Kind
+from shared.contract.times import stamp
 from shared.contract.webhooks import delivery_id
 from shared.log import get
-from shared.web import stamp
 
 log = get(__name__)
 
