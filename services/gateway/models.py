@@ -19,6 +19,7 @@ from pydantic import (
 
 from services.gateway import domain
 from services.gateway.either import LOGIN_OR_KEY, MINUTES_OR_MOMENT
+from services.gateway.exact import Whole
 from services.gateway.moments import Moment, said_in_mail
 from shared.contract.events import CloneOptions
 from shared.contract.jobs import (
@@ -41,7 +42,7 @@ from shared.contract.times import Time
 TTL_DEFAULT, TTL_MIN, TTL_MAX = 1440, 5, domain.TTL_MAX_MINUTES
 EXAMPLE_ID = "clone-0k3v9x2m7c1p5t8w"
 
-TtlMinutes = Annotated[int, Field(ge=TTL_MIN, le=TTL_MAX, description="Minutes the clone lives.")]
+TtlMinutes = Annotated[Whole, Field(ge=TTL_MIN, le=TTL_MAX, description="Minutes the clone lives.")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Name = Annotated[Text, Field(min_length=1, max_length=120, description="A name for people.")]
 SourceUrl = Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.gateway.either import IDS_OR_FILTER, MINUTES_OR_MOMENT
+from services.gateway.exact import Switch
 from services.gateway.models import Body, CloneChoices, ExtendRequest, Text, TtlMinutes
 from services.gateway.models_restore import RestoreChoices
 from services.gateway.moments import Moment
@@ -30,7 +31,9 @@ class RetryChanges(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"options": {"exclude_paths": ["wp-content/video"]}}]})
 
     ttl_minutes: TtlMinutes | None = Field(None, description="Of a clone: minutes it lives.")
-    accept_loss: bool | None = Field(None, description="Of a restore: go on although production would lose something.")
+    accept_loss: Switch | None = Field(
+        None, description="Of a restore: go on although production would lose something."
+    )
     options: CloneChoices | RestoreChoices | None = Field(
         None, description="In place of all options the job had: those of `POST /clone`, or of `POST /restore`."
     )

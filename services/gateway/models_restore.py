@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from services.gateway import domain
 from services.gateway.either import CLONE_OR_SITE
+from services.gateway.exact import Switch, Whole
 from services.gateway.models import (
     BasicAuth,
     Body,
@@ -107,16 +108,18 @@ class RestoreRequest(TargetLogin):
     source_login_url: LoginUrl | None = None
     source_basic_auth: BasicAuth | None = None
     target_url: SourceUrl
-    preserve_plugins: bool = Field(
+    preserve_plugins: Switch = Field(
         True, description="Production's plugins stay as they are: files and which are active."
     )
-    preserve_themes: bool = Field(False, description="Production's themes stay as they are: files and which is active.")
-    dry_run: bool = Field(False, description="Only say what would change; nothing is written.")
-    accept_loss: bool = Field(
+    preserve_themes: Switch = Field(
+        False, description="Production's themes stay as they are: files and which is active."
+    )
+    dry_run: Switch = Field(False, description="Only say what would change; nothing is written.")
+    accept_loss: Switch = Field(
         False, description="Restore although production has orders, comments, posts or entries that would go."
     )
     mode: Literal["overwrite"] = "overwrite"
-    snapshot_hours: int = Field(72, ge=1, le=HOURS_MAX, description="Hours the way back is kept.")
+    snapshot_hours: Whole = Field(72, ge=1, le=HOURS_MAX, description="Hours the way back is kept.")
     name: Name | None = None
     priority: Priority = None
     options: RestoreChoices = Field(default_factory=RestoreChoices)

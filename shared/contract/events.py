@@ -52,9 +52,9 @@ class CloneOptions(BaseModel):
 
     exclude_tables: list[str] = Field(default_factory=list, max_length=500)
     exclude_paths: list[str] = Field(default_factory=list, max_length=500)
-    keep_transients: bool = False
+    keep_transients: bool = Field(False, strict=True)
     fresh: bool = Field(
-        default=False, description="Copy everything, even where an earlier clone's image of the source fits."
+        False, strict=True, description="Copy everything, even where an earlier clone's image of the source fits."
     )
     allow_http: list[str] = Field(default_factory=list, max_length=100, description="Hosts the clone may call.")
     constants: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]] = Field(

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.edge import Edge, enter
+from services.gateway.exact import Switch, Whole
 from services.gateway.key_rules import check_power, may_see
 from services.gateway.key_store import Kept, Page, state_of
 from services.gateway.key_uses import last_uses
@@ -71,23 +72,23 @@ class KeyRequest(Body):
         description="`read` looks, and sees no password; `submit` clones, restores, deletes; `admin` manages the "
         "tenant's keys and reads the audit log. Each includes those before it.",
     )
-    operator: bool = Field(False, description="An administrator of every tenant's keys; needs scope `admin`.")
+    operator: Switch = Field(False, description="An administrator of every tenant's keys; needs scope `admin`.")
     lane: Lane | None = Field(None, description="The best priority it may ask for; default: that of your own key.")
-    rate_per_minute: int | None = Field(
+    rate_per_minute: Whole | None = Field(
         None, ge=1, le=100_000, description="Changes a minute, within what its tenant may; default: your own key's."
     )
-    slots: int | None = Field(
+    slots: Whole | None = Field(
         None, ge=1, le=10_000, description="Its jobs of a kind that run at the same time; default: your own key's."
     )
-    expires_in_days: int | None = Field(None, ge=1, le=LONGEST_DAYS, description="Or `expires_at`; default: never.")
+    expires_in_days: Whole | None = Field(None, ge=1, le=LONGEST_DAYS, description="Or `expires_at`; default: never.")
     expires_at: AwareDatetime | None = None
 
 
 class RotateRequest(Body):
     """How to change a key's secret."""
 
-    overlap_minutes: int = Field(
-        0, strict=True, ge=0, le=OVERLAP_MAX, description="Minutes the old secret stays good; 0: it ends at once."
+    overlap_minutes: Whole = Field(
+        0, ge=0, le=OVERLAP_MAX, description="Minutes the old secret stays good; 0: it ends at once."
     )
 
 
