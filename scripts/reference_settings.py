@@ -23,7 +23,7 @@ from shared.wordpress.nearby import Nearby
 from siteferry.cluster.parts import ClusterPlaces
 from siteferry.compose.parts import Places
 from siteferry.embedded.cells.options import CellOptions
-from siteferry.variables import CommandLine, NatsStore
+from siteferry.variables import CommandLine, Edge, NatsStore
 
 INTRODUCTION = """# Settings
 
@@ -39,6 +39,7 @@ READERS: Mapping[str, type[BaseSettings]] = {
     "workers": Nearby,
     "cells": CellOptions,
     "kubernetes": KubernetesSettings,
+    "edge": Edge,
     "siteferry up": NatsStore,
     "compose.yaml": Places,
     "deploy/": ClusterPlaces,
@@ -47,6 +48,7 @@ READERS: Mapping[str, type[BaseSettings]] = {
 TITLES = {
     "all": "Every service",
     "gateway, status": "Gateway and status",
+    "gateway, status, edge": "Gateway, status and edge",
     "gateway": "Gateway",
     "status": "Status",
     "cloner, restorer": "Workers: cloner and restorer",

@@ -1,10 +1,11 @@
-"""What every HTTP service of ours agrees on: names it answers to, request ids, pages of other origins."""
+"""What every HTTP service of ours agrees on: names it answers to, request ids, bounds, pages of other origins."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import unquote_plus
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 EXPOSED = (
@@ -14,7 +15,15 @@ EXPOSED = (
 """Fields of an answer that a page of another origin may read beside those any may."""
 ASKED = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, Traceparent, X-Request-ID"
 """Fields such a page may send."""
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 PREFLIGHT_SECONDS = 600
+PROBLEM = "application/problem+json"
+HEAD_MAX = 64 * 1024
+"""Bytes of a request's address and header fields."""
+HEAD_READ = 4 * HEAD_MAX
+"""Bytes of a head that are read, so that one that is too large is still answered as others are."""
+TOLD_MOST = 200
+"""Characters of an address that are told again."""
 
 
 def names(listed: str) -> frozenset[str]:
@@ -52,3 +61,18 @@ def may_ask(origin: str | None, allowed: frozenset[str], methods: Iterable[str])
         "access-control-allow-headers": ASKED,
         "access-control-max-age": str(PREFLIGHT_SECONDS),
     }
+
+
+def head_size(raw_path: bytes, query: bytes, fields: Iterable[tuple[bytes, bytes]]) -> int:
+    """Bytes of an address and of header fields."""
+    return len(raw_path) + len(query) + sum(len(name) + len(value) for name, value in fields)
+
+
+def unknown_parameters(query: bytes, known: Collection[str]) -> list[str]:
+    """Parameters of a query that are not known, as they may be told again: by name, unless that is no name.
+
+    `?name=…` has a name; what stands there alone, or looks otherwise, may be a secret that was pasted.
+    """
+    given = [part.partition("=") for part in query.decode("latin-1").split("&") if part]
+    found = [(unquote_plus(name), sign) for name, sign, _ in given if unquote_plus(name) not in known]
+    return list(dict.fromkeys(name if sign and NAME.fullmatch(name) else "query" for name, sign in found))

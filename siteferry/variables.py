@@ -22,6 +22,15 @@ class NatsStore(BaseSettings):
         return self.nats_store_gb * 1000**3
 
 
+class Edge(BaseSettings):
+    """What the edge itself must know of what the services are told."""
+
+    model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore")
+
+    allowed_origins: str = ""
+    """As for the gateway: their pages may read what the edge answers while a service is away."""
+
+
 class CommandLine(BaseSettings):
     """What every command may be told in place of options; options win."""
 

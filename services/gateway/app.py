@@ -57,6 +57,7 @@ from shared import log as logging
 from shared import tracing
 from shared.bus.connection import Bus, connect
 from shared.contract import streams
+from shared.listener import Listener
 from shared.secrets.vault import KeyRing
 from shared.wordpress.addresses import keep_off
 
@@ -207,6 +208,7 @@ def main() -> None:
         create_app(settings),
         host=settings.gateway_host,
         port=settings.gateway_port,
+        http=Listener,
         ws="websockets-sansio",
         access_log=False,
         log_config=None,

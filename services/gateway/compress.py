@@ -5,10 +5,27 @@ Answers that may hold a password do not: their length would tell of it (BREACH).
 
 from __future__ import annotations
 
+import re
+
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-LISTS = frozenset({"/jobs", "/clones", "/batches", "/snapshots", "/images", "/docs", "/openapi.json"})
+LISTS = frozenset(
+    {
+        "/jobs",
+        "/clones",
+        "/batches",
+        "/snapshots",
+        "/images",
+        "/statistics",
+        "/workers",
+        "/metrics",
+        "/docs",
+        "/docs.css",
+        "/openapi.json",
+    }
+)
+LONG = re.compile("/batches/.*|/operations/.*|/jobs/[^/]*/story")
 LEAST = 1024
 """Bytes an answer must have to be worth it."""
 LEVEL = 5
@@ -23,5 +40,5 @@ class Compress:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        listed = scope["type"] == "http" and (path in LISTS or path.startswith("/batches/"))
+        listed = scope["type"] == "http" and (path in LISTS or LONG.fullmatch(path))
         await (self._zipped if listed else self._app)(scope, receive, send)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway import metrics, paths, problems
 from services.gateway.access import LOCAL, Principal, authenticate
 from services.gateway.audit import CURRENT, Call
+from services.gateway.ending import ending
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.scopes import OPEN_PATHS
 from services.gateway.settings import GatewaySettings
@@ -23,7 +24,7 @@ from shared import tracing
 from shared.hosts import answers_to
 from shared.log import get
 from shared.secrets.tickets import Passes, session_cookie
-from shared.web import is_preflight, may_ask, may_read, request_id
+from shared.web import HEAD_MAX, head_size, is_preflight, may_ask, may_read, request_id
 
 log = get(__name__)
 
@@ -51,6 +52,7 @@ class Guard:
         self._settings = settings
         self._needed = settings.keys_needed
         self._cookie = session_cookie(settings.edge_url)
+        self._ending = ending(settings.v1_deprecated, settings.v1_sunset)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,6 +73,8 @@ class Guard:
             **may_read(headers.get("origin"), self._settings.origins),
             "x-request-id": request_id(headers.get("x-request-id")),
         }
+        if scope["path"].startswith(problems.V1):
+            always |= self._ending
 
         call = Call(scope, headers, always["x-request-id"], cookie=self._cookie)
         CURRENT.set(call)
@@ -91,6 +95,8 @@ class Guard:
             await send(message)
 
         try:
+            if head_size(scope["raw_path"], scope["query_string"], scope["headers"]) > HEAD_MAX:
+                raise problems.http_problem(431)
             if method == "OPTIONS":
                 await self._options(scope, headers)(scope, receive, send_guarded)
                 return

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Scope
 
-from services.gateway.problems import Problem
+from services.gateway.problems import LISTED, TOLD, Problem
+from shared.web import unknown_parameters
 
 
 def methods_of(app: ASGIApp, path: str) -> list[str]:
@@ -43,19 +42,16 @@ def check_query(scope: Scope) -> None:
     if route is None:
         return
     known = {parameter.alias for parameter in route.dependant.query_params}
-    given = dict.fromkeys(
-        name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    )
-    unknown = [name for name in given if name not in known]
+    unknown = unknown_parameters(scope["query_string"], known)
     if not unknown:
         return
     takes = f"It takes {', '.join(sorted(known))}." if known else "It takes none."
     raise Problem(
         422,
         "invalid_request",
-        f"The request is not valid: {len(unknown)} parameter{'s are' if len(unknown) > 1 else ' is'} not known here.",
+        f"The request is not valid: {', '.join(unknown[:TOLD])} is no parameter of this address.",
         hint=takes,
-        errors=[{"field": "query", "message": f"has a parameter this address does not know. {takes}"}],
+        errors=[{"field": name, "message": f"is no parameter of this address. {takes}"} for name in unknown[:LISTED]],
     )
 
 

@@ -16,9 +16,9 @@ from nats.js.errors import APIError
 from starlette.responses import JSONResponse, Response
 
 from shared.contract.jobs import Clone
+from shared.web import HEAD_MAX, PROBLEM, TOLD_MOST
 
 V1 = "/api/v1/"
-CONTENT_TYPE = "application/problem+json"
 UNAVAILABLE = (NatsError, OutboundBufferLimitError, TimeoutError, ConnectionError)
 """What a call to NATS raises when it can not be reached or does not answer in time."""
 
@@ -55,7 +55,7 @@ class Problem(Exception):
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "instance": instance,
+            "instance": instance[:TOLD_MOST],
             "code": self.code,
             "hint": self.hint,
             "trace_id": trace_id,
@@ -68,7 +68,7 @@ class Problem(Exception):
             old = {"success": False, "error": f"{self.detail} {self.hint}".strip(), "code": self.code}
             return JSONResponse(old, self.status, self.headers)
         body = json.dumps(self.body(instance=instance, trace_id=trace_id), ensure_ascii=False)
-        return Response(body.encode(), self.status, self.headers, media_type=CONTENT_TYPE)
+        return Response(body.encode(), self.status, self.headers, media_type=PROBLEM)
 
 
 def job_not_found() -> Problem:
@@ -142,6 +142,11 @@ def http_problem(status: int, headers: Mapping[str, str] | None = None) -> Probl
             "body_too_large",
             "The body is larger than this API takes.",
             "A batch has at most 4 MB, any other request needs a few kilobytes.",
+        ),
+        431: (
+            "head_too_large",
+            "Address and header fields of this request are larger than this API takes.",
+            f"Together they have at most {HEAD_MAX:,} bytes.",
         ),
     }
     code, detail, hint = known.get(status, ("request_refused", HTTPStatus(status).phrase + ".", ""))

@@ -17,6 +17,7 @@ from services.status.live import sse, websocket
 from services.status.live.hub import Hub
 from services.status.live.staying import Staying
 from services.status.live.wire import Wire
+from services.status.problems import answer_with_problems
 from services.status.projector import Projector
 from services.status.service import Service
 from services.status.settings import StatusSettings
@@ -26,6 +27,7 @@ from shared.bus.connection import connect
 from shared.contract import streams
 from shared.contract.subjects import KINDS
 from shared.lifecycle import eternal, stop_on_signals
+from shared.listener import Listener
 from shared.wordpress.addresses import keep_off
 
 logger = log.get(__name__)
@@ -48,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]
+    answer_with_problems(app)
     app.add_middleware(HostGuard, allowed=None if settings.keys_needed else settings.hosts)
     app.add_middleware(Door, settings=settings, routes=routes)
     return app
@@ -87,6 +90,7 @@ async def serve(service: Service) -> None:
         log_config=None,
         access_log=False,
         lifespan="off",
+        http=Listener,
         ws=Wire,
         ws_max_size=16 * 1024,
         ws_ping_interval=20,

@@ -10,6 +10,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from services.status.problems import problem
+
 STATIC = Path(__file__).parent / "static"
 SUFFIXES = frozenset({".html", ".css", ".js", ".svg"})
 HEADERS = {
@@ -60,7 +62,9 @@ async def favicon(request: Request) -> Response:
 async def asset(request: Request, path: str) -> Response:
     """Scripts, style and pictures. Only files known from the start are served, so no path leads anywhere else."""
     file = FILES.get(path)
-    return Response("Not found\n", 404) if file is None else answer(request, file)
+    if file is None:
+        return problem(404, "not_found", "There is nothing at this address.", request.scope)
+    return answer(request, file)
 
 
 def answer(request: Request, file: File) -> Response:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.status.problems import problem
 from shared.hosts import answers_to
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 """Answered under any Host name: probes come by address, and they tell nothing about jobs."""
-REFUSAL = {
-    "code": "host_not_allowed",
-    "detail": "This service does not answer under this host name.",
-    "hint": "Use http://localhost, or list the name in SITEFERRY_ALLOWED_HOSTS.",
-}
 
 
 class HostGuard:
@@ -31,4 +26,5 @@ class HostGuard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await JSONResponse(REFUSAL, 421)(scope, receive, send)
+            detail = "This service does not answer under this host name."
+            await problem(421, "host_not_allowed", detail, scope)(scope, receive, send)

@@ -8,11 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shared.contract.rights import USERS
+from shared.web import names
 from siteferry.cluster.secrets import LOGIN, ROUTES
 from siteferry.compose.parts import SECRETS, STATE, NatsServers
 from siteferry.embedded.servers import Caddy, edge_config
 from siteferry.embedded.servers.base import write_file
 from siteferry.embedded.servers.nats_config import CLIENTS, Cluster, config
+from siteferry.variables import Edge
 
 TEMPORARY = Path("/tmp")  # noqa: S108 - of this container alone
 EDGE_PORT = 8080
@@ -44,7 +46,7 @@ def nats_config(places: ClusterPlaces, *, name: str, logins: Path, store: Path) 
     def login(user: str) -> str:
         return (logins / user / LOGIN).read_text().strip()
 
-    names = [f"{SET}-{number}" for number in range(places.nodes)]
+    servers = [f"{SET}-{number}" for number in range(places.nodes)]
     return config(
         name=name,
         host="0.0.0.0",  # noqa: S104 - of the Pod
@@ -52,7 +54,7 @@ def nats_config(places: ClusterPlaces, *, name: str, logins: Path, store: Path) 
         store=store,
         max_store=places.max_store,
         logins={user: login(user) for user in USERS},
-        cluster=Cluster(names, login(ROUTES), domain=f".{SET}", monitor=places.nats_monitor),
+        cluster=Cluster(servers, login(ROUTES), domain=f".{SET}", monitor=places.nats_monitor),
     )
 
 
@@ -70,6 +72,7 @@ def edge() -> None:
             hosts=[host],
             admin_socket=caddy.admin_socket,
             storage=caddy.storage,
+            origins=names(Edge().allowed_origins),
         )
 
     own = TEMPORARY / "caddy"  # not a volume itself: that would be root's, and Caddy wants one of its own

@@ -11,13 +11,14 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.secrets.settings import KeySettings
 from shared.settings import Settings
+from shared.web import names
 from siteferry.compose import secrets
 from siteferry.embedded.cells.options import CellOptions
 from siteferry.embedded.keeper import keep
 from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers import Caddy, Cells, MariaDB, Server, edge_config
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
-from siteferry.variables import NatsStore
+from siteferry.variables import Edge, NatsStore
 
 STATE = Path("/var/lib/siteferry")
 SECRETS = Path("/run/siteferry")
@@ -104,6 +105,7 @@ def edge() -> None:
             hosts=None if KeySettings().keys_needed else (),
             admin_socket=caddy.admin_socket,
             storage=caddy.storage,
+            origins=names(Edge().allowed_origins),
         )
 
     caddy = Caddy(STATE / "caddy", configure, port=places.port, host="0.0.0.0", own_account=True)  # noqa: S104

@@ -19,6 +19,7 @@ from shared.lifecycle import ended
 from shared.secrets.vault import KeyRing
 from shared.settings import Settings
 from shared.standing import FILE, Standing, serialised
+from shared.web import names
 from siteferry.embedded.cells.options import CellOptions
 from siteferry.embedded.first_key import FILE as FIRST_KEY
 from siteferry.embedded.first_key import dashboard_link, first_key_at_last
@@ -30,7 +31,7 @@ from siteferry.embedded.servers.base import checked_directory, make_directory, r
 from siteferry.embedded.servers.ports import require_free_port
 from siteferry.embedded.services import Service, installed
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
-from siteferry.variables import CommandLine, NatsStore
+from siteferry.variables import CommandLine, Edge, NatsStore
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -230,6 +231,7 @@ class House:
             status=f"127.0.0.1:{self.ports['status']}",
             admin_socket=caddy.admin_socket,
             storage=caddy.storage,
+            origins=names((self.options.settings or {}).get("allowed_origins", Edge().allowed_origins)),
         )
 
     def write_run_file(self, pids: dict[str, int]) -> None:

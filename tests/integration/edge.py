@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from siteferry.embedded.servers.caddy import Caddy
@@ -13,8 +13,8 @@ from tests.integration.house import place
 
 
 @contextmanager
-def caddy_before(gateway_port: int) -> Iterator[Caddy]:
-    """The one origin of the product, with this gateway behind it."""
+def caddy_before(gateway_port: int, status_port: int | None = None, origins: Collection[str] = ()) -> Iterator[Caddy]:
+    """The one origin of the product, with this gateway behind it, and this status service."""
     with place() as home:
         caddy = Caddy(
             home / "caddy",
@@ -22,9 +22,10 @@ def caddy_before(gateway_port: int) -> Iterator[Caddy]:
                 port=c.port,
                 cells=home,
                 gateway=f"127.0.0.1:{gateway_port}",
-                status=f"127.0.0.1:{gateway_port}",
+                status=f"127.0.0.1:{status_port or gateway_port}",
                 admin_socket=c.admin_socket,
                 storage=c.storage,
+                origins=origins,
             ),
         )
         with running(caddy):

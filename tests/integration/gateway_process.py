@@ -136,9 +136,9 @@ def end(popen: subprocess.Popen[bytes]) -> int:
 
 
 @contextmanager
-def running_status(gateway: Gateway) -> Iterator[subprocess.Popen[bytes]]:
+def running_status(gateway: Gateway, port: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A real status service beside a gateway: it projects the streams into the buckets."""
-    port = free_port()
+    port = port or free_port()
     environment = gateway.environment | {"SITEFERRY_STATUS_PORT": str(port)}
     with open(gateway.directory / "status.log", "ab") as log:
         popen = subprocess.Popen(

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, async_playwright
 
 from shared.bus.connection import Bus
 from shared.secrets.vault import KeyRing
+from shared.web import names
 from siteferry.embedded.servers.caddy import Caddy
 from siteferry.embedded.servers.caddy_config import edge_config
 from siteferry.embedded.servers.ports import free_port
@@ -68,6 +69,7 @@ async def stage(**settings: str) -> AsyncIterator[Stage]:
             gateway=f"127.0.0.1:{gateway_port}",
             status=f"127.0.0.1:{status_port}",
             storage=server.storage,
+            origins=names(settings.get("allowed_origins", "")),
         ),
     )
     try:
@@ -86,7 +88,7 @@ async def stage(**settings: str) -> AsyncIterator[Stage]:
                 shared = {"edge_url": caddy.url, "vault_key_file": str(key_file), **settings}
                 it = Stage(caddy.url, house, bus, keys, {"port": str(status_port), **shared})
                 try:
-                    await it.status.ready(60)
+                    await it.status.ready(120)
                     await _answers(f"http://127.0.0.1:{gateway_port}/readyz")
                     yield it
                 finally:
@@ -117,4 +119,4 @@ async def _answers(url: str) -> None:
             except httpx2.HTTPError:
                 return False
 
-        await eventually(ok, timeout=60, what=url)
+        await eventually(ok, timeout=120, what=url)

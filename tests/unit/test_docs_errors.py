@@ -39,9 +39,13 @@ def job_codes() -> set[str]:
 
 
 def call_codes() -> set[str]:
-    """Codes in the gateway's sources: second argument of a Problem, or first of the table of the framework's own."""
-    text = "\n".join(path.read_text() for path in (ROOT / "services" / "gateway").rglob("*.py"))
-    found = set(re.findall(r'Problem\(\s*\d{3},\s*"([a-z_]+)"', text))
+    """Codes in the sources of what answers calls: where a problem is made, or in the table of the framework's own."""
+    folders = (ROOT / "services" / "gateway", ROOT / "services" / "status")
+    text = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    found = set(re.findall(r'[Pp]roblem\(\s*\d{3},\s*"([a-z_]+)"', text))
+    found |= set(re.findall(r'HTTPStatus\.\w+: "([a-z_]+)"', (ROOT / "shared" / "listener.py").read_text()))
+    edge = (ROOT / "siteferry" / "embedded" / "servers" / "caddy_config.py").read_text()
+    found |= set(re.findall(r"urn:siteferry:problem:([a-z_]+)", edge))
     return found | set(re.findall(r'\d{3}: \(\s*"([a-z_]+)"', text)) | {"request_refused", "secret_gone"}
 
 
@@ -51,5 +55,7 @@ def test_every_code_of_a_job_is_documented() -> None:
 
 def test_every_code_of_a_call_is_documented() -> None:
     found = call_codes()
-    assert {"job_not_found", "body_too_large", "rate_limited"} <= found, "the sources are no longer read aright"
+    assert {"job_not_found", "body_too_large", "rate_limited", "malformed_request", "service_away"} <= found, (
+        "the sources are no longer read aright"
+    )
     assert set(ROW.findall(DOC[CALLS:])) == found

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime
-from email.utils import format_datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -134,22 +132,10 @@ async def _answered(edge: Edge, principal: Principal, accepted: Response) -> Res
     job = await sync.ended(edge, principal, job_id, edge.settings.sync_seconds)
     status, answer = (202, _not_yet(job_id)) if job is None else _outcome(edge, job)
     kept = {name: value for name, value in accepted.headers.items() if name.startswith("ratelimit")}
-    found = {"Location": f"/jobs/{job_id}", **kept, **ending(edge.settings.v1_deprecated, edge.settings.v1_sunset)}
+    found = {"Location": f"/jobs/{job_id}", **kept}
     if job is None:
         found["Retry-After"] = "1"
     return JSONResponse(answer.model_dump(mode="json", exclude_none=True), status, found)
-
-
-def ending(deprecated: date, sunset: date | None) -> dict[str, str]:
-    """Headers that say since when these calls are deprecated (RFC 9745), and when they end (RFC 8594)."""
-    headers = {"Deprecation": f"@{int(_midnight(deprecated).timestamp())}", "Link": '</docs>; rel="deprecation"'}
-    if sunset is not None:
-        headers["Sunset"] = format_datetime(_midnight(sunset), usegmt=True)
-    return headers
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _not_yet(job_id: str) -> OldAnswer:

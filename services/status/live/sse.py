@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import APIRouter, Header, Query, Request
 from nats.errors import Error as NatsError
@@ -16,14 +15,17 @@ from services.status.live import frames
 from services.status.live.journal import Journal
 from services.status.live.session import Session
 from services.status.live.websocket import refuse
+from services.status.problems import not_taken, problem, unavailable
 from services.status.service import Service
 from shared.ids import is_job_id
+from shared.web import unknown_parameters
 
 KEEP_ALIVE = 6.0
 """Seconds of silence after which a sign of life is sent: proxies keep the connection, clients notice its end."""
 RETRY_MS = 1000
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 SUB = "job"
+TAKES = {"after", "limit"}
 PING = "event: ping\ndata: {}\n\n"
 """A browser tells its page of events only, so that silence is noticed."""
 
@@ -40,18 +42,21 @@ async def events(
     limit: int = Query(500, ge=1, le=1000),
 ) -> Response:
     """Live changes from now on, or from `Last-Event-ID` on; with `Accept: application/json` what happened so far."""
+    if unknown := unknown_parameters(request.scope["query_string"], TAKES):
+        names = f"{', '.join(unknown[:5])} is no parameter of this address"
+        return not_taken(request.scope, names, "It takes after, limit.")
     service: Service = request.app.state.service
-    refusal = refuse(service, request.headers.get("origin"))
+    refusal = refuse(service, request.scope)
     if refusal is not None:
         return refusal
     try:
         grant = await service.doorman.of_request(request)
     except UNREADABLE:
-        return problem(503, "unavailable", "The streams can not be read now.", request, {"Retry-After": "1"})
+        return unavailable(request.scope)
     if grant is None:
-        return problem(401, "unauthenticated", "This call needs a valid API key.", request, CHALLENGE)
+        return problem(401, "unauthenticated", "This call needs a valid API key.", request.scope, CHALLENGE)
     if not is_job_id(job_id):
-        return problem(404, "job_not_found", "There is no such job.", request)
+        return problem(404, "job_not_found", "There is no such job.", request.scope)
     if "application/json" in accept:
         return await _journal(request, service, grant, job_id, after, limit)
     return await _stream(request, service, grant, job_id, cursor_of(last_event_id))
@@ -67,9 +72,9 @@ async def _journal(request: Request, service: Service, grant: Grant, job_id: str
             tenant = tenant or getattr(getattr(entry.message, "job", None), "tenant", None)
             tenant = tenant or getattr(entry.message, "tenant", None)
     except (NatsError, TimeoutError):
-        return problem(503, "unavailable", "The streams can not be read now.", request, {"Retry-After": "1"})
+        return unavailable(request.scope)
     if not journal.found or not grant.scope.sees(tenant or "", job_id):
-        return problem(404, "job_not_found", "There is no such job.", request)
+        return problem(404, "job_not_found", "There is no such job.", request.scope)
     return JSONResponse(journal.page(after), headers={"Cache-Control": "no-store"})
 
 
@@ -83,8 +88,8 @@ async def _stream(
     if SUB not in session.subs:
         refused = json.loads((await session.due(0.1))[0])
         if refused["code"] == "not_found":
-            return problem(404, "job_not_found", refused["message"], request)
-        return problem(503, "unavailable", refused["message"], request, {"Retry-After": "1"})
+            return problem(404, "job_not_found", refused["message"], request.scope)
+        return unavailable(request.scope, refused["message"])
     if after is not None and session.outbox.idle and service.hub.ended(job_id):
         session.end()
         return Response(status_code=204)  # which tells a browser not to come back: it has everything
@@ -123,19 +128,3 @@ def cursor_of(last_event_id: str | None) -> frames.Cursor | None:
     """The cursor in a Last-Event-ID; None when it is not one of ours."""
     seq, _, epoch = (last_event_id or "").partition("-")
     return frames.Cursor(seq=int(seq), epoch=epoch) if seq.isdecimal() and len(seq) < 20 and len(epoch) <= 64 else None
-
-
-def problem(
-    status: int, code: str, detail: str, request: Request, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """An RFC 9457 problem, as the gateway writes them."""
-    titles = {401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable"}
-    body: dict[str, Any] = {
-        "type": f"urn:siteferry:problem:{code}",
-        "title": titles[status],
-        "status": status,
-        "detail": detail,
-        "instance": request.url.path,
-        "code": code,
-    }
-    return JSONResponse(body, status, headers, media_type="application/problem+json")

@@ -7,7 +7,10 @@ import time
 
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 from starlette.websockets import WebSocketDisconnect
 
 from services.status import metrics
@@ -16,6 +19,7 @@ from services.status.live import frames
 from services.status.live.frames import CLIENT_FRAME, Hello, Ping, Sub, Unsub
 from services.status.live.session import Session
 from services.status.live.wire import EXTENSION, Wire, text_frame
+from services.status.problems import problem, unavailable
 from services.status.service import Service
 
 SEND_WITHIN = 10.0
@@ -40,7 +44,7 @@ class Close(Exception):
 async def live(websocket: WebSocket) -> None:
     """Serve one client."""
     service: Service = websocket.app.state.service
-    refusal = refuse(service, websocket.headers.get("origin"))
+    refusal = refuse(service, websocket.scope)
     if refusal is not None:
         await websocket.send_denial_response(refusal)
         return
@@ -48,7 +52,7 @@ async def live(websocket: WebSocket) -> None:
     try:
         grant = await service.doorman.at_handshake(websocket)
     except UNREADABLE:
-        await websocket.send_denial_response(Response("Not ready yet.\n", 503, headers={"Retry-After": "1"}))
+        await websocket.send_denial_response(unavailable(websocket.scope))
         return
     wire: Wire = websocket.scope["extensions"][EXTENSION]
     session = Session(service.hub, NOTHING if grant is None else grant.scope, wire)
@@ -59,18 +63,26 @@ async def live(websocket: WebSocket) -> None:
         await Socket(websocket, wire, session, service, grant).serve()
 
 
-def refuse(service: Service, origin: str | None) -> Response | None:
+@router.get("/ws")
+async def no_websocket(request: Request) -> Response:
+    """A call that is no handshake."""
+    detail = "This address speaks WebSocket only."
+    return problem(426, "upgrade_required", detail, request.scope, {"Upgrade": "websocket"})
+
+
+def refuse(service: Service, scope: Scope) -> Response | None:
     """The answer to a client that is not served; None when it is welcome.
 
     Browsers always send the Origin of a WebSocket, and nothing else protects it from other sites' pages; a client
     without one is no browser.
     """
+    origin = Headers(scope=scope).get("origin")
     if origin is not None and origin.lower() not in service.settings.origins:
-        return Response("This origin may not connect.\n", 403)
+        return problem(403, "cross_origin", "Pages of this origin may not connect.", scope)
     if service.stop.is_set() or service.hub is None or not service.hub.started():
-        return Response("Not ready yet.\n", 503, headers={"Retry-After": "1"})
+        return unavailable(scope, "Live connections are not ready yet.")
     if len(service.live) >= service.settings.max_connections:
-        return Response("Too many connections.\n", 503, headers={"Retry-After": "5"})
+        return unavailable(scope, "There are too many live connections.", after=5)
     return None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.web import EXPOSED, HEAD_READ, PROBLEM, REQUEST_ID
 from siteferry.embedded.servers.phpfpm import quoted
 
 Json = dict[str, Any]
@@ -91,6 +93,7 @@ def edge_config(
     status_paths: Iterable[str] = STATUS_PATHS,
     admin_socket: Path | None = None,
     storage: Path | None = None,
+    origins: Collection[str] = (),
 ) -> Json:
     """The product's one origin: `localhost` to gateway and status, `<clone-id>.localhost` to the clones.
 
@@ -99,6 +102,7 @@ def edge_config(
     clone that is ever opened here. `hosts` are further names of the main origin;
     a request under any other name is refused, so that no foreign page can reach a local API by rebinding its DNS name.
     None: any name is its, where every call needs a key.
+    Pages of `origins` may read what Caddy itself answers while a service is away.
     """
     own = {} if hosts is None else {"host": ["localhost", "127.0.0.1", "[::1]", "::1", *hosts]}
     routes: list[Json] = [
@@ -114,9 +118,37 @@ def edge_config(
             "terminal": True,
         },
         {"match": [own], "handle": [service_proxy(gateway)], "terminal": True},
-        {"handle": [text(421, "This server does not answer for that host name.\n")]},
+        *identified(text(421, "This server does not answer for that host name.\n")),
     ]
-    return server_config(port, listen, routes, admin_socket=admin_socket, storage=storage)
+    errors = [{"match": [own], "handle": [subroute(service_away(origins))], "terminal": True}]
+    return server_config(port, listen, routes, errors=errors, admin_socket=admin_socket, storage=storage)
+
+
+def service_away(origins: Collection[str]) -> list[Json]:
+    """What is answered in place of a service that does not: a problem as the services write theirs."""
+    body = {
+        "type": "urn:siteferry:problem:service_away",
+        "title": "Bad Gateway",
+        "status": 502,
+        "detail": "A part of Siteferry that answers this is being started, or is away.",
+        "code": "service_away",
+        "hint": "Try again shortly; nothing has been lost. An Idempotency-Key makes trying again safe.",
+    }
+    answer = static(502, json.dumps(body), PROBLEM)
+    answer["headers"] |= {"Retry-After": ["2"], "Vary": ["Origin"]}
+    readable = {"Access-Control-Allow-Origin": "{http.request.header.Origin}", "Access-Control-Expose-Headers": EXPOSED}
+    may_read = {"match": [{"header": {"Origin": sorted(origins)}}], "handle": [headers(readable)]}
+    return [*([may_read] if origins else []), *identified(answer)]
+
+
+def identified(answer: Json) -> list[Json]:
+    """This answer with the request's id, which is the caller's where that may be told again."""
+    given = {"header_regexp": {"X-Request-ID": {"pattern": f"^(?:{REQUEST_ID.pattern})$"}}}
+    own, new = "{http.request.header.X-Request-ID}", "{http.request.uuid}"
+    return [
+        {"match": [given], "handle": [headers({"X-Request-ID": own}), answer], "terminal": True},
+        {"handle": [headers({"X-Request-ID": new}), answer]},
+    ]
 
 
 def clone_routes(cells: Path) -> list[Json]:
@@ -255,6 +287,7 @@ def server_config(
     *,
     admin_socket: Path | None,
     storage: Path | None,
+    errors: list[Json] | None = None,
 ) -> Json:
     """Plain HTTP on the given addresses, nothing else listening, nothing logged per request."""
     admin: Json = {"disabled": True, "config": {"persist": False}}
@@ -265,9 +298,12 @@ def server_config(
         "automatic_https": {"disable": True},
         "protocols": ["h1"],
         "read_header_timeout": "30s",
+        "max_header_bytes": HEAD_READ,
         "idle_timeout": "120s",
         "routes": routes,
     }
+    if errors:
+        server["errors"] = {"routes": errors}
     encoder = {"format": "console", "level_format": "upper"}
     config: Json = {
         "admin": admin,
