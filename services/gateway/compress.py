@@ -22,6 +22,7 @@ LISTS = frozenset(
         "/metrics",
         "/docs",
         "/docs.css",
+        "/docs.js",
         "/openapi.json",
     }
 )

@@ -1,28 +1,22 @@
-"""Renders the OpenAPI document as one HTML page: no script, no other server, works offline under a strict CSP."""
+"""Renders the OpenAPI document as one HTML page in the dashboard's look: no other server, under a strict CSP.
+
+Everything is there without the script, which only makes calls that can be tried.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from html import escape
+from pathlib import Path
 from typing import Any
 
-STYLE = """\
-:root { color-scheme: light dark; --line: light-dark(#d9dce3, #353a45); --soft: light-dark(#f5f6f9, #1c1f26);
-  --text: light-dark(#1d2129, #e4e7ee); --faint: light-dark(#5b6474, #9aa3b4); --accent: light-dark(#0b5cad, #7ab7f5); }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.25rem 6rem; font: 16px/1.55 system-ui, sans-serif;
-  color: var(--text); background: light-dark(#fff, #14161b) }
-h1 { margin-bottom: 0 } h2 { margin-top: 3rem } h3 { margin: 1rem 0 .25rem; font-size: .95rem }
-p, li { max-width: 46rem } .faint { color: var(--faint) } a { color: var(--accent) }
-details { border: 1px solid var(--line); border-radius: .5rem; margin: .6rem 0; padding: 0 1rem }
-details[open] { padding-bottom: 1rem }
-summary { padding: .7rem 0; cursor: pointer }
-summary code { font-weight: 600 } .method { display: inline-block; min-width: 4.2rem; color: var(--accent) }
-code, pre { font: .88rem/1.5 ui-monospace, monospace }
-pre { overflow: auto; padding: .8rem 1rem; border-radius: .4rem; background: var(--soft) }
-table { width: 100%; border-collapse: collapse; font-size: .92rem }
-th, td { padding: .35rem .8rem .35rem 0; border-top: 1px solid var(--line); text-align: left; vertical-align: top }
-"""
+STATIC = Path(__file__).parent / "static"
+STYLE = (STATIC / "docs.css").read_text()
+SCRIPT = (STATIC / "docs.js").read_text()
+LIVE = frozenset({"openSocket"})
+"""Nothing to be tried with one call."""
 
 Json = dict[str, Any]
 
@@ -42,15 +36,24 @@ def render(document: Json) -> str:
             f"<h2>{escape(tag['name'].title())}</h2><p>{escape(tag['description'])}</p>{''.join(operations)}"
         )
     shapes = "".join(_shape(name, schemas[name]) for name in sorted(schemas))
+    info = document["info"]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(document['info']['title'])} API</title>"
-        '<link rel="stylesheet" href="/docs.css">'
-        f"<h1>{escape(document['info']['title'])} API</h1>"
-        f'<p class="faint">{escape(document["info"]["summary"])} Version {escape(document["info"]["version"])}, '
-        '<a href="/openapi.json">openapi.json</a>. Errors are problem details (RFC 9457).</p>'
-        f"{''.join(sections)}<h2>Shapes</h2>{shapes}</html>"
+        f"<title>{escape(info['title'])} API</title>"
+        '<link rel="icon" href="/assets/icon.svg">'
+        '<link rel="stylesheet" href="/assets/app.css"><link rel="stylesheet" href="/docs.css">'
+        '<script type="module" src="/docs.js"></script>'
+        '<header class="top"><div class="inner"><a class="brand" href="/">'
+        f'<img src="/assets/icon.svg" alt="" width="28" height="28">{escape(info["title"])}</a>'
+        '<nav><a href="/">Dashboard</a><a href="/docs" aria-current="page">API</a>'
+        '<a href="/openapi.json">openapi.json</a></nav></div></header>'
+        f"<main><h1>{escape(info['title'])} API</h1>"
+        f'<p class="sub">{escape(info["summary"])} Version {escape(info["version"])}.</p>'
+        f'<p class="lead">{escape(info["description"])}</p>'
+        '<form class="card key" hidden><label for="key">API key</label>'
+        '<input id="key" type="password" autocomplete="off" placeholder="only where keys are needed"></form>'
+        f"{''.join(sections)}<h2>Shapes</h2>{shapes}</main></html>"
     )
 
 
@@ -58,7 +61,7 @@ def _operation(path: str, method: str, operation: Json, schemas: Json) -> str:
     name = escape(operation["operationId"])
     parts = [
         f'<details id="{name}"><summary><code><span class="method">{method.upper()}</span> {escape(path)}</code> '
-        f"{escape(operation.get('summary', ''))}</summary>",
+        f"{escape(operation.get('summary', ''))}{_scope(operation)}</summary>",
         f"<p>{escape(operation.get('description', ''))}</p>",
         _parameters(operation.get("parameters", [])),
     ]
@@ -68,8 +71,56 @@ def _operation(path: str, method: str, operation: Json, schemas: Json) -> str:
     for status, response in operation["responses"].items():
         shown = _content(response.get("content", {}), schemas) if status.startswith("2") else ""
         rows.append(f"<tr><td><code>{escape(status)}</code><td>{escape(response['description'])}{shown}")
-    parts.append(f"<h3>Answers</h3><table>{''.join(rows)}</table></details>")
-    return "".join(parts)
+    parts.append(f"<h3>Answers</h3><table>{''.join(rows)}</table>")
+    if operation["operationId"] not in LIVE:
+        parts.append(f"<h3>curl</h3><pre>{escape(_curl(path, method, operation, schemas))}</pre>")
+        parts.append(_try(path, method, operation, schemas))
+    return "".join([*parts, "</details>"])
+
+
+def _scope(operation: Json) -> str:
+    return f' <span class="scope">{escape(operation["x-scope"])}</span>' if "x-scope" in operation else ""
+
+
+def _example(operation: Json, schemas: Json) -> Json | None:
+    """The first example of a body; {} where one is taken and none is given."""
+    content = operation.get("requestBody", {}).get("content", {})
+    for media in content.values():
+        name = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        examples = schemas.get(name, {}).get("examples") or media.get("schema", {}).get("examples") or [{}]
+        found: Json = examples[0]
+        return found
+    return None
+
+
+def _curl(path: str, method: str, operation: Json, schemas: Json) -> str:
+    """The call as one would type it; `$URL` and `$KEY` are the reader's."""
+    words = ["curl -s"]
+    if method != "get":
+        words.append(f"-X {method.upper()}")
+    there = re.sub(r"{(\w+)}", lambda name: f"${name[1].upper()}", path)
+    words.append(f'"$URL{there}"')
+    if operation.get("security"):
+        words.append('-H "Authorization: Bearer $KEY"')
+    if (body := _example(operation, schemas)) is not None:
+        said = shlex.quote(json.dumps(body, ensure_ascii=False))
+        words.append(f"-H 'Content-Type: application/json' \\\n  -d {said}")
+    return " ".join(words)
+
+
+def _try(path: str, method: str, operation: Json, schemas: Json) -> str:
+    fields = [
+        f"<label><code>{escape(item['name'])}</code>"
+        f'<input name="{escape(item["name"])}" data-in="{escape(item["in"])}" autocomplete="off"></label>'
+        for item in operation.get("parameters", [])
+    ]
+    if (body := _example(operation, schemas)) is not None:
+        shown = escape(json.dumps(body, indent=2, ensure_ascii=False))
+        fields.append(f'<label><code>body</code><textarea spellcheck="false">{shown}</textarea></label>')
+    return (
+        f'<form class="try" hidden data-method="{method.upper()}" data-path="{escape(path)}"><h3>Try it</h3>'
+        f'{"".join(fields)}<div><button class="primary">Send</button></div><output><pre></pre></output></form>'
+    )
 
 
 def _parameters(parameters: list[Json]) -> str:

@@ -15,7 +15,7 @@ READ, SUBMIT, ADMIN = Scope.READ, Scope.SUBMIT, Scope.ADMIN
 OPEN = frozenset({"livez", "readyz", "metrics", "version", "getSession", "signIn", "signOut"})
 """Operations without a key: they tell nothing about jobs, or find out by themselves who calls."""
 
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/openapi.json", "/version"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/docs.css", "/docs.js", "/openapi.json", "/version"})
 """Answered without a key and under any Host name: they tell nothing about jobs."""
 
 NEEDED: dict[str, Scope] = {
@@ -60,6 +60,9 @@ NEEDED: dict[str, Scope] = {
     "getStatistics": READ,
     "getCalls": READ,
     "listWorkers": ADMIN,
+    # of the status service, which asks by itself
+    "streamJob": READ,
+    "openSocket": READ,
     "createTicket": READ,
     "createSignInLink": READ,
     "listWebhooks": READ,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import jsonschema
@@ -39,6 +42,8 @@ OPERATIONS = {
     "deleteClone": ("delete", "/clones/{clone_id}"),
     "extendClone": ("patch", "/clones/{clone_id}"),
     "listCloneMail": ("get", "/clones/{clone_id}/mail"),
+    "streamJob": ("get", "/jobs/{job_id}/events"),
+    "openSocket": ("get", "/ws"),
     "getCloneMail": ("get", "/clones/{clone_id}/mail/{mail_id}"),
     "requestRestore": ("post", "/restore"),
     "listImages": ("get", "/images"),
@@ -92,8 +97,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
             return own + [found for value in node.values() for found in references(value)]
         return [found for item in node for found in references(item)] if isinstance(node, list) else []
 
-    wanted = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
-    assert wanted <= set(document["components"]["schemas"])
+    there = {f"#/components/{kind}/{name}" for kind, parts in document["components"].items() for name in parts}
+    assert set(references(document)) <= there
 
 
 def test_every_call_about_jobs_documents_its_problems(document: dict[str, Any]) -> None:
@@ -126,6 +131,35 @@ def test_examples_are_what_the_models_take(document: dict[str, Any]) -> None:
             shapes[name].model_validate_json(json.dumps(example))
             checked += 1
     assert checked >= 5
+
+
+def test_examples_are_what_the_document_itself_takes(document: dict[str, Any]) -> None:
+    """A client generated from the document takes them, too."""
+    schemas = {name: {"$ref": f"#/components/schemas/{name}"} for name in document["components"]["schemas"]}
+    checked = 0
+    for name, schema in document["components"]["schemas"].items():
+        judge = jsonschema.Draft202012Validator(
+            schemas[name] | {"components": document["components"]},
+            format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
+        )
+        for example in schema.get("examples", []):
+            judge.validate(example)
+            checked += 1
+    assert checked >= 10
+
+
+def test_every_operation_tells_server_scope_and_fields_of_its_answers(document: dict[str, Any]) -> None:
+    assert document["servers"][0]["url"] == "/"
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            name = operation["operationId"]
+            wanted = [{"apiKey": [operation["x-scope"]]}, {}] if "x-scope" in operation else []
+            assert operation["security"] == wanted, name
+            for status, answer in operation["responses"].items():
+                assert "X-Request-ID" in answer["headers"], (name, status)
+                assert ("Deprecation" in answer["headers"]) is path.startswith("/api/v1/"), (name, status)
+            if "requestBody" in operation:
+                assert {"400", "413", "415"} <= operation["responses"].keys(), name
 
 
 def test_answers_about_jobs_are_what_is_documented() -> None:
@@ -188,4 +222,16 @@ def test_page_shows_every_operation_and_shape(document: dict[str, Any]) -> None:
         assert f'id="{name}"' in page
     for name in document["components"]["schemas"]:
         assert f'id="shape-{name}"' in page
-    assert "<script" not in page
+    assert re.findall(r"<script[^>]*>", page) == ['<script type="module" src="/docs.js">']
+    assert not re.search(r"(?:src|href)=.?(?:https?:)?//", page)  # nothing from elsewhere
+
+
+def test_page_shows_each_call_as_curl_takes_it(document: dict[str, Any]) -> None:
+    told = [unescape(text) for text in re.findall(r"<h3>curl</h3><pre>(.*?)</pre>", render(document), re.DOTALL)]
+    assert len(told) == sum(len(item) for item in document["paths"].values()) - 1  # a WebSocket is none
+    for text in told:
+        words = shlex.split(text.replace("\\\n", ""))
+        assert words[:2] == ["curl", "-s"]
+        if "-d" in words:
+            assert isinstance(json.loads(words[words.index("-d") + 1]), dict)
+    assert any('"$URL/jobs/$JOB_ID/cancel"' in text for text in told)

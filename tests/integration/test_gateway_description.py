@@ -1,4 +1,4 @@
-"""A real gateway does what its OpenAPI document says, whatever the document allows or forbids."""
+"""The product does what its OpenAPI document says, whatever the document allows or forbids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,17 @@ from shared.bus.connection import connect
 from shared.contract import images
 from shared.contract.preflight import Preview, Question, Reply
 from shared.contract.subjects import rpc
+from siteferry.embedded.servers.ports import free_port
+from tests.integration.edge import caddy_before
 from tests.integration.gateway_process import Gateway, running_gateway, running_status
 
 EXAMPLES = int(os.environ.get("SITEFERRY_SCHEMATHESIS_EXAMPLES", "20"))
 """Of each operation. 100 are asked with SITEFERRY_SCHEMATHESIS_EXAMPLES=100, which takes minutes."""
-SECONDS = 3 * EXAMPLES
+SECONDS = 45 if EXAMPLES <= 20 else 1500
 NOT_ASKED = "positive_data_acceptance"
-"""JSON Schema has no words for what an address or a cursor is: some of what fits it is refused by 422."""
+"""JSON Schema has no words for some of what is refused: what is no address (all that take one), a moment that is over
+(the end of a clone or of a key), a cursor nobody gave (the lists), a filter that says nothing (operations on many), a
+name no server has (webhooks); and the tool sends one Idempotency-Key with several bodies. The other operations pass."""
 
 
 @asynccontextmanager
@@ -44,20 +48,24 @@ async def looker(gateway: Gateway) -> AsyncIterator[None]:
         yield
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", "--no-color", "--continue-on-failure"]
     command += ["--checks", "all", "--exclude-checks", NOT_ASKED]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--max-time", str(SECONDS)]
-    with running_gateway(rate_limit_per_minute=0, sync_seconds=1) as gateway, running_status(gateway):
+    status_port = free_port()
+    with ExitStack() as stack:
+        gateway = stack.enter_context(running_gateway(rate_limit_per_minute=0, sync_seconds=1))
+        stack.enter_context(running_status(gateway, status_port))
+        origin = stack.enter_context(caddy_before(gateway.port, status_port)).url
         async with looker(gateway):
             asked = await asyncio.to_thread(
                 subprocess.run,
-                [*command, f"{gateway.url}/openapi.json"],
+                [*command, f"{origin}/openapi.json"],
                 cwd=tmp_path,  # where it keeps what it found
                 capture_output=True,
                 text=True,
-                timeout=6 * SECONDS,
+                timeout=SECONDS + 600,
                 check=False,
             )
         assert "Traceback" not in gateway.log, gateway.log[gateway.log.index("Traceback") - 600 :][:6000]

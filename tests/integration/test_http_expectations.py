@@ -199,6 +199,7 @@ async def test_a_page_reads_that_it_asks_too_much(friend: str, tmp_path: Path) -
 
 async def test_every_path_answers_options_and_head_and_names_its_methods(api: httpx2.AsyncClient, friend: str) -> None:
     document = (await api.get("/openapi.json")).json()
+    assert {"/jobs/{job_id}/events", "/ws"} <= document["paths"].keys()
     for path, item in document["paths"].items():
         there = re.sub(r"\{\w+\}", new_id("clone"), path)
         methods = {method.upper() for method in item} | {"OPTIONS"}
@@ -341,3 +342,29 @@ async def test_in_a_browser_an_allowed_origin_works_and_another_does_not(it: Sta
             assert {each["code"] for each in wrong.values()} == {"unauthenticated"}
             await page.goto(stranger)
             assert "Failed to fetch" in (await page.evaluate(ASK, [it.url, KEYS["agency"]]))["failed"]
+
+
+async def test_a_call_is_tried_from_the_page_that_describes_it(it: Stage, tmp_path: Path) -> None:
+    async with chromium() as browser, await browser.new_context() as context:
+        page = await context.new_page()
+        wrong: list[str] = []
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        elsewhere: list[str] = []
+        page.on("request", lambda asked: elsewhere.append(asked.url) if not asked.url.startswith(it.url) else None)
+        await page.goto(f"{it.url}/docs")
+        await page.get_by_label("API key").fill(KEYS["agency"])
+        listing = page.locator("#listJobs")
+        await listing.locator("summary").click()
+        await listing.get_by_label("limit").fill("1")
+        await listing.get_by_role("button", name="Send").click()
+        shown = listing.locator("output")
+        await shown.get_by_text('"next_cursor"').wait_for(timeout=20_000)
+        told = await shown.inner_text()
+        assert told.startswith("200")
+        assert "x-request-id: " in told
+        await page.screenshot(path=tmp_path / "docs.png")
+        assert (wrong, elsewhere) == ([], [])
+        colour = "getComputedStyle(document.body).backgroundColor"
+        docs = await page.evaluate(colour)
+        await page.goto(it.url)
+        assert await page.evaluate(colour) == docs  # the dashboard's own
