@@ -198,7 +198,7 @@ def as_error(response: httpx2.Response, url: str = "The service") -> CliError:
     hint = HINTS.get(problem.get("code", "")) or problem.get("hint") or ""
     if response.status_code == httpx2.codes.UNAUTHORIZED:
         return Unreachable(message, hint="Give a key with --api-key or SITEFERRY_API_KEY.")
-    if response.status_code in (429, 502, 503, 504):
+    if response.status_code in (429, 502, 503, 504) or problem.get("code") == "scope_missing":
         return Unreachable(message, hint=hint)
     code = Exit.USAGE if response.status_code in (400, 422) else Exit.FAILED
     return CliError(message, hint=hint, code=code, errors=problem.get("errors"))
