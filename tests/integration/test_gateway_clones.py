@@ -133,7 +133,7 @@ async def test_mail_comes_from_whoever_can_see_the_clone(api: httpx2.Client, bus
     assert int(nobody.headers["retry-after"]) > 0
     mail = {
         "id": "0001",
-        "time": "2026-11-23T20:00:00Z",
+        "time": "2026-11-23T20:00:00.000000Z",
         "to": ["a@b.test"],
         "subject": "Your order",
         "headers": ["From: shop@b.test"],
