@@ -23,6 +23,7 @@ from shared.contract.events import (
 )
 from shared.contract.jobs import CloneResult, ErrorInfo, Job, Note, Phase, Status, Step, StepState
 from shared.contract.subjects import EventType, Lane, subject
+from shared.contract.times import stamp
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "events"
 JOB = "clone-0k3v9x2m7c1p5t8w"
@@ -128,7 +129,7 @@ def rendered() -> dict[str, str]:
             "headers": {
                 "ce-type": f"siteferry.{message.kind}.{event}",
                 "ce-subject": message.job_id,
-                "ce-time": message.time.isoformat(),
+                "ce-time": stamp(message.time),
             },
             "payload": json.loads(message.model_dump_json(exclude_none=True)),
         }
