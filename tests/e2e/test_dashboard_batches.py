@@ -141,8 +141,7 @@ async def test_the_form_says_which_line_is_wrong(siteferry: Product, page: Page)
     await expect(page.get_by_text("1 site found.")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "width"), [("light", "desktop"), ("dark", "phone")])
 async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(
     siteferry: Product, silent: socket.socket, browser: Browser, theme: str, width: str
 ) -> None:
