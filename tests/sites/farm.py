@@ -77,7 +77,7 @@ class SourceFarm:
             folder.chmod(0o711)
         self.database = database(self.directory / "mariadb")
         self.wordpress = wordpress
-        self.fpm = PhpFpm(self.directory / "php", hardened=False)
+        self.fpm = PhpFpm(self.directory / "php", hardened=False, code_memory=2000)  # a hundred sites
         self.caddy = Caddy(self.directory / "caddy", self._caddy_config, port=port)
         self.sites: dict[str, Site] = {}
         self._rules: dict[str, FarmSite] = {}
