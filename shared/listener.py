@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shared.web import HEAD_MAX, HEAD_READ, PROBLEM, request_id
+from shared.web import HEAD_MAX, HEAD_READ, PROBLEM, problem_document, request_id
 
 CODES = {HTTPStatus.BAD_REQUEST: "malformed_request", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "head_too_large"}
 HINTS = {
@@ -49,15 +49,7 @@ class Listener(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         given = {name: value for name, value in self.headers or ()}.get(b"x-request-id", b"").decode("latin-1")
-        body = {
-            "type": f"urn:siteferry:problem:{CODES[status]}",
-            "title": status.phrase,
-            "status": status,
-            "detail": detail,
-            "code": CODES[status],
-            "hint": HINTS[status],
-        }
-        content = json.dumps(body).encode()
+        content = json.dumps(problem_document(status, CODES[status], detail, hint=HINTS[status])).encode()
         head = (
             f"HTTP/1.1 {status:d} {status.phrase}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(content)}\r\n"
             f"x-request-id: {request_id(given)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote_plus
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -29,6 +31,26 @@ TOLD_MOST = 200
 def names(listed: str) -> frozenset[str]:
     """Comma-separated Host names as a set."""
     return frozenset(name.strip().lower() for name in listed.split(",") if name.strip())
+
+
+def origin_names(listed: str) -> frozenset[str]:
+    """Comma-separated origins as a set, as browsers write them into the Origin header."""
+    return frozenset(name.rstrip("/") for name in names(listed))
+
+
+def problem_document(
+    status: int, code: str, detail: str, *, hint: str, instance: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """An error as everything of ours that speaks HTTP writes it (RFC 9457). `instance`: the path that was asked for."""
+    body: dict[str, Any] = {
+        "type": f"urn:siteferry:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if instance is not None:
+        body["instance"] = instance[:TOLD_MOST]
+    return {**body, "code": code, "hint": hint, **more}
 
 
 def request_id(given: str | None) -> str:

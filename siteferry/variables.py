@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.web import origin_names
+
 
 class NatsStore(BaseSettings):
     """What `siteferry up`, compose.yaml and deploy/ give NATS."""
@@ -29,6 +31,11 @@ class Edge(BaseSettings):
 
     allowed_origins: str = ""
     """As for the gateway: their pages may read what the edge answers while a service is away."""
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """`allowed_origins` as a set."""
+        return origin_names(self.allowed_origins)
 
 
 class CommandLine(BaseSettings):

@@ -16,7 +16,7 @@ from nats.js.errors import APIError
 from starlette.responses import JSONResponse, Response
 
 from shared.contract.jobs import Clone
-from shared.web import HEAD_MAX, PROBLEM, TOLD_MOST
+from shared.web import HEAD_MAX, PROBLEM, problem_document
 
 V1 = "/api/v1/"
 UNAVAILABLE = (NatsError, OutboundBufferLimitError, TimeoutError, ConnectionError)
@@ -50,17 +50,9 @@ class Problem(Exception):
 
     def body(self, *, instance: str, trace_id: str) -> dict[str, Any]:
         """The problem document."""
-        return {
-            "type": f"urn:siteferry:problem:{self.code}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-            "instance": instance[:TOLD_MOST],
-            "code": self.code,
-            "hint": self.hint,
-            "trace_id": trace_id,
-            **self.extra,
-        }
+        return problem_document(
+            self.status, self.code, self.detail, hint=self.hint, instance=instance, trace_id=trace_id, **self.extra
+        )
 
     def response(self, *, instance: str, trace_id: str) -> Response:
         """The answer. To calls of /api/v1 in the form they know: `{"success": false, "error": …}`."""

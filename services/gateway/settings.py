@@ -8,7 +8,7 @@ from functools import lru_cache
 from pydantic import Field, field_validator
 
 from shared.secrets.settings import KeySettings
-from shared.web import names
+from shared.web import names, origin_names
 
 
 @lru_cache
@@ -80,5 +80,4 @@ class GatewaySettings(KeySettings):
     @property
     def origins(self) -> frozenset[str]:
         """Origins whose pages may change things, without the one the request came to."""
-        listed = [self.edge_url, *self.allowed_origins.split(",")]
-        return frozenset(origin.strip().rstrip("/").lower() for origin in listed if origin.strip())
+        return origin_names(self.edge_url) | origin_names(self.allowed_origins)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from shared.web import PROBLEM, TOLD_MOST, request_id
+from shared.web import PROBLEM, problem_document, request_id
 
 HINTS = {
     "not_found": "The API is described at /docs, live connections in docs/live.md.",
@@ -32,16 +31,9 @@ def problem(
     status: int, code: str, detail: str, scope: Scope, headers: Mapping[str, str] | None = None, *, hint: str = ""
 ) -> Response:
     """The answer. `scope` is the request's, which knows its trace."""
-    body: dict[str, Any] = {
-        "type": f"urn:siteferry:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": scope["path"][:TOLD_MOST],
-        "code": code,
-        "hint": hint or HINTS.get(code, ""),
-        "trace_id": scope.get("state", {}).get("trace_id", ""),
-    }
+    trace_id = scope.get("state", {}).get("trace_id", "")
+    hint = hint or HINTS.get(code, "")
+    body = problem_document(status, code, detail, hint=hint, instance=scope["path"], trace_id=trace_id)
     found = dict(headers or {})
     if scope["type"] == "websocket":  # a refused handshake, which nobody marks on its way
         found["X-Request-ID"] = request_id(Headers(scope=scope).get("x-request-id"))

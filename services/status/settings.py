@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from shared.secrets.settings import KeySettings
+from shared.web import names, origin_names
 
 
 class StatusSettings(KeySettings):
@@ -33,8 +34,7 @@ class StatusSettings(KeySettings):
     @property
     def hosts(self) -> frozenset[str]:
         """`allowed_hosts` as a set, in lower case, with the host of the edge."""
-        listed = (host.strip().lower() for host in self.allowed_hosts.split(","))
-        return frozenset({*filter(None, listed), origin_of(self.edge_url).partition("://")[2].rsplit(":", 1)[0]})
+        return names(self.allowed_hosts) | {origin_of(self.edge_url).partition("://")[2].rsplit(":", 1)[0]}
 
     @property
     def origins(self) -> frozenset[str]:
@@ -46,8 +46,7 @@ class StatusSettings(KeySettings):
         scheme, _, authority = edge.partition("://")
         name, colon, port = authority.partition(":")
         twins = {f"{scheme}://{host}{colon}{port}" for host in ("127.0.0.1", "[::1]")} if name == "localhost" else set()
-        extra = (origin.strip().rstrip("/").lower() for origin in self.allowed_origins.split(","))
-        return frozenset({edge, *twins, *filter(None, extra)})
+        return origin_names(self.allowed_origins) | {edge, *twins}
 
 
 def origin_of(url: str) -> str:

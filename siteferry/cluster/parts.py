@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shared.contract.rights import USERS
-from shared.web import names
 from siteferry.cluster.secrets import LOGIN, ROUTES
 from siteferry.compose.parts import SECRETS, STATE, NatsServers
 from siteferry.embedded.servers import Caddy, edge_config
@@ -72,7 +71,7 @@ def edge() -> None:
             hosts=[host],
             admin_socket=caddy.admin_socket,
             storage=caddy.storage,
-            origins=names(Edge().allowed_origins),
+            origins=Edge().origins,
         )
 
     own = TEMPORARY / "caddy"  # not a volume itself: that would be root's, and Caddy wants one of its own

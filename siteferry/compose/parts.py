@@ -11,7 +11,6 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.secrets.settings import KeySettings
 from shared.settings import Settings
-from shared.web import names
 from siteferry.compose import secrets
 from siteferry.embedded.cells.options import CellOptions
 from siteferry.embedded.keeper import keep
@@ -105,7 +104,7 @@ def edge() -> None:
             hosts=None if KeySettings().keys_needed else (),
             admin_socket=caddy.admin_socket,
             storage=caddy.storage,
-            origins=names(Edge().allowed_origins),
+            origins=Edge().origins,
         )
 
     caddy = Caddy(STATE / "caddy", configure, port=places.port, host="0.0.0.0", own_account=True)  # noqa: S104

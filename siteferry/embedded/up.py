@@ -19,7 +19,6 @@ from shared.lifecycle import ended
 from shared.secrets.vault import KeyRing
 from shared.settings import Settings
 from shared.standing import FILE, Standing, serialised
-from shared.web import names
 from siteferry.embedded.cells.options import CellOptions
 from siteferry.embedded.first_key import FILE as FIRST_KEY
 from siteferry.embedded.first_key import dashboard_link, first_key_at_last
@@ -152,17 +151,23 @@ class House:
 
     def _keys_needed(self) -> bool:
         """Without API keys whoever reaches the origin may do everything, so only this machine may reach it."""
-        chosen = dict(self.options.settings or {})
-        file = chosen.get("api_keys_file") or os.environ.get("SITEFERRY_API_KEYS_FILE")
-        said = (chosen.get("require_keys") or os.environ.get("SITEFERRY_REQUIRE_KEYS", "")).lower()
-        needed = said not in NO if said else bool(file) or self.beyond
+        said = self._said("require_keys").lower()
+        needed = said not in NO if said else self.own_keys or self.beyond
         if self.beyond and not needed:
             raise ServerError(
                 f"without API keys everybody who reaches {self.options.host} could do everything; leave out "
                 "SITEFERRY_REQUIRE_KEYS, or --host"
             )
-        self.own_keys = bool(file)
         return needed
+
+    @property
+    def own_keys(self) -> bool:
+        """Whether there is a file of keys."""
+        return bool(self._said("api_keys_file"))
+
+    def _said(self, name: str) -> str:
+        """A setting of the services as they will read it, unread; "" for none."""
+        return (self.options.settings or {}).get(name) or os.environ.get(f"SITEFERRY_{name.upper()}", "")
 
     @property
     def beyond(self) -> bool:
@@ -231,7 +236,7 @@ class House:
             status=f"127.0.0.1:{self.ports['status']}",
             admin_socket=caddy.admin_socket,
             storage=caddy.storage,
-            origins=names((self.options.settings or {}).get("allowed_origins", Edge().allowed_origins)),
+            origins=Edge.model_validate(self.options.settings or {}).origins,
         )
 
     def write_run_file(self, pids: dict[str, int]) -> None:

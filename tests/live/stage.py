@@ -17,7 +17,7 @@ from playwright.async_api import Browser, async_playwright
 
 from shared.bus.connection import Bus
 from shared.secrets.vault import KeyRing
-from shared.web import names
+from shared.web import origin_names
 from siteferry.embedded.servers.caddy import Caddy
 from siteferry.embedded.servers.caddy_config import edge_config
 from siteferry.embedded.servers.ports import free_port
@@ -69,7 +69,7 @@ async def stage(**settings: str) -> AsyncIterator[Stage]:
             gateway=f"127.0.0.1:{gateway_port}",
             status=f"127.0.0.1:{status_port}",
             storage=server.storage,
-            origins=names(settings.get("allowed_origins", "")),
+            origins=origin_names(settings.get("allowed_origins", "")),
         ),
     )
     try:

@@ -45,7 +45,7 @@ def call_codes() -> set[str]:
     found = set(re.findall(r'[Pp]roblem\(\s*\d{3},\s*"([a-z_]+)"', text))
     found |= set(re.findall(r'HTTPStatus\.\w+: "([a-z_]+)"', (ROOT / "shared" / "listener.py").read_text()))
     edge = (ROOT / "siteferry" / "embedded" / "servers" / "caddy_config.py").read_text()
-    found |= set(re.findall(r"urn:siteferry:problem:([a-z_]+)", edge))
+    found |= set(re.findall(r'problem_document\(\s*\d{3},\s*"([a-z_]+)"', edge))
     return found | set(re.findall(r'\d{3}: \(\s*"([a-z_]+)"', text)) | {"request_refused", "secret_gone"}
 
 

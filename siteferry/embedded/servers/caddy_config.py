@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.web import EXPOSED, HEAD_READ, PROBLEM, REQUEST_ID
+from shared.web import EXPOSED, HEAD_READ, PROBLEM, REQUEST_ID, problem_document
 from siteferry.embedded.servers.phpfpm import quoted
 
 Json = dict[str, Any]
@@ -126,14 +126,12 @@ def edge_config(
 
 def service_away(origins: Collection[str]) -> list[Json]:
     """What is answered in place of a service that does not: a problem as the services write theirs."""
-    body = {
-        "type": "urn:siteferry:problem:service_away",
-        "title": "Bad Gateway",
-        "status": 502,
-        "detail": "A part of Siteferry that answers this is being started, or is away.",
-        "code": "service_away",
-        "hint": "Try again shortly; nothing has been lost. An Idempotency-Key makes trying again safe.",
-    }
+    body = problem_document(
+        502,
+        "service_away",
+        "A part of Siteferry that answers this is being started, or is away.",
+        hint="Try again shortly; nothing has been lost. An Idempotency-Key makes trying again safe.",
+    )
     answer = static(502, json.dumps(body), PROBLEM)
     answer["headers"] |= {"Retry-After": ["2"], "Vary": ["Origin"]}
     readable = {"Access-Control-Allow-Origin": "{http.request.header.Origin}", "Access-Control-Expose-Headers": EXPOSED}
