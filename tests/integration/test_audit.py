@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -32,9 +30,8 @@ from shared.contract.times import stamp
 from shared.ids import new_id
 from tests.integration.gateway_process import Gateway, running_gateway
 from tests.integration.test_api_keys import NOBODYS, OPERATOR, WISH
+from tests.live import command
 from tests.live.stack import eventually
-
-SITEFERRY = str(Path(sys.executable).parent / "siteferry")
 
 
 @dataclass
@@ -283,18 +280,7 @@ async def test_nobody_takes_something_out_of_it_and_settings_say_how_much_is_kep
 
 
 async def siteferry(it: Stand, *arguments: str) -> tuple[int, str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SITEFERRY_")}
-    own = {"SITEFERRY_URL": it.url, "SITEFERRY_API_KEY": OPERATOR, "SITEFERRY_STATE": "/nonexistent/siteferry"}
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        SITEFERRY, "audit", *arguments, env=kept | own | {"NO_COLOR": "1"}, stdout=pipe, stderr=pipe
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-    finally:
-        if process.returncode is None:
-            process.kill()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await command.siteferry(it.url, OPERATOR, "audit", *arguments)
 
 
 async def test_the_command_shows_filters_and_follows(it: Stand) -> None:
@@ -310,7 +296,7 @@ async def test_the_command_shows_filters_and_follows(it: Stand) -> None:
     assert (code, "action" in err) == (2, True)
     pipe = asyncio.subprocess.PIPE
     following = await asyncio.create_subprocess_exec(
-        SITEFERRY,
+        command.SITEFERRY,
         *("--url", it.url, "--api-key", OPERATOR, "audit", "--follow", "--json", "--tenant", "typing"),
         stdout=pipe,
     )

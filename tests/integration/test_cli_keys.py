@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx2
 import pytest
 
+from tests.live import command
 from tests.live.guarded import Guarded, guarded
 from tests.live.stack import eventually
 
-SITEFERRY = str(Path(sys.executable).parent / "siteferry")
 BOSS = "key-of-the-operator"
 
 
@@ -34,14 +30,7 @@ async def opens(it: Guarded, secret: str, path: str = "/jobs") -> bool:
 
 
 async def siteferry(it: Guarded, *arguments: str, key: str = BOSS) -> tuple[int, str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SITEFERRY_")}
-    own = {"SITEFERRY_URL": it.url, "SITEFERRY_API_KEY": key, "SITEFERRY_STATE": "/nonexistent/siteferry"}
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        SITEFERRY, "keys", *arguments, env=kept | own | {"NO_COLOR": "1"}, stdout=pipe, stderr=pipe
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode(), err.decode()
+    return await command.siteferry(it.url, key, "keys", *arguments)
 
 
 async def test_a_key_is_made_listed_rotated_and_revoked(it: Guarded) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from tests.integration.test_webhooks import receiver
+from tests.live import command
 from tests.live.guarded import KEYS, Guarded, guarded
-
-SITEFERRY = str(Path(sys.executable).parent / "siteferry")
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +19,7 @@ async def it() -> AsyncIterator[Guarded]:
 
 
 async def siteferry(it: Guarded, *arguments: str) -> tuple[int, str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SITEFERRY_")}
-    own = {"SITEFERRY_URL": it.url, "SITEFERRY_API_KEY": KEYS["agency"], "SITEFERRY_STATE": "/nonexistent/siteferry"}
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        SITEFERRY, "webhooks", *arguments, env=kept | own | {"NO_COLOR": "1"}, stdout=pipe, stderr=pipe
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode(), err.decode()
+    return await command.siteferry(it.url, KEYS["agency"], "webhooks", *arguments)
 
 
 async def test_a_webhook_is_added_tried_looked_at_and_removed(it: Guarded) -> None:
