@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.engine.carriers.messages import Reported
+from shared.lifecycle import ended
 
 
 class RowsTask:
@@ -34,5 +35,4 @@ class Rows:
     async def close(self) -> None:
         """The job goes to another worker, or ends: nobody waits for these rows."""
         if task := self.taken():
-            task.task.cancel()
-            await asyncio.gather(task.task, return_exceptions=True)
+            await ended(task.task)

@@ -182,8 +182,9 @@ class JobContext:
         """End carriers of the job, by name; or all of them, and close what belongs to it."""
         if self._carriers is not None:
             await self._carriers.close(*names)
-        while not names and self._belongings:
-            await self._belongings.popitem()[1].close()
+        if not names:
+            while self._belongings:
+                await self._belongings.popitem()[1].close()
 
     def hide(self, *values: str) -> None:
         """Values that may not appear in any text of this job from now on."""
