@@ -14,7 +14,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from functools import partial
 
 from benchmarks.submitters import BODY, Connection, Figures
 
@@ -22,45 +22,32 @@ PACE = 1.0
 """Seconds from one call of a client to its next."""
 
 
-async def paced(ask: Callable[[], Awaitable[int]], until: float, took: list[float], figures: Figures) -> None:
+Ask = Callable[[], Awaitable[tuple[int, bytes]]]
+
+
+async def paced(ask: Ask, until: float, took: list[float], figures: Figures) -> None:
     """Ask once a second; one that waits longer for its answer asks again at once."""
     due = time.perf_counter() + random.random() * PACE
     while due < until:
         await asyncio.sleep(due - time.perf_counter())
         began = time.perf_counter()
-        figures.errors += await ask() not in (200, 202)
+        status, _ = await ask()
+        figures.errors += status not in (200, 202)
         took.append((time.perf_counter() - began) * 1000)
         due = max(due + PACE, time.perf_counter())
 
 
 async def load(url: str, submitters: int, pollers: int, seconds: float) -> Figures:
     """Run them all; every one has a connection of its own."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
-    figures, body = Figures(), json.dumps(BODY).encode()
-
-    async def connection() -> Connection:
-        return Connection(*await asyncio.open_connection(host, port), parts.netloc)
-
-    first = await connection()
-    _, answer = await first.ask("POST", "/clone", body)
-    watched = json.loads(answer)["status_url"]
+    figures, submit = Figures(), ("POST", "/clone", json.dumps(BODY).encode())
+    _, answer = await (await Connection.to(url)).ask(*submit)
+    look = ("GET", json.loads(answer)["status_url"])
     until = time.perf_counter() + seconds
     async with asyncio.TaskGroup() as group:
-        for _ in range(submitters):
-            post = (await connection()).ask
-
-            async def submit(post: Callable[..., Awaitable[tuple[int, bytes]]] = post) -> int:
-                return (await post("POST", "/clone", body))[0]
-
-            group.create_task(paced(submit, until, figures.posts, figures))
-        for _ in range(pollers):
-            get = (await connection()).ask
-
-            async def look(get: Callable[..., Awaitable[tuple[int, bytes]]] = get) -> int:
-                return (await get("GET", watched))[0]
-
-            group.create_task(paced(look, until, figures.gets, figures))
+        for call, took, many in ((submit, figures.posts, submitters), (look, figures.gets, pollers)):
+            for _ in range(many):
+                ask = partial((await Connection.to(url)).ask, *call)
+                group.create_task(paced(ask, until, took, figures))
     figures.seconds = seconds
     return figures
 

@@ -13,6 +13,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import urlsplit
 
 BODY = {
@@ -40,6 +41,12 @@ class Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         self._reader, self._writer, self._host = reader, writer, host
+
+    @classmethod
+    async def to(cls, url: str) -> Self:
+        """An open one."""
+        parts = urlsplit(url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port or 80), parts.netloc)
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n"
@@ -69,12 +76,8 @@ async def submitter(connection: Connection, share: int, figures: Figures, *, loo
 
 async def load(url: str, submissions: int, concurrency: int, *, look: bool, path: str) -> Figures:
     """Run the submitters; every one gets its share."""
-    parts = urlsplit(url)
     figures = Figures()
-    connections = []
-    for _ in range(concurrency):
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        connections.append(Connection(reader, writer, parts.netloc))
+    connections = [await Connection.to(url) for _ in range(concurrency)]
     began = time.perf_counter()
     share = -(-submissions // concurrency)
     await asyncio.gather(*(submitter(item, share, figures, look=look, path=path) for item in connections))
