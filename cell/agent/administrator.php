@@ -2,13 +2,17 @@
 /**
  * Takes our connector out of the copied list of active plugins and makes the clone's administrator, inside the clone's
  * WordPress but without its plugins and themes, so that nothing of the site can stop it. Reads JSON {"wordpress",
- * "host", "username", "password", "email", "like"} from standard input, prints JSON {"user_id"}. Run again it sets the same
- * user's password again.
+ * "host", "username", "password", "email", "like"} from standard input, prints JSON {"user_id"}, or {"missing"}: the file of
+ * WordPress that the copy does not have. Run again it sets the same user's password again.
  */
 
 error_reporting(E_ALL & ~E_DEPRECATED & ~E_NOTICE & ~E_WARNING);
 ini_set('display_errors', 'stderr');
 $wanted = json_decode(stream_get_contents(STDIN), true);
+if (!is_file($wanted['wordpress'] . '/wp-load.php')) {
+    echo json_encode(array('missing' => 'wp-load.php'));
+    exit;
+}
 $_SERVER['HTTP_HOST'] = $wanted['host'];
 $_SERVER['REQUEST_URI'] = '/';
 $_SERVER['REQUEST_METHOD'] = 'GET';

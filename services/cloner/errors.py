@@ -4,6 +4,7 @@ Permanent
 +-- MultisiteUnsupported
 +-- NotEnoughSpace
 +-- PathRefused         the source names a folder outside of its document root
++-- WordPressMissing    no WordPress came with the source's files
 +-- CloneUnhealthy      the finished clone does not answer as a site must
 +-- CloneGone           the clone a job is about is not there any more
 +-- StatesNotOffered    the driver keeps no states of clones
@@ -43,6 +44,13 @@ class PathRefused(Permanent):
 
     code = "path_refused"
     hint = "No ordinary site says so: look at who answers for it, and at its connector."
+
+
+class WordPressMissing(Permanent):
+    """The source's files brought no WordPress: there is no wp-load.php among them."""
+
+    code = "wordpress_missing"
+    hint = "Does options.exclude_paths leave it out? Else look at the source: can its PHP read wp-load.php?"
 
 
 class CloneUnhealthy(Permanent):

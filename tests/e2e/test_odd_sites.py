@@ -37,6 +37,13 @@ def test_a_site_that_shows_visitors_a_coming_soon_page(siteferry: Product, make_
     assert "pages_failing" not in codes(siteferry.clone(site, timeout=240))
 
 
+def test_a_copy_without_wordpress_is_not_tried_again(siteferry: Product, make_site: MakeSite) -> None:
+    site = make_site("coreless", content="bare")
+    job = ended(siteferry, siteferry.submit(site, options={"exclude_paths": ["wp-load.php"]}))
+    assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "wordpress_missing", 1)
+    assert "exclude_paths" in job["error"]["hint"]
+
+
 def test_a_copy_whose_pages_break_off_is_unhealthy(siteferry: Product, make_site: MakeSite) -> None:
     site = make_site("half", content="bare")
     site.mu_plugin(

@@ -19,7 +19,7 @@ from services.cloner.drivers.config import cell_facts, constants, guard_config, 
 from services.cloner.drivers.login_link import LONGEST_LOGIN, make_link
 from services.cloner.drivers.mailbox import read_mails
 from services.cloner.drivers.port import CloneSilent, LoginLink, MailMessage, SiteConfig, UserNotFound
-from services.cloner.errors import FinalizeFailed, PathRefused
+from services.cloner.errors import FinalizeFailed, PathRefused, WordPressMissing
 from shared.cells.client import AgentFailed
 from shared.cells.names import database_name
 from shared.cells.source import cell_source
@@ -112,7 +112,10 @@ class CellTarget:
             self._finalize("place", places)
 
     def make_administrator(self, username: str, password: str, email: str, *, like: str = "") -> None:
-        """Create the administrator inside the clone's cell. Raises FinalizeFailed with PHP's own words."""
+        """Create the administrator inside the clone's cell.
+
+        Raises FinalizeFailed with PHP's own words, WordPressMissing.
+        """
         wanted = {
             "wordpress": str(self.document_root / self.wordpress_path),
             "host": urlsplit(self.url).netloc,
@@ -122,6 +125,8 @@ class CellTarget:
             "like": like,
         }
         answer = self._finalize("administrator", wanted)
+        if "missing" in answer:
+            raise WordPressMissing
         if not isinstance(answer.get("user_id"), int):
             raise FinalizeFailed("WordPress could not make the clone's administrator: it did not say which user it is")
 

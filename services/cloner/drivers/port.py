@@ -193,7 +193,7 @@ class Target(Protocol):
         """Write wp-config.php and the guard; idempotent."""
 
     def make_administrator(self, username: str, password: str, email: str, *, like: str = "") -> None:
-        """Create the clone's administrator or set its password again. Raises FinalizeFailed.
+        """Create the clone's administrator or set its password again. Raises FinalizeFailed, WordPressMissing.
 
         `like`: name or e-mail address of an account whose personal capabilities it gets too.
         """
