@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from nats.aio.msg import Msg
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from shared.contract.events import Expired, now
 from shared.contract.jobs import ErrorInfo, Note, Status
@@ -182,12 +182,25 @@ async def test_a_pairing_key_is_a_way_in_where_nobody_but_a_person_can_sign_in(i
 
 
 async def test_without_a_cloner_a_typed_address_is_not_commented(it: Stage, page: Page) -> None:
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    await page.route("**/preflight", hold)
     await page.goto(it.url)
+    start = page.get_by_role("button", name="Start cloning")
+    before = await start.bounding_box()
     async with page.expect_response("**/preflight") as answered:
         await page.get_by_label("Site address").fill("harbour-cafe.example")
         await page.get_by_label("Site address").blur()
+        await expect(page.locator("[data-preview]")).to_have_text("Checking…")
+        assert await start.bounding_box() == before, "a click on its way to the button would be lost"
+        held.set()
     assert (await answered.value).status == 503
     await expect(page.locator("[data-preview]")).to_be_empty()
+    assert await start.bounding_box() == before
 
 
 async def test_kills_of_status_and_nats_are_said_and_survived_and_progress_never_goes_back(
