@@ -25,6 +25,10 @@ from pathlib import Path
 from siteferry.embedded.up import Options, up
 sys.exit(asyncio.run(up(Path(sys.argv[1]), Options(port=int(sys.argv[2])))))
 """
+WHOLE = {"SITEFERRY_IMAGE_HOURS": "0", "SITEFERRY_RESETS": "false"}
+"""A clone copies its source whole, and no second time for resets: what most tests look at costs no more."""
+KEEPING = {"SITEFERRY_RESETS": "true"}
+"""As it is by default. For tests of resets, and where workers are killed at any moment."""
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -35,7 +39,7 @@ class Product:
         self.state = directory
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
-        self.environment = {"SITEFERRY_IMAGE_HOURS": "0"} | (environment or {})  # else a second clone is no whole one
+        self.environment = WHOLE | (environment or {})
         self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Host": f"localhost:{self.port}"})
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 import httpx2
 import pytest
 
-from tests.e2e.product import TERMINAL, Product, product
+from tests.e2e.product import KEEPING, TERMINAL, Product, product
 from tests.e2e.target import connectors, leftovers
 from tests.e2e.test_fidelity import Copy
 from tests.e2e.test_parts_away import failures
@@ -41,7 +41,7 @@ SETTINGS = {"SITEFERRY_ACK_WAIT": "6", "SITEFERRY_RATE_LIMIT_PER_MINUTE": "0"}
 
 @pytest.fixture(scope="module")
 def town() -> Iterator[Product]:
-    with product(environment=SETTINGS) as running:
+    with product(environment=SETTINGS | KEEPING) as running:
         yield running
 
 

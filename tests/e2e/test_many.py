@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.product import Product, product
+from tests.e2e.product import KEEPING, Product, product
 from tests.e2e.target import connectors, leftovers
 from tests.e2e.test_fidelity import Copy
 from tests.integration.house import eventually
@@ -44,7 +44,7 @@ class Watch(threading.Thread):
 @pytest.fixture(scope="module")
 def busy() -> Iterator[Product]:
     """A Siteferry of its own: these tests fill it."""
-    with product() as running:
+    with product(environment=KEEPING) as running:
         yield running
 
 

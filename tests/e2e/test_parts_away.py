@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.product import Product, product
+from tests.e2e.product import KEEPING, Product, product
 from tests.e2e.restoring import Pair
 from tests.e2e.target import connectors, leftovers
 from tests.e2e.test_fidelity import Copy
@@ -25,7 +25,7 @@ FAST = {"SITEFERRY_ACK_WAIT": "6"}
 
 @pytest.fixture(scope="module")
 def hurried() -> Iterator[Product]:
-    with product(environment=FAST) as running:
+    with product(environment=FAST | KEEPING) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.product import Product, product
+from tests.e2e.product import KEEPING, Product, product
 from tests.e2e.restoring import Pair
 from tests.live.stage import chromium
 from tests.sites.farm import SourceFarm
@@ -26,9 +26,10 @@ SLOW = 30_000
 
 
 @pytest.fixture(scope="module")
-def pair(siteferry: Product, farm: SourceFarm) -> Iterator[Pair]:
+def pair(farm: SourceFarm) -> Iterator[Pair]:
     site = farm.create(SiteSpec("states"))
-    yield Pair(siteferry, site, siteferry.clone(site))
+    with product(environment=KEEPING) as running:
+        yield Pair(running, site, running.clone(site))
     site.destroy()
 
 
@@ -240,22 +241,21 @@ async def test_the_clones_page_resets_it(pair: Pair, tmp_path: Path) -> None:
     assert not pair.on_clone("SHOW TABLES LIKE 'added_seen'")
 
 
-def test_states_go_with_their_clone_and_a_clone_without_them_says_so(farm: SourceFarm) -> None:
+def test_states_go_with_their_clone_and_a_clone_without_them_says_so(siteferry: Product, farm: SourceFarm) -> None:
     site = farm.create(SiteSpec("unkept", content="bare"))
-    with product(environment={"SITEFERRY_RESETS": "false"}) as running:
-        clone_id = running.clone(site)["result"]["clone_id"]
-        found = running.http.get(f"/clones/{clone_id}/versions").json()
-        assert found == {"versions": [], "made": None}
-        answer = running.http.post(f"/clones/{clone_id}/reset", json={})
-        job = running.wait(answer.json()["job_id"])
-        assert (job["status"], job["error"]["code"]) == ("failed", "snapshot_missing")
-        answer = running.http.post(f"/clones/{clone_id}/versions", json={"name": "one"})
-        assert running.wait(answer.json()["job_id"])["status"] == "completed"
-        snapshots = running.state / "clones" / ".snapshots"
-        assert os.listdir(snapshots) == [clone_id]
-        running.http.delete(f"/clones/{clone_id}")
-        deadline = time.monotonic() + 60
-        while os.listdir(snapshots):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    clone_id = siteferry.clone(site)["result"]["clone_id"]
+    found = siteferry.http.get(f"/clones/{clone_id}/versions").json()
+    assert found == {"versions": [], "made": None}
+    answer = siteferry.http.post(f"/clones/{clone_id}/reset", json={})
+    job = siteferry.wait(answer.json()["job_id"])
+    assert (job["status"], job["error"]["code"]) == ("failed", "snapshot_missing")
+    answer = siteferry.http.post(f"/clones/{clone_id}/versions", json={"name": "one"})
+    assert siteferry.wait(answer.json()["job_id"])["status"] == "completed"
+    snapshots = siteferry.state / "clones" / ".snapshots"
+    assert clone_id in os.listdir(snapshots)
+    siteferry.http.delete(f"/clones/{clone_id}")
+    deadline = time.monotonic() + 60
+    while clone_id in os.listdir(snapshots):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     site.destroy()

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.product import Product, product
+from tests.e2e.product import KEEPING, Product, product
 from tests.e2e.target import connectors, leftovers
 from tests.e2e.test_fidelity import Copy
 from tests.integration.house import eventually
@@ -28,7 +28,7 @@ VISITED = "recently_activated"
 @pytest.fixture(scope="module")
 def hurried() -> Iterator[Product]:
     """A Siteferry of its own whose cloner may be killed."""
-    with product(environment=FAST) as running:
+    with product(environment=FAST | KEEPING) as running:
         yield running
 
 

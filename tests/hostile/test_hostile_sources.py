@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.product import Product, product
+from tests.e2e.product import KEEPING, Product, product
 from tests.e2e.target import connect, leftovers
 from tests.e2e.test_ways_in import install_by_hand
 from tests.hostile import inputs, pages
@@ -58,7 +58,7 @@ class Secret:
 @pytest.fixture(scope="module")
 def attacked() -> Iterator[Product]:
     """A Siteferry with short patience."""
-    with product(environment=LIMITS) as running:
+    with product(environment=LIMITS | KEEPING) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.product import Product, product
+from tests.e2e.product import KEEPING, Product, product
 from tests.e2e.test_ways_in import install_by_hand
 from tests.hostile import inputs, pages
 from tests.hostile.forged import NAME, Forged, Lies, forged
@@ -69,7 +69,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     keys = tmp_path_factory.mktemp("keys") / "keys"
     lines = (f"{key.partition('-')[0]}:{hashlib.sha256(key.encode()).hexdigest()}\n" for key in (ALICE, MALLORY))
     keys.write_text("".join(lines))
-    with product(environment=SETTINGS | {"SITEFERRY_API_KEYS_FILE": str(keys)}) as running:
+    with product(environment=SETTINGS | KEEPING | {"SITEFERRY_API_KEYS_FILE": str(keys)}) as running:
         yield running
 
 
