@@ -25,6 +25,7 @@ from services.cloner.drivers.host.snapshots import (
     settle,
 )
 from services.cloner.drivers.host.snapshots import place as places
+from services.cloner.drivers.host.snapshots.contents import SMALL
 from shared.ids import new_id
 from tests.contract.houses import CONFIG, HostHouse
 
@@ -281,22 +282,25 @@ def test_folders_without_an_end_are_refused(driver: HostDriver, clone: str) -> N
     assert not list((driver.snapshots.root / clone).glob(".making*"))
 
 
-@pytest.mark.parametrize("what", ["content", "space", "rows", "tree", "manifest", "missing"])
+@pytest.mark.parametrize("what", ["content", "small", "space", "rows", "tree", "manifest", "missing", "no small"])
 def test_a_damaged_snapshot_is_told_and_the_clone_stays_as_it_is(driver: HostDriver, clone: str, what: str) -> None:
     fill(driver, clone)
     site = files(driver, clone)
     driver.snapshots.capture(driver.place(clone), clone, "made")
     was, had = database(driver, clone), tree(site)
     folder = driver.snapshots.root / clone / "made"
+    big = next(path for path in (folder / "files/0").iterdir() if path.stat().st_size > SMALL)
     damaged = {
-        "content": folder / "files/0/0",
+        "content": big,
+        "small": folder / "small",
+        "no small": folder / "small",
         "space": folder / "tables/wp_posts.ibd",
         "rows": folder / "tables/0.rows",
         "tree": folder / "tree",
         "manifest": folder / "manifest.json",
-        "missing": folder / "files/0/1",
+        "missing": big,
     }[what]
-    if what == "missing":
+    if what in ("missing", "no small"):
         damaged.unlink()
     else:
         data = bytearray(damaged.read_bytes())

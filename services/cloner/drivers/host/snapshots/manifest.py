@@ -13,7 +13,9 @@ from zlib import crc32
 from services.cloner.drivers.host.snapshots.errors import NoSuchSnapshot, SnapshotDamaged
 
 MANIFEST, TREE = "manifest.json", "tree"
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""The first had no pack."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,25 @@ class Entry:
     mtime: int
     """Nanoseconds."""
     content: int = -1
-    """Number of the file that holds the content."""
+    """Number of the file that holds the content; -1: it lies in the pack."""
     size: int = 0
     crc: int = 0
     goal: bytes = b""
     """Where a link leads, as it says itself."""
+    offset: int = -1
+    """Of the content in the pack."""
 
     def line(self) -> bytes:
         """The entry for the tree."""
         path, goal = os.fsdecode(self.path), os.fsdecode(self.goal)
-        told = [path, self.kind, self.mode, self.mtime, self.content, self.size, self.crc, goal]
+        told = [path, self.kind, self.mode, self.mtime, self.content, self.size, self.crc, goal, self.offset]
         return json.dumps(told, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
     def read(cls, line: bytes) -> Entry:
         """An entry of the tree."""
-        path, kind, mode, mtime, content, size, crc, goal = json.loads(line)
-        return cls(os.fsencode(path), kind, mode, mtime, content, size, crc, os.fsencode(goal))
+        path, kind, mode, mtime, content, size, crc, goal, *offset = json.loads(line)
+        return cls(os.fsencode(path), kind, mode, mtime, content, size, crc, os.fsencode(goal), *offset)
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class Manifest:
         if not crc.isdigit() or crc32(text.encode()) != int(crc):
             raise SnapshotDamaged("The list of what the stored state holds is damaged on the disk.")
         told = json.loads(text)
-        if told["format"] != FORMAT:
+        if told["format"] not in READABLE:
             raise SnapshotDamaged("The state was stored by another version of Siteferry.")
         told["tree"] = Stored(**told["tree"])
         told["tables"] = [_table(one) for one in told["tables"]]

@@ -6,10 +6,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 from zlib import crc32
 
-from services.cloner.drivers.host.snapshots.contents import Copier
+from services.cloner.drivers.host.snapshots.contents import SMALL, Copier
 from services.cloner.drivers.host.snapshots.errors import SnapshotDamaged, SnapshotRefused
 from services.cloner.drivers.host.snapshots.manifest import TREE, Entry, Stored
 from services.cloner.drivers.host.snapshots.renaming import rename_in
@@ -20,7 +23,7 @@ DEEPEST = 400
 """Folders in each other: the way down is walked anew for each, so depth costs its square."""
 IN_A_FOLDER = 1000
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-FILES = "files"
+FILES, PACK = "files", "small"
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 MODES = 0o1777
 """No set-user-id: what a clone keeps counts for a clone's account only, but it need not come back with it."""
@@ -33,7 +36,7 @@ class TreeCapture:
         """`folder`: of the snapshot."""
         self._folder = folder
         self._copier = copier
-        self._crc = self._size = 0
+        self._crc = self._size = self._numbers = 0
         self.files = self.bytes = self.skipped = 0
 
     def run(self, clone: Path, names: Iterable[str]) -> Stored:
@@ -42,11 +45,12 @@ class TreeCapture:
         Raises SnapshotRefused, OSError, and what the copier's check raises.
         """
         (self._folder / FILES).mkdir(mode=0o700)
-        with open(self._folder / TREE, "wb", opener=private) as tree:
+        tree_file, pack_file = self._folder / TREE, self._folder / PACK
+        with open(tree_file, "wb", opener=private) as tree, open(pack_file, "wb", 1 << 20, opener=private) as pack:
             top = os.open(clone, os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 for name in names:
-                    for entry in self._walk(top, (os.fsencode(name),)):
+                    for entry in self._walk(top, (os.fsencode(name),), pack):
                         line = entry.line()
                         self._crc, self._size = crc32(line, self._crc), self._size + len(line)
                         tree.write(line)
@@ -54,7 +58,7 @@ class TreeCapture:
                 os.close(top)
         return Stored(self._size, self._crc)
 
-    def _walk(self, top: int, first: tuple[bytes, ...]) -> Iterator[Entry]:
+    def _walk(self, top: int, first: tuple[bytes, ...], pack: BinaryIO) -> Iterator[Entry]:
         waiting = [first]
         while waiting:
             names = waiting.pop()
@@ -74,12 +78,12 @@ class TreeCapture:
                         name = os.fsencode(one.name)
                         if one.is_dir(follow_symlinks=False):
                             waiting.append((*names, name))
-                        elif (entry := self._leaf(where, names, name)) is not None:
+                        elif (entry := self._leaf(where, names, name, pack)) is not None:
                             yield entry
             finally:
                 os.close(where)
 
-    def _leaf(self, where: int, names: tuple[bytes, ...], name: bytes) -> Entry | None:
+    def _leaf(self, where: int, names: tuple[bytes, ...], name: bytes, pack: BinaryIO) -> Entry | None:
         path = b"/".join((*names, name))
         try:
             facts = os.stat(name, dir_fd=where, follow_symlinks=False)
@@ -99,19 +103,28 @@ class TreeCapture:
             if not stat.S_ISREG(facts.st_mode):
                 self.skipped += 1
                 return None
-            number = self.files
-            if number % IN_A_FOLDER == 0:
-                (self._folder / FILES / str(number // IN_A_FOLDER)).mkdir(mode=0o700)
-            made = os.open(content(self._folder, number), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                stored = self._copier.copy(source, made)
-            finally:
-                os.close(made)
+            number = offset = -1
+            if self._copier.reflinks is False and facts.st_size <= SMALL:
+                offset = pack.tell()
+                stored = self._copier.pack(source, facts.st_size, pack)
+            else:
+                number = self._numbers
+                stored = self._own_file(source, number)
         finally:
             os.close(source)
         self.files, self.bytes = self.files + 1, self.bytes + stored.size
         mode = stat.S_IMODE(facts.st_mode) & MODES
-        return Entry(path, "file", mode, facts.st_mtime_ns, number, stored.size, stored.crc)
+        return Entry(path, "file", mode, facts.st_mtime_ns, number, stored.size, stored.crc, offset=offset)
+
+    def _own_file(self, source: int, number: int) -> Stored:
+        if number % IN_A_FOLDER == 0:
+            (self._folder / FILES / str(number // IN_A_FOLDER)).mkdir(mode=0o700)
+        made = os.open(content(self._folder, number), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._numbers += 1
+        try:
+            return self._copier.copy(source, made)
+        finally:
+            os.close(made)
 
 
 def put(
@@ -128,7 +141,7 @@ def put(
 
     Raises SnapshotDamaged, OSError, and what the copier's check raises.
     """
-    made = Folder(os.fsencode(where))
+    made, kept = Folder(os.fsencode(where)), Contents(folder, copier)
     folders: list[Entry] = []
     try:
         for entry in entries:
@@ -140,7 +153,7 @@ def put(
                 made.link(names, entry.goal)
                 _own_link(made.directory(names[:-1]), names[-1], entry, owner)
             else:
-                _put_file(folder, entry, made.create(names), copier, owner, ids)
+                _put_file(kept, entry, made.create(names), owner, ids)
         for entry in reversed(folders):
             descriptor = made.directory(tuple(entry.path.split(b"/")))
             if owner:
@@ -149,6 +162,35 @@ def put(
             os.utime(descriptor, ns=(entry.mtime, entry.mtime))
     finally:
         made.close()
+        kept.close()
+
+
+class Contents:
+    """The contents of a snapshot."""
+
+    def __init__(self, folder: Path, copier: Copier) -> None:
+        self._folder, self._copier, self._open = folder, copier, ExitStack()
+
+    def into(self, entry: Entry, made: int) -> None:
+        """An entry's content into an empty file. Raises SnapshotDamaged, OSError, what the copier's check raises."""
+        try:
+            if entry.offset >= 0:
+                stored = self._copier.unpack(self._pack, entry.offset, entry.size, made)
+            else:
+                with ExitStack() as own:
+                    stored = self._copier.copy(_reading(content(self._folder, entry.content), own), made)
+        except FileNotFoundError as error:
+            raise SnapshotDamaged("A stored file is gone from the disk.") from error
+        if stored != Stored(entry.size, entry.crc):
+            raise SnapshotDamaged("A stored file is not what it was when it was stored.")
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._open.close()
+
+    @cached_property
+    def _pack(self) -> int:
+        return _reading(self._folder / PACK, self._open)
 
 
 def content(folder: Path, number: int) -> Path:
@@ -161,20 +203,9 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
-def _put_file(
-    folder: Path, entry: Entry, made: int, copier: Copier, owner: Owner | None, ids: tuple[str, str] | None
-) -> None:
+def _put_file(kept: Contents, entry: Entry, made: int, owner: Owner | None, ids: tuple[str, str] | None) -> None:
     try:
-        try:
-            source = os.open(content(folder, entry.content), READ)
-        except FileNotFoundError as error:
-            raise SnapshotDamaged("A stored file is gone from the disk.") from error
-        try:
-            stored = copier.copy(source, made)
-        finally:
-            os.close(source)
-        if stored != Stored(entry.size, entry.crc):
-            raise SnapshotDamaged("A stored file is not what it was when it was stored.")
+        kept.into(entry, made)
         if ids is not None:
             rename_in(made, ids[0].encode(), ids[1].encode())
         if owner:
@@ -183,6 +214,12 @@ def _put_file(
         os.utime(made, ns=(entry.mtime, entry.mtime))
     finally:
         os.close(made)
+
+
+def _reading(path: Path, until: ExitStack) -> int:
+    descriptor = os.open(path, READ)
+    until.callback(os.close, descriptor)
+    return descriptor
 
 
 def _own_link(where: int, name: bytes, entry: Entry, owner: Owner | None) -> None:
