@@ -24,7 +24,7 @@ images: ## Docker images for compose.yaml (BASE=debian:13-slim: another base; BO
 
 test: dev $(if $(COMPOSE),images) ## all tests, on real servers (ARGS='-k words' for some; VERSIONS=1, MYSQL=1: sources of other releases too; KUBERNETES=1: builds one, 10 min, once; COMPOSE=1: builds images, on a Docker engine; KILLS=120: everything killed)
 	@$(if $(KUBERNETES),$(BIN)/python -m tests.kubernetes.bed)
-	@VERSIONS=$(VERSIONS) MYSQL=$(MYSQL) KILLS=$(KILLS) COMPOSE=$(COMPOSE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@VERSIONS=$(VERSIONS) MYSQL=$(MYSQL) KILLS=$(KILLS) COMPOSE=$(COMPOSE) scripts/scratch.sh $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: install ## measure, each result one line of JSON (BENCH=name for one)
 	@$(BIN)/python -m benchmarks $(BENCH)
