@@ -45,6 +45,18 @@ $steps = array(
     'csv'         => function ($v) { return str_getcsv($v, ',', '"', '')[1]; },
     'line'        => function ($v) { return substr($v, strpos($v, "\n") + 1); },
     'slashed'     => function ($v) { return stripslashes($v); },
+    'script'      => function ($v) {
+        return preg_replace_callback('/\\\\x([0-9A-F]{2})/', function ($m) { return chr(hexdec($m[1])); }, $v);
+    },
+    'cdata'       => function ($v) {
+        preg_match('/^<x><!\[CDATA\[(.*)\]\]><\/x>$/sD', $v, $m);
+        return str_replace(']]]]><![CDATA[>', ']]>', $m[1]);
+    },
+    'sql'         => function ($v) {
+        preg_match("/^INSERT INTO x VALUES \\((.*)\\);$/sD", $v, $m);
+        return stripslashes(substr($m[1], 1, -1));
+    },
+    'var_export'  => function ($v) { $a = eval('return ' . $v . ';'); return $a['u']; },
     'css'         => function ($v) {
         return preg_replace_callback('/\\\\(?:([0-9a-f]{1,6})[ \t\r\n\f]?|(.))/si', function ($m) {
             return isset($m[2]) ? $m[2] : mb_chr(hexdec($m[1]), 'UTF-8');
@@ -147,25 +159,44 @@ ENCODINGS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "attribute": ("attribute", _attribute),
     "csv": ("csv", lambda text: b'1,"' + text.replace(b'"', b'""') + b'",2'),
     "line": ("line", lambda text: b"x y\n" + text),
+    "cdata": ("cdata", lambda text: b"<x><![CDATA[" + text.replace(b"]]>", b"]]]]><![CDATA[>") + b"]]></x>"),
+    "sql": (
+        "sql",
+        lambda text: (
+            b"INSERT INTO x VALUES ('" + re.sub(rb"""['"\\]""", rb"\\\g<0>", text).replace(b"\0", b"\\0") + b"');"
+        ),
+    ),
+    "var_export": (
+        "var_export",
+        lambda text: b"array ( 'u' => '" + re.sub(rb"['\\]", rb"\\\g<0>", text) + b"', )",
+    ),
     "slashed": ("slashed", lambda text: re.sub(rb"""['"\\\\]""", rb"\\\g<0>", text).replace(b"\0", b"\\0")),
 }
 INNERMOST: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "numbers": (
+        "attribute",
+        lambda text: b'<i data-x="' + re.sub(rb"[^0-9A-Za-z\s\x80-\xff]", lambda m: b"&#%d;" % ord(m[0]), text) + b'">',
+    ),
+    "script": (
+        "script",
+        lambda text: re.sub(rb"[^0-9A-Za-z,._\s\x80-\xff]", lambda m: b"\\x%02X" % ord(m[0]), text),
+    ),
     "css": ("css", lambda text: re.sub(rb"[^0-9A-Za-z\s\x80-\xff]", lambda m: b"\\%x " % ord(m[0]), text)),
     "css, six digits": ("css", lambda text: re.sub(rb"[:/.a-e]", lambda m: b"\\%06X" % ord(m[0]), text)),
     "css, backslashes": ("css", lambda text: re.sub(rb"[^0-9A-Za-z\s\x80-\xff]", rb"\\\g<0>", text)),
     "css, letters": ("css", lambda text: re.sub(rb"(?<=/)[a-z]", lambda m: b"\\%x " % ord(m[0]), text)),
 }
-"""What style sheets and patterns hold is addresses: nothing else stands in their escapes.
-
-They are in no form's data, where a plus would stand for the blank that ends a number.
-"""
-AROUND = sorted(set(ENCODINGS) - {"urlencode"})
+"""What style sheets, patterns and scripts hold is addresses: nothing else stands in their escapes."""
+AROUND = sorted(ENCODINGS)
+REPORTED = {("object", "var_export")}
+"""Left, and told: what var_export() writes of the NULs in a property's name has other lengths than it says."""
 COLUMNS = [ColumnRule("text")]
 SITES = {
     "plain": ("http://www.example.com", "http://clone-1.localhost:8080"),
     "dashes": ("https://main--shop.example", "http://clone-1.localhost:8080"),
     "international": ("https://münchen.de", "http://clone-1.localhost:8080"),
     "back": ("http://clone-1.localhost:8080", "https://main--shop.example"),
+    "port": ("http://shop.example.com:8081", "https://clone-1.example.net"),
     "folder": ("https://example.com/blog", "http://clone-1.localhost:8080"),
 }
 
@@ -186,7 +217,9 @@ def _encoding(name: str) -> tuple[str, Callable[[bytes], bytes]]:
     return INNERMOST[name] if name in INNERMOST else ENCODINGS[name]
 
 
-_texts = st.sampled_from(["@/a", "@", 'x "@/a" <y> & ü', "@/p?a=1&b=2", "[@/a,@/b]", "é@/c'@'"])
+_texts = st.sampled_from(
+    ["@/a", "@", "@/a-1x1.png 300w, @/b.png 2x", 'x "@/a" <y> & ü', "@/p?a=1&b=2", "[@/a,@/b]", "é@/c'@'"]
+)
 
 
 def check(php: Php, names: Sequence[str], site: str, text: str) -> bool:
@@ -236,8 +269,24 @@ def test_compositions_around_backslashes(php: Php, inner: str, names: list[str],
     check(php, [inner, *names], site, text)
 
 
+INSIDE = [*sorted(ENCODINGS), *sorted(INNERMOST)]
+
+
+def _sites(inner: str, outer: str) -> list[str]:
+    """Half of them for each pair of encodings, all of them for each encoding."""
+    return [*SITES][(INSIDE.index(inner) + INSIDE.index(outer)) % 2 :: 2]
+
+
 @pytest.mark.parametrize("outer", sorted(ENCODINGS))
 def test_two_encodings_are_always_rewritten(php: Php, outer: str) -> None:
-    for inner in [*sorted(ENCODINGS), *(sorted(INNERMOST) if outer in AROUND else [])]:
-        for site in SITES:
-            assert check(php, [inner, outer], site, 'x "@/a" ü'), (inner, outer, site)
+    for inner in INSIDE:
+        for site in _sites(inner, outer):
+            done = check(php, [inner, outer], site, 'x "@/a" ü')
+            assert done or (inner, outer) in REPORTED, (inner, outer, site)
+
+
+@pytest.mark.parametrize("outer", ["numbers", "script"])
+def test_what_writes_every_sign_as_a_number_hides_no_address(php: Php, outer: str) -> None:
+    for inner in sorted({*INSIDE} - {"object"}):  # PHP reads no NUL as a number
+        for site in _sites(inner, outer):
+            check(php, [inner, outer], site, 'x "@/a" ü')

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.wordpress.rewrite.signs import Hints, _Search
+from shared.wordpress.rewrite.buried import Buried, joints, means
+from shared.wordpress.rewrite.searching import Search, single
+from shared.wordpress.rewrite.signs import Hints
 
 HOSTS = ["www.b-1.at", "www.kö.at"]
 HINTS = Hints(HOSTS)
@@ -50,7 +52,9 @@ def texts(draw: st.DrawFn) -> bytes:
 @given(texts())
 def test_the_first_look_misses_nothing(text: bytes) -> None:
     for search in HINTS._all + HINTS._names:
-        assert list(search.starts(text)) == [found.start() for found in search._whole.finditer(text)]
+        found, whole = list(search.starts(text)), [found.start() for found in search._whole.finditer(text)]
+        assert found == sorted({*found, *whole})
+        assert search._buried or found == whole
 
 
 @pytest.mark.parametrize(
@@ -83,5 +87,44 @@ def test_a_first_look_is_cheap_to_make() -> None:
 
 def test_a_search_goes_on_behind_what_it_found() -> None:
     search = HINTS._backslashed
-    assert isinstance(search, _Search)
+    assert isinstance(search, Search)
     assert list(search.starts(rb"\:\:/ \:/")) == [found.start() for found in search._whole.finditer(rb"\:\:/ \:/")]
+
+
+MAIN = [Search(sign, b"", single(b"(?!)"), Buried(joints(["www.main--shop.example"]))) for sign in (b"\\", b"%", b"&")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb"main\x2d\x2dshop.example",
+        rb"main\u005cx2d\u005cx2dshop.example",
+        b"main%5cu002d%5cu002dshop.example",
+        b"main-&#92;x2dshop.example",
+        b"main--shop%26amp%3b%2346%3bexample",
+        rb"http\x253a\x252f\x252fmain--shop.example",
+        b"https&#92;u003a&#92;u002f&#92;u002fwww.main--shop.example",
+    ],
+)
+def test_a_sign_in_encodings_of_each_other_is_seen(text: bytes) -> None:
+    assert any(search.any(text) for search in MAIN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"main--shop.example main-shop main%20shop main&nbsp;&amp;shop shop%2cexample",
+        rb"main\n\nshop shop\u002c example http\u003a\u002f\u002fshop.test/main--shop.example",
+        rb"http:\/\/main--shop.example https%3a%2f%2fmain--shop.example http&#58;&#47;&#47;www.main--shop.example",
+    ],
+)
+def test_what_means_something_else_or_is_read_anyway_is_not(text: bytes) -> None:
+    assert not any(search.any(text) for search in MAIN)
+
+
+def test_what_may_mean_anything_takes_a_bounded_time() -> None:
+    looked_at = means.cache_info().misses
+    gaps = (b"%%%02x&#%d;\\x%02x" % (number % 256, number, number % 256) for number in range(5000))
+    found = list(MAIN[1].starts(b" ".join(b"shop" + gap + b"example" for gap in gaps)))
+    assert means.cache_info().misses - looked_at <= 64
+    assert len(found) == 5000 - 64, "the rest is taken for what it looks like: decoding is bounded, too"

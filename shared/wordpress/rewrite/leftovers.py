@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from .layers import ESCAPINGS, Layer
-from .matcher import Cursor, Matcher
+from .matcher import Cursor, HintAnchor, Matcher
 from .report import Kind, Reason
 from .shortcodes import OPENING, from_base64
 
@@ -37,23 +37,25 @@ def in_base64(matcher: Matcher, value: bytes) -> list[Leftover]:
 
 
 def _scan(matcher: Matcher, value: bytes, effort: list[int]) -> list[Leftover]:
-    found = _in_clear(matcher, value)
+    found, hinted = _in_clear(matcher, value)
     found += _in_base64(matcher, value, effort)
-    if matcher.hinted(matcher.lower(value)):
+    if hinted:
         found += _escaped(matcher, value, found, effort, set())
     return found
 
 
-def _in_clear(matcher: Matcher, value: bytes) -> list[Leftover]:
+def _in_clear(matcher: Matcher, value: bytes) -> tuple[list[Leftover], bool]:
+    """What can be read as it stands, and whether there is more for whoever decodes the text."""
     found: list[Leftover] = []
-    cursor, covered = Cursor(matcher, value), 0
+    cursor, covered, hinted = Cursor(matcher, value), 0, False
     while cursor.peek() < len(value):
         at, anchor = cursor.take()
+        hinted = hinted or type(anchor) is HintAnchor
         hit = anchor.locate(value, at, 0, len(value))
         if hit is not None and hit[0] >= covered:
             found.append(Leftover(hit[3], hit[0], value[hit[0] : hit[1]]))
             covered = hit[1]
-    return found
+    return found, hinted
 
 
 def _escaped(
@@ -72,7 +74,7 @@ def _escaped(
         layer = Layer(value, escaping)
         if not layer or (not escaping.innermost and hash(layer.text) in seen):
             continue
-        inner = _in_clear(matcher, layer.text)
+        inner, _ = _in_clear(matcher, layer.text)
         if escaping.kept:
             inner = [Leftover(escaping.kept, left.offset, left.text) for left in inner]
         if not escaping.innermost:

@@ -105,10 +105,6 @@ class Matcher:
         """Whether anything of ours can be in lower-cased text."""
         return any(anchor.needle in lowered for anchor in self.anchors) or self._hints.names(lowered)
 
-    def hinted(self, lowered: bytes) -> list[int]:
-        """Where escaped characters of a host stand, in order."""
-        return sorted(self._hints.positions(lowered))
-
     def is_escaped(self, data: bytes, start: int, end: int) -> bool:
         """Whether the text data[start:end] must be decoded to be read as a whole."""
         return holds_escaped_head(data, start, end) or self._is_hinted(data, start, end)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import html.entities
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, cached_property
+from functools import cache
 from itertools import pairwise
 
+from .buried import RAW_BLOCKS, Buried, coarse, joints
+from .searching import Search, Ways, searches, several, single
 from .spelling import TSV_LIMIT, colon, spelled
-from .veiled import STOP, WIDE, broken_names, entity_grams, script_grams, wide, wide_grams
+from .veiled import STOP, WIDE, broken_names, entity_grams, wide, wide_grams
 
-_BACKSLASH = rb"(?:(?:\\|%(?:25)*+5c)(?:u005c)*+)++"
+_BACKSLASH_ENTITY = rb"(?:\#0*92|\#x0*5c|bsol);"
+_BACKSLASH = rb"(?:(?:\\|%%(?:25)*+5c|&(?:amp;)*+%b)(?:(?:u00|x)5c)*+)++" % _BACKSLASH_ENTITY
 _NAMES: dict[str, set[bytes]] = {}
 for _name, _text in html.entities.html5.items():
     if _name.endswith(";"):
@@ -46,6 +49,8 @@ _BLANK = rb"(?:[ \t\r\n\f+]|\\+[nrt]|%(?:25)*+(?:20|2b|0[9acd]))?"
 
 _COLONS = re.compile(rb':[0-9]{1,10}(?::(?:["{\\]|&|%)|\\|&|%)')
 _LENGTH = rb"[0-9]{1,10}"
+_NAMES_BEGIN = (0, len("www."))
+"""Where a name with "www." and one without begins: scripts that write letters as numbers write all of them so."""
 SIGNS = (b"%", b"&", b"\\", WIDE, STOP, b"\n", b"\r", b"\t")
 """One of these is in whatever must be decoded."""
 _INNER_ENTITY = rb"(?:amp(?:;|%(?:25)*3b))*(?:#|%(?:25)*23|sol|colon|quot)"
@@ -69,68 +74,6 @@ def holds_escaped_head(data: bytes, start: int, end: int) -> bool:
     return any(not PLAIN_HEAD.match(data, head.start(), end) for head in ANY_HEAD.finditer(data, start, end))
 
 
-class _Ways:
-    """Alternatives of a pattern, each as it must be, and as what it begins with: a hundredth of the text."""
-
-    def __init__(self) -> None:
-        self.whole: set[bytes] = set()
-        self.near: set[bytes] = set()
-
-    def add(self, whole: bytes, near: bytes | None = None) -> None:
-        """One more; whatever matches `whole` must match `near`."""
-        self.whole.add(whole)
-        self.near.add(whole if near is None else near)
-
-    def joined(self, *others: _Ways) -> _Ways:
-        """These and others."""
-        ways = _Ways()
-        for one in (self, *others):
-            ways.whole |= one.whole
-            ways.near |= one.near
-        return ways
-
-    def behind(self, start: bytes) -> _Ways:
-        """All of them as one alternative, behind something."""
-        whole, near = (b"|".join(sorted(each)) or b"(?!)" for each in (self.whole, self.near))
-        return _one(rb"%b(?:%b)" % (start, whole), rb"%b(?:%b)" % (start, near))
-
-
-class _Search:
-    """A pattern in three steps, each only where the one before finds something: a needle; what it begins with, made
-    in some milliseconds; the whole, which takes 0.1 s to compile, and many sites have nothing that comes so far."""
-
-    def __init__(self, needle: bytes, skipped: bytes, ways: _Ways) -> None:
-        """`skipped`: pattern of what may stand between the needle and one of the ways."""
-        self._needle = needle
-        whole, near = (
-            skipped + _first_seen(each) + rb"(?:%b)" % b"|".join(sorted(each)) for each in (ways.whole, ways.near)
-        )
-        self._whole_source = re.escape(needle) + whole
-        self._near_source = re.escape(needle) + rb"(?=%b)" % near
-
-    @cached_property
-    def _near(self) -> re.Pattern[bytes]:
-        return re.compile(self._near_source)
-
-    @cached_property
-    def _whole(self) -> re.Pattern[bytes]:
-        return re.compile(self._whole_source)
-
-    def starts(self, lowered: bytes) -> Iterator[int]:
-        """Where the whole pattern matches, from left to right, none inside another."""
-        if self._needle not in lowered:
-            return
-        end = 0
-        for near in self._near.finditer(lowered):
-            if near.start() >= end and (found := self._whole.match(lowered, near.start())):
-                end = found.end()
-                yield found.start()
-
-    def any(self, lowered: bytes) -> bool:
-        """Whether it matches anywhere."""
-        return next(self.starts(lowered), None) is not None
-
-
 class Hints:
     """Finds, in lower-cased text, what must be decoded: hosts whose characters are escaped, lengths of serialized
     PHP between escaped colons, entities of entities, escaped shortcodes.
@@ -139,15 +82,17 @@ class Hints:
     def __init__(self, hosts: Iterable[str], *, rows: bool = False) -> None:
         """`rows`: the text is in LOAD DATA format, where a line break is an escape."""
         self._hosts = list(dict.fromkeys(hosts))
-        unicode: dict[bytes, _Ways] = {}
-        percent, entities, names = _Ways(), _Ways(), _Ways()
+        unicode: dict[bytes, Ways] = {}
+        percent, entities, names, scripts = Ways(), Ways(), Ways(), single(b"x5bvc_raw_")
         aheads = self._aheads(escapes=b"\\%&")
         for text in self._hosts:
-            for code, rest in _grams(text):
+            for index, (code, rest) in enumerate(_grams(text)):
                 ahead = aheads[code]
                 for form in _cases(code):
                     digits = _units(form)[0]
-                    unicode.setdefault(b"u" + digits[:2], _Ways()).add(digits[2:] + rest, digits[2:] + ahead)
+                    unicode.setdefault(b"u" + digits[:2], Ways()).add(digits[2:] + rest, digits[2:] + ahead)
+                    if form.isascii() and (index in _NAMES_BEGIN or not code.isalnum()):
+                        scripts.add(b"x" + digits[2:] + rest, b"x" + digits[2:] + ahead)
                     percent.add(_percent(form) + rest, _percent(form) + ahead)
                     entities.add(_entity(form) + rest, _entity(form) + ahead)
                     names.add(_css(form) + rest, _number(form))
@@ -155,37 +100,50 @@ class Hints:
                     names.add(re.escape(code.encode()) + rest, re.escape(code.encode()) + ahead)
         following = names.joined(_slashes(self._hosts))
         names, following = (_behind_a_backslash(ways) for ways in (names, following))
-        self._backslashed = _Search(b"\\", b"", following)
-        scripts = _each(b"x" + way for way in script_grams(self._hosts))
-        encoded = percent.joined(_each(entity_grams(self._hosts)))
-        self._names = _searches(_with(unicode, names), encoded.joined(names.behind(b"5c")), entities)
-        self._names.append(_Search(b"\\", b"", names.joined(scripts)))
+        self._backslashed = Search(b"\\", b"", following)
+        inner = several(entity_grams(self._hosts))
+        encoded = percent.joined(inner, scripts.behind(b"5c"))
+        buried = Buried([*joints(self._hosts), *RAW_BLOCKS])
+        self._names = searches(
+            _with(unicode, names, inner, scripts.behind(b"5c")),
+            encoded.joined(names.behind(b"5c")),
+            entities.joined(names.behind(_BACKSLASH_ENTITY)),
+            buried,
+        )
+        numbers = scripts.joined(names.behind(b"x5c"))
+        self._names.append(Search(b"\\", b"", names.joined(numbers), buried))
         structure = _structure()
         self._all = [
-            *_searches(
-                _with(unicode, following, structure, _letters()),
-                percent.joined(structure, following.behind(b"5c")),
-                entities.joined(_entities_of_structure()),
+            *searches(
+                _with(unicode, following, structure, _letters(), inner, scripts.behind(b"5c")),
+                encoded.joined(structure, following.behind(b"5c")),
+                entities.joined(_entities_of_structure(), names.behind(_BACKSLASH_ENTITY)),
+                buried,
             ),
             # one search for all that a backslash begins: rows and JSON are full of them
-            _Search(b"\\", rb"(?=[02-7a-f.:\-nrtx])", following.joined(scripts, self._escaped_breaks())),
-            _Search(b"&amp;", b"", _one(_INNER_ENTITY)),
+            Search(
+                b"\\",
+                rb"(?=[02-7a-f.:\-nrtx])",
+                following.joined(numbers, structure.behind(b"x"), self._escaped_breaks()),
+                buried,
+            ),
+            Search(b"&amp;", b"", single(_INNER_ENTITY)),
             *self._veiled(rows),
         ]
 
-    def _escaped_breaks(self) -> _Ways:
+    def _escaped_breaks(self) -> Ways:
         whole, near = broken_names(self._hosts, rb"\\[rnt]", rb"\\rnt")
-        return _one(b"[rnt]" + whole, b"[rnt]" + near)
+        return single(b"[rnt]" + whole, b"[rnt]" + near)
 
-    def _veiled(self, rows: bool) -> list[_Search]:
+    def _veiled(self, rows: bool) -> list[Search]:
         """Hosts in letters of full width, and with line breaks in them."""
         wide = []
         for first in (WIDE, STOP):
             whole, near = wide_grams(self._hosts, first)
-            wide.append(_Search(first[:1], re.escape(first[1:]), _one(whole, near)))
+            wide.append(Search(first[:1], re.escape(first[1:]), single(whole, near)))
         plain = broken_names(self._hosts, rb"[\r\n\t]", rb"\r\n\t")
-        breaks = [] if rows else [_Search(sign, b"", _one(*plain)) for sign in (b"\n", b"\r", b"\t")]
-        escaped = _Search(b"\\", b"", self._escaped_breaks())
+        breaks = [] if rows else [Search(sign, b"", single(*plain)) for sign in (b"\n", b"\r", b"\t")]
+        escaped = Search(b"\\", b"", self._escaped_breaks())
         self._inner = {"backslashed": [self._backslashed], "wide": wide, "breaks": [*breaks, escaped]}
         self._names += [*wide, *breaks, escaped]
         return wide + breaks
@@ -244,9 +202,11 @@ class Hints:
         if far := [digits for digits in unicode if not digits.startswith(b"00")]:
             ways.append(rb"u(?:%b)" % b"|".join(far))
         ways.append(rb"%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % (b"|".join(percent), b"|".join(entities)))
-        ways.append(rb"(?:\\|5c)(?:%b)" % b"|".join(backslashed))
-        ways.append(rb"\\x(?:%b)" % b"|".join(script_grams(self._hosts) or [b"(?!)"]))
+        ways.append(rb"(?:\\|5c|&(?:amp;)*+%b)(?:%b)" % (_BACKSLASH_ENTITY, b"|".join(backslashed)))
+        if short:
+            ways.append(rb"(?:\\|5c)x(?:%b)" % b"|".join(short))
         ways += self._coarse_veiled(aheads)
+        ways.append(coarse([*joints(self._hosts), *RAW_BLOCKS]))
         return b"|".join(ways)
 
     def _coarse_veiled(self, characters: Iterable[str]) -> Iterator[bytes]:
@@ -268,47 +228,20 @@ def rare_first(text: bytes, source: Callable[[bytes], bytes] = re.escape) -> byt
     return (rb"(?<=%b)" % source(text[:at]) if at else b"") + source(text[at:])
 
 
-def _searches(unicode: Mapping[bytes, _Ways], percent: _Ways, entities: _Ways) -> list[_Search]:
-    found = [_Search(prefix, b"", ways) for prefix, ways in unicode.items()]
-    found += [_Search(b"%", rb"(?:25)*+", percent)] if percent.whole else []
-    found += [_Search(b"&", rb"(?:amp;)*+", entities)] if entities.whole else []
-    return found
-
-
-def _first_seen(ways: Iterable[bytes]) -> bytes:
-    """Most that can be none of them is seen by the first character."""
-    if not all(way[:1].isalnum() for way in ways):
-        return b""
-    return rb"(?=[%b])" % bytes(sorted({way[0] for way in ways}))
-
-
-def _one(whole: bytes, near: bytes | None = None) -> _Ways:
-    ways = _Ways()
-    ways.add(whole, near)
-    return ways
-
-
-def _each(wholes: Iterable[bytes]) -> _Ways:
-    ways = _Ways()
-    for whole in wholes:
-        ways.add(whole)
-    return ways
-
-
-def _behind_a_backslash(ways: _Ways) -> _Ways:
+def _behind_a_backslash(ways: Ways) -> Ways:
     """What makes an escape of CSS, or of a regular expression, out of a backslash before it."""
     return ways.behind(rb"(?=[02-7a-f.:\-])")
 
 
-def _with(unicode: Mapping[bytes, _Ways], following: _Ways, *more: _Ways) -> dict[bytes, _Ways]:
+def _with(unicode: Mapping[bytes, Ways], following: Ways, *more: Ways) -> dict[bytes, Ways]:
     """The escapes of JSON, and those whose backslash is one of them."""
-    return {**unicode, b"u00": unicode.get(b"u00", _Ways()).joined(following.behind(b"5c"), *more)}
+    return {**unicode, b"u00": unicode.get(b"u00", Ways()).joined(following.behind(b"5c"), *more)}
 
 
-def _slashes(hosts: Iterable[str]) -> _Ways:
+def _slashes(hosts: Iterable[str]) -> Ways:
     """What leads to a host, behind a backslash: a slash before its first two characters, with "www." and without, and a
     colon before a slash."""
-    ways = _Ways()
+    ways = Ways()
     for host in hosts:
         for name in (host, host.removeprefix("www.")):
             if name[1:]:
@@ -318,25 +251,25 @@ def _slashes(hosts: Iterable[str]) -> _Ways:
     return ways
 
 
-def _structure() -> _Ways:
+def _structure() -> Ways:
     """Behind the start of an escape: a length of serialized PHP, an entity's name, a shortcode's."""
-    ways = _Ways()
+    ways = Ways()
     ways.add(b"3a" + _LENGTH + _any(":"), b"3a[0-9]")
     ways.add(b"26" + _INNER_ENTITY)
     ways.add(b"5bvc_raw_")
     return ways
 
 
-def _letters() -> _Ways:
+def _letters() -> Ways:
     """Behind the start of an escape: the letter a serialized value begins with."""
-    ways = _Ways()
+    ways = Ways()
     for letter in _HEAD_LETTERS:
         ways.add(b"%02x" % ord(letter) + _any(":"), rb"%02x[:\\%%&]" % ord(letter))
     return ways
 
 
-def _entities_of_structure() -> _Ways:
-    ways = _Ways()
+def _entities_of_structure() -> Ways:
+    ways = Ways()
     ways.add(_entity(":") + _LENGTH + _any(":"), _entity(":") + b"[0-9]")
     ways.add(_entity("[") + b"vc_raw_")
     return ways
@@ -385,7 +318,11 @@ def _any(character: str) -> bytes:
     """Pattern source of one character of a host in any spelling, in lower-cased text."""
     ways = [re.escape(character.encode())]
     for form in _cases(character):
-        ways.append(b"".join(_BACKSLASH + b"u" + unit for unit in _units(form)))
+        ways.append(
+            _BACKSLASH + b"(?:u00|x)%02x" % ord(form)
+            if form.isascii()
+            else b"".join(_BACKSLASH + b"u" + unit for unit in _units(form))
+        )
         ways.append(rb"%(?:25)*+" + _percent(form))
         ways.append(rb"&(?:amp;)*+" + _entity(form))
         ways.append(_BACKSLASH + _css(form))

@@ -58,15 +58,10 @@ def _behind(before: str, form: bytes, after: str) -> bytes:
     return rb"(?:%b)" % b"|".join(rb"(?<=%b)" % way for way in sorted(ways))
 
 
-def script_grams(hosts: Iterable[str]) -> list[bytes]:
-    r"""What follows `\x` where a dot or a dash of a host is a number, as in scripts: that, and the next letter."""
-    return [b"%02x" % ord(sign) + re.escape(after) for sign, after in _signs(hosts)]
-
-
 def entity_grams(hosts: Iterable[str]) -> list[bytes]:
-    """What follows an ampersand's percent sign where a dot or a dash of a host is an entity that was URL-encoded."""
+    r"""What follows `%` or `\u00` where an ampersand is escaped, and a dot or a dash of a host was an entity before."""
     return [
-        rb"26%%(?:25)*23(?:0*%d|x0*%x)%%(?:25)*3b%b" % (ord(sign), ord(sign), re.escape(after))
+        rb"26(?:\#|%%(?:25)*+23)(?:0*%d|x0*%x)(?:;|%%(?:25)*+3b)%b" % (ord(sign), ord(sign), re.escape(after))
         for sign, after in _signs(hosts)
     ]
 
