@@ -49,7 +49,7 @@ async def played(it: Stage) -> dict[str, str]:
 
 @pytest.fixture
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     yield context
     await context.close()
 
@@ -365,7 +365,7 @@ async def test_unknown_jobs_and_the_policy(it: Stage, page: Page) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_axe_finds_nothing_serious(it: Stage, played: dict[str, str], browser: Browser, theme: str) -> None:
     axe = Axe()
-    context = await browser.new_context(color_scheme=theme)
+    context = await browser.new_context(color_scheme=theme, reduced_motion="reduce")
     try:
         page = await context.new_page()
         for name, path in played.items():

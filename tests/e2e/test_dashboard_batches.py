@@ -34,7 +34,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def page(browser: Browser) -> AsyncIterator[Page]:
-    page = await browser.new_page(viewport=WIDTHS["desktop"])
+    page = await browser.new_page(viewport=WIDTHS["desktop"], reduced_motion="reduce")
     page.set_default_timeout(SLOW)
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -155,7 +155,11 @@ async def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(
         "#/": f'a[href="#/batches/{batch_id}"]',
         "#/batches/batch-0000000000000000": ".empty",
     }
-    context = await browser.new_context(color_scheme=theme, viewport=WIDTHS[width])  # type: ignore[arg-type]
+    context = await browser.new_context(
+        color_scheme=theme,  # type: ignore[arg-type]
+        viewport=WIDTHS[width],  # type: ignore[arg-type]
+        reduced_motion="reduce",
+    )
     try:
         page = await context.new_page()
         page.set_default_timeout(SLOW)

@@ -39,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def page(browser: Browser) -> AsyncIterator[Page]:
-    async with await browser.new_context() as context:
+    async with await browser.new_context(reduced_motion="reduce") as context:
         page = await context.new_page()
         page.set_default_timeout(SLOW)
         yield page

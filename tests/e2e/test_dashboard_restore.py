@@ -36,7 +36,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     yield context
     await context.close()
 
@@ -161,7 +161,10 @@ async def test_axe_finds_nothing_serious(it: Stage, browser: Browser, theme: str
     await look.complete(dry_run=True, snapshot_id=None)
     clone = await Simulated(it.bus, name="Axe", keys=it.keys).play()
     axe = Axe()
-    async with await browser.new_context(color_scheme=theme) as context:  # type: ignore[arg-type]
+    async with await browser.new_context(
+        color_scheme=theme,  # type: ignore[arg-type]
+        reduced_motion="reduce",
+    ) as context:
         page = await context.new_page()
         page.set_default_timeout(SLOW)
         for path, click, seen in (

@@ -29,7 +29,8 @@ def prepare(run: CloneRun) -> dict[str, Any]:
         try:
             _drop_cursor(connection)
             username = _free_username(connection, users_table(config))
-            run.state["first_ids"] = _first_ids(connection, run)
+            if "first_ids" not in run.state:  # a worker that died here may have made its administrator, with such an id
+                run.state["first_ids"] = _first_ids(connection, run)
         finally:
             connection.close()
     return {"config": asdict(config), "username": username}

@@ -1,6 +1,6 @@
 // Start a clone, and all jobs.
 
-import { html, useEffect, useState } from "../vendor/preact-htm.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { get, post } from "./api.js";
 import { optionsInWords } from "./format.js";
 import { JobList } from "./joblist.js";
@@ -25,6 +25,7 @@ export function CloneForm({ session }) {
   const [options, setOptions] = useState(/** @type {any} */ (null));
   const words = options ? optionsInWords(options) : "";
   const preview = usePreview();
+  const sent = useRef(0); // what is said of a field that was left must not wipe out what the server says meanwhile
   useEffect(() => void get("/defaults").then((found) => {
     setOptions(found.options);
     setValues((known) => ({ ...known, ttl_minutes: found.ttl_minutes ?? known.ttl_minutes, priority: found.priority ?? known.priority }));
@@ -43,8 +44,8 @@ export function CloneForm({ session }) {
     },
     onBlur: () => {
       if (!(name in CHECKS) || !values[name]) return;
-      const wrong = CHECKS[name](values[name]);
-      setTimeout(() => setErrors((known) => ({ ...known, [name]: document.getElementById(name)?.value ? CHECKS[name](document.getElementById(name).value) : known[name] })), AFTER_LEAVING);
+      const [wrong, before] = [CHECKS[name](values[name]), sent.current];
+      setTimeout(() => sent.current === before && setErrors((known) => ({ ...known, [name]: document.getElementById(name)?.value ? CHECKS[name](document.getElementById(name).value) : known[name] })), AFTER_LEAVING);
       if (name === "source_url" && !wrong) preview.look(siteAddress(values.source_url).address);
     },
     ...more,
@@ -52,6 +53,7 @@ export function CloneForm({ session }) {
 
   const submit = async (event) => {
     event.preventDefault();
+    sent.current += 1;
     const wrong = Object.fromEntries(Object.keys(chosen(values, byKey)).map((name) => [name, CHECKS[name]?.(values[name])]).filter(([, text]) => text));
     setErrors(wrong);
     const [first] = Object.keys(wrong);
