@@ -204,6 +204,54 @@ def test_rows_that_a_collation_tells_apart_stay_apart(
     assert cursor.fetchone() == (len(values),)
 
 
+NEWER = """CREATE TABLE `newer` (
+  `id` bigint unsigned NOT NULL AUTO_INCREMENT,
+  `uid` char(36) NOT NULL,
+  `raw` binary(16) GENERATED ALWAYS AS (uuid_to_bin(`uid`,1)) STORED,
+  `tags` json DEFAULT (json_array()),
+  `first` json GENERATED ALWAYS AS (cast(json_extract(`tags`,_utf8mb4'$[0]') as json)) VIRTUAL,
+  `born` int GENERATED ALWAYS AS (cast(json_unquote(json_extract(`tags`,_utf8mb4'$[1]')) as year)) VIRTUAL,
+  `other` binary(16) DEFAULT (uuid_to_bin(uuid())),
+  `plain` varchar(20) DEFAULT NULL /*!80034 ENGINE_ATTRIBUTE='{"x":1}' */,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `lowered` ((lower(`plain`))),
+  KEY `fx` ((lower(`plain`)) DESC),
+  KEY `many` ((cast(`tags` as unsigned array))),
+  KEY `both` (`plain`,(upper(`uid`))),
+  KEY `by_uid` (`uid` DESC) /*!80000 INVISIBLE */,
+  CONSTRAINT `looks` CHECK (regexp_like(`uid`,_utf8mb4'^[0-9a-f-]+$')),
+  CONSTRAINT `is` CHECK (is_uuid(`uid`))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci /*!80023 AUTOEXTEND_SIZE=4194304 */"""
+
+
+def test_what_only_mysql_has_is_left_out_and_its_values_are_loaded(databases: CloneDatabases, cursor: Any) -> None:
+    dialect = databases.dialect()
+    model = dialect.model(NEWER)
+    assert model.plain == {"raw", "first", "born"}
+    columns = tuple(
+        Column(name, kind, False)
+        for name, kind in (("id", "int"), ("uid", "text"), ("raw", "blob"), ("tags", "text"), ("born", "int"))
+    )
+    table = Table("newer", "InnoDB", dialect.written(model), columns, ("id",))
+    with closing(a_loader(databases, table)) as loader:
+        loader.create(table)  # as it is: nothing simpler is at hand
+        loader.load(table, b"1\t6ccd780c-baba-1026-9564-5b8c656024db\tabcdefghijklmnop\t[1, 1999]\t1999\n")
+        loader.commit_position(None)
+    cursor.execute("SELECT raw, born, plain FROM newer")
+    assert cursor.fetchone() == (b"abcdefghijklmnop", 1999, None)
+    cursor.execute("SHOW INDEX FROM newer")
+    assert {row[2].decode() for row in cursor.fetchall()} == {"PRIMARY", "by_uid"}
+    told = " ".join(dialect.left_out)
+    named = ("lowered", "fx", "many", "both", "uuid_to_bin", "json", "year", "regexp_like", "is_uuid")
+    assert [word for word in named if word not in told.lower()] == []
+
+
+def test_a_server_is_asked_which_functions_it_has(databases: CloneDatabases) -> None:
+    known = set(databases.dialect().functions)
+    assert {"lower", "left", "if", "extract", "json_extract", "uuid", "interval", "timestampdiff"} <= known
+    assert not known & {"uuid_to_bin", "regexp_like"}
+
+
 def test_a_value_that_is_there_twice_is_named(databases: CloneDatabases, cursor: Any) -> None:
     columns = (Column("id", "int", False), Column("w", "text", False))
     create = "CREATE TABLE words (id INT PRIMARY KEY, w VARCHAR(20), UNIQUE KEY w (w)) ENGINE=InnoDB"

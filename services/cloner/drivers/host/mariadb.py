@@ -14,12 +14,14 @@ from pymysql.connections import Connection
 
 from services.cloner.drivers.database import CONNECT_SECONDS, RIGHTS, connection, making
 from shared.cells.names import DATABASES
-from shared.wordpress.transfer.ddl import Dialect, quote
+from shared.wordpress.transfer.ddl import FUNCTIONS, Dialect, quote
 from shared.wordpress.transfer.errors import target_errors
 
 COMING, GOING = "_coming", "_going"
 """After the name of a clone's database: what will take its place, what was there before."""
 SIDES = (COMING, GOING)
+UNKNOWN_FUNCTION = frozenset({1046, 1305})
+"""A function that the server has not is looked for in the database, of which none is chosen."""
 
 
 class CloneDatabases:
@@ -30,7 +32,7 @@ class CloneDatabases:
         self._admin_user = admin_user
         self._admin_password_file = admin_password_file
         self._asked: tuple[int, int] | None = None
-        self._knows: tuple[set[str], set[str]] = (set(), set())
+        self._knows: tuple[set[str], set[str], set[str]] = (set(), set(), set())
 
     def ensure(self, name: str, password: str) -> None:
         """Make database and user, or set the password of the user that is there."""
@@ -77,7 +79,7 @@ class CloneDatabases:
             return found | {row[0] for row in cursor.fetchall()}
 
     def dialect(self) -> Dialect:
-        """Collations and engines of this server, which is asked once each time it was started."""
+        """Collations, engines and functions of this server, which is asked once each time it was started."""
         try:
             found = self.socket.stat()
             started = (found.st_ino, found.st_mtime_ns)  # a server makes its socket anew
@@ -88,7 +90,7 @@ class CloneDatabases:
             self._asked = started
         return Dialect(*self._knows)
 
-    def _ask(self) -> tuple[set[str], set[str]]:
+    def _ask(self) -> tuple[set[str], set[str], set[str]]:
         with target_errors("asking the clone's database server"), self.admin() as cursor:
             cursor.execute("SHOW COLLATION")
             collations = {row[0].lower() for row in cursor.fetchall()}
@@ -99,7 +101,8 @@ class CloneDatabases:
                 collations |= {row[0].lower() for row in cursor.fetchall()}
             cursor.execute("SHOW ENGINES")
             engines = {row[0].lower() for row in cursor.fetchall() if row[1] in {"YES", "DEFAULT"}}
-        return collations, engines
+            functions = {name for name in FUNCTIONS if _has(cursor, name)}
+        return collations, engines, functions
 
     def connect(self, name: str, password: str) -> Connection[Any]:
         """A connection with a clone's rights; every value comes and goes as bytes."""
@@ -123,6 +126,15 @@ class CloneDatabases:
                 yield cursor
         finally:
             connection.close()
+
+
+def _has(cursor: Any, function: str) -> bool:
+    """Whether the server has a function, which is called with nothing: most refuse that."""
+    try:
+        cursor.execute(f"SELECT {function}()")
+    except pymysql.MySQLError as error:
+        return error.args[0] not in UNKNOWN_FUNCTION
+    return True
 
 
 def new_password() -> str:

@@ -68,7 +68,7 @@ class KubernetesDriver:
         self._master = settings.pod_key_file.read_bytes().strip()
         credentials(self._master, "clone-0000000000000000")
         known = json.loads(settings.pod_dialect_file.read_text())
-        self._dialect = set(known["collations"]), set(known["engines"])
+        self._dialect = set(known["collations"]), set(known["engines"]), set(known["functions"])
         self._stack = AsyncExitStack()
         self._cluster: Cluster | None = None
         self._loop = asyncio.new_event_loop()
@@ -116,8 +116,7 @@ class KubernetesDriver:
 
     def dialect(self) -> Dialect:
         """What the database of the image knows."""
-        collations, engines = self._dialect
-        return Dialect(collations, engines)
+        return Dialect(*self._dialect)
 
     def php_version(self) -> str:
         """The cloner's own image is that of the clones."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from .collations import charset_of, stand_in
+from .expressions import FUNCTIONS
 from .model import ColumnModel, TableModel
-from .parse import parse_table, parse_view
-from .tokens import Kind, Token, UnknownDefinition, quoted_name
+from .parse import EXPRESSIONS, parse_table, parse_view
+from .tokens import END, Kind, Token, UnknownDefinition, quoted_name
 from .write import table_sql, view_sql
 
 ENGINES: Final = {"innodb": "InnoDB", "myisam": "MyISAM", "aria": "Aria", "memory": "MEMORY"}
 """Engines that keep rows of their own, on this server, in the database's own place."""
+MYSQL_ONLY: Final = frozenset({"any_value", "bin_to_uuid", "is_uuid", "regexp_like", "uuid_to_bin"})
+UNCASTABLE: Final = frozenset({"JSON", "YEAR"})
+"""Types that MySQL casts to and MariaDB does not."""
 WORD: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
@@ -23,6 +27,8 @@ class Dialect:
 
     collations: Collection[str]
     engines: Collection[str]
+    functions: Collection[str] = FUNCTIONS - MYSQL_ONLY
+    """In lower case."""
     replaced: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     """What definitions said that is not made here, as `table: what`."""
@@ -60,10 +66,21 @@ class Dialect:
             table.collation = self._collation(table.collation)
         for column in table.columns:
             self._adapt_column(column, column.name.lower() in unique, table)
+        for check in [check for check in table.checks if self._strange(check.condition)]:
+            table.checks.remove(check)
+            table.left_out.append(f"a check of the table ({self._strange(check.condition)})")
+        if strange := self._strange(table.partition):
+            table.partition = ()
+            table.left_out.append(f"partitions ({strange})")
         if table.partition and table.foreign_keys:
             table.partition = ()  # MariaDB takes either
 
     def _adapt_column(self, column: ColumnModel, unique: bool, table: TableModel) -> None:
+        for what, words in EXPRESSIONS.items():
+            if strange := self._strange(getattr(column, what)):
+                setattr(column, what, ())
+                table.left_out.append(f"{words} of the column {column.name} ({strange})")
+                table.plain |= {column.name} if what == "generated" else set()
         column.charset = _word(column.charset)
         if column.collation:
             column.collation = self._collation(column.collation, unique=unique)
@@ -81,6 +98,18 @@ class Dialect:
             column.type, column.args = "longblob", ()
         if column.name in table.plain:
             column.nullable, column.default = None, ()
+
+    def _strange(self, expression: Sequence[Token]) -> str:
+        """What of an expression the target has not; nothing if it has all of it."""
+        for before, token, after in zip((END, *expression), expression, (*expression[1:], END), strict=False):
+            if token.kind is not Kind.WORD:
+                continue
+            called = after.text == "(" and token.text.lower() in FUNCTIONS
+            if (called and token.text.lower() not in self.functions) or (
+                before.word == "AS" and token.word in UNCASTABLE
+            ):
+                return token.text
+        return ""
 
     def _collation(self, name: str, *, unique: bool = False) -> str:
         if name.lower() in self.collations:

@@ -300,13 +300,7 @@ class _TableParser(_Parser):
                     setattr(column, what, tuple(expression))
                 continue
             where = f"of the column {column.name}" if column else "of the table"
-            words = {
-                "default": "the default",
-                "on_update": "ON UPDATE",
-                "check": "a check",
-                "generated": "the expression",
-            }
-            self._leave_out(f"{words[what]} {where} ({(unknown or '')[:40]})")
+            self._leave_out(f"{EXPRESSIONS[what]} {where} ({(unknown or '')[:40]})")
             if column is not None and what == "generated":
                 table.plain.add(column.name)
         # of a system-versioned table: its own columns have gone from its keys too
