@@ -151,6 +151,26 @@ def test_what_people_write_is_compared(name: str) -> None:
     assert not RUNTIME.match(name)
 
 
+@pytest.mark.parametrize(
+    ("columns", "stays"),
+    [
+        ("id site hook args start nextrun interval status", True),
+        ("id job attempts reserved_at available_at created_at", True),
+        ("id runtime firstrun lastrun priority tries class batch args reason status", True),
+        ("id queue payload attempts available_at", True),
+        ("id hook status scheduled_date_gmt args", True),
+        ("id title runtime director", False),
+        ("id job salary town", False),
+        ("id room booked_for start end", False),
+    ],
+)
+def test_work_that_waits_for_its_time_is_productions_whatever_its_table_is_called(columns: str, stays: bool) -> None:
+    table = a_table("wp_anything", *((name, "text", "utf8mb4") for name in columns.split()))
+    chosen = select(facts(table), facts(table), RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), [])
+    assert chosen.kept == ({"wp_anything": "what happens on the site while it runs"} if stays else {})
+    assert len(chosen.pairs) == (0 if stays else 1)
+
+
 def test_addresses_in_forms_that_are_not_rewritten_are_found() -> None:
     encoded = Encoded(["http://clone-1.localhost:8080"])
     url = b"http://clone-1.localhost:8080"

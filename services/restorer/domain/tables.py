@@ -35,6 +35,13 @@ RUNTIME = re.compile(
     r"post_views\w*|popularposts\w*|(\w*_)?(visits?|visitors?|hits|pageviews)|wc_rate_limits)$"
 )
 """What happens on a site while it runs: schedules, sessions, logs. The clone's are of no use to production."""
+DUE = frozenset(
+    "nextrun next_run next_run_at nextrun_at next_execution next_execution_at run_at runtime run_time firstrun "
+    "available_at execute_at scheduled_for scheduled_date_gmt".split()
+)
+CALLED = frozenset("hook hook_name action_hook callback callable job class handler command task_class payload".split())
+"""Columns that together mean work that waits for its time, whatever the table is called: of Cavalcade, of queues for
+WordPress and Laravel, of MemberPress."""
 
 KNOWN_COLLATIONS = frozenset(
     "utf8mb4_unicode_ci utf8mb4_unicode_520_ci utf8mb4_general_ci utf8mb4_bin utf8mb3_general_ci utf8mb3_unicode_ci "
@@ -141,9 +148,14 @@ def _stays(short: str, table: Facts, options: RestoreOptions) -> str | None:
         return "production's accounts stay"
     if table["kind"] != "table" or table.get("create_error"):
         return f"a {table['kind']}, not a table of rows"
-    if RUNTIME.match(short) or rows_stay_behind(table["name"], table["name"].removesuffix(short)):
+    if RUNTIME.match(short) or _schedules(table) or rows_stay_behind(table["name"], table["name"].removesuffix(short)):
         return "what happens on the site while it runs"
     return None
+
+
+def _schedules(table: Facts) -> bool:
+    names = {str(column["name"]).lower() for column in table["columns"]}
+    return bool(names & DUE) and bool(names & CALLED)
 
 
 def _pair(
