@@ -274,6 +274,32 @@ CHANGED: dict[str, tuple[bytes, bytes]] = {
     "path in json": (rb'"\/var\/www\/html\/x"', rb'"\/srv\/clones\/1\/site\/x"'),
     "path list": (b"/tmp:/var/www/html:/usr", b"/tmp:/srv/clones/1/site:/usr"),
     "path after newline escape": (rb"a\n/var/www/html/x", rb"a\n/srv/clones/1/site/x"),
+    **{
+        f"path spelled {text}": (
+            text.replace("^", "/var/www/html").encode(),
+            text.replace("^", "/srv/clones/1/site").encode(),
+        )
+        for text in ("phar://^/x.phar", "compress.zlib://^/x.gz", "zip://^/x.zip#y")
+    },
+    **{
+        f"path spelled {sign}": (
+            (before + "/var/www/html/x" + after).replace("/", sign).encode(),
+            (before + "/srv/clones/1/site/x" + after).replace("/", sign).encode(),
+        )
+        for before, sign, after in (
+            ("%22", "%2F", "%22"),
+            ("a=", "%2f", "&b=1"),
+            ("", "%252F", ""),
+            ("%7B%22p%22%3A%22", "%5C%2F", "%22%7D"),
+            ('{"p":"', "\\u002f", '"}'),
+            ('{"p":"', "\\u005c\\u002F", '"}'),
+            ("'", "\\x2f", "'"),
+        )
+    },
+    "path in serialized, urlencoded": (
+        quote(serialize([b"/var/www/html/x"]).decode(), safe="-_.~").encode(),
+        quote(serialize([b"/srv/clones/1/site/x"]).decode(), safe="-_.~").encode(),
+    ),
     "file url": (b"file:///var/www/html/x", b"file:///srv/clones/1/site/x"),
 }
 
@@ -295,6 +321,8 @@ _UNTOUCHED_TEXT = [
     b"http://www.example.com%2eevil.test/", b"http://www.example.com%C3%A9.test/",
     b"http://www.example.com&eacute;.test/", b"http://www.example.com&#46;evil.test/",
     b"https://archive.test/web//example.com/", b"/var/www/html2/x", b"/var/www/html-old", b"/var/www/html.bak",
+    b"http%3A%2F%2Fo.test%2Fvar%2Fwww%2Fhtml%2Fx", b"%2Fopt%2Fvar%2Fwww%2Fhtml%2Fx", b"%2Fvar%2Fwww%2Fhtml2",
+    b"%2Fvar%2Fwww%2Fhtml%2Dold", b"%2FVAR%2FWWW%2FHTML", rb"\u002fopt\u002fvar\u002fwww\u002fhtml",
     b"../var/www/html/", b"http://o.test/var/www/html/", b"/opt/var/www/html/x", b"var/www/html", b"/VAR/WWW/HTML",
 ]  # fmt: skip
 

@@ -23,6 +23,8 @@ BELOW = {
     b"%7B%22u%22%3A%22%5C%2Fblog%5C%2Fx%22%7D": b"%7B%22u%22%3A%22%5C%2Fx%22%7D",
     b"<i data-x='{&quot;u&quot;:&quot;/blog/x&quot;}'>": b"<i data-x='{&quot;u&quot;:&quot;/x&quot;}'>",
     b"/blog/about/": b"/about/",
+    b"/blog/cart/\n/blog/checkout/\r\n/blog/(.*)/feed\n/other": b"/cart/\n/checkout/\r\n/(.*)/feed\n/other",
+    rb'{"never":"\/blog\/cart\n\/blog\/checkout"}': rb'{"never":"\/cart\n\/checkout"}',
     serialize({b"p": b"/blog/x"}): serialize({b"p": b"/x"}),
     serialize([b'<a href="/blog/x">']): serialize([b'<a href="/x">']),
 }

@@ -11,40 +11,53 @@ from .mapping import PathMapping
 from .report import Kind
 from .spelling import PATH_END, PERCENT, goes_on_with_blank, slash, spelled_text
 
+_WRAPPERS = re.compile(rb"(?:file|phar|zip|compress\.zlib|compress\.bzip2)://\Z")
+"""https://www.php.net/manual/en/wrappers.php: what a path of the source's disk may stand behind."""
 _QUOTED = re.compile(
-    rb"(?:[\"'(=]|,\s*|&(?:amp;)*(?:quot|apos|\#0*3[49]|\#[xX]0*2[27]);|u002[278]|u003[dD]|%b(?:2[278]|3[dD]))\Z"
+    rb"(?:[\"'(=\r\n]|\\[nr]|,\s*|&(?:amp;)*(?:quot|apos|\#0*3[49]|\#[xX]0*2[27]);|u002[278]|u003[dD]|%b(?:2[278]|3[dD]))\Z"
     % PERCENT
 )
 
 
-class PathAnchor:
-    """Candidates of one directory, by its last component."""
+_LONGEST_WRAPPER = len("compress.bzip2://")
+_SPELLED = 12
+"""Bytes that a slash or a letter of an encoded path takes, as far as it is looked for."""
 
-    def __init__(self, mapping: PathMapping, longer: Sequence[PathMapping], limit: int) -> None:
-        parts = [part.encode() for part in mapping.source.split("/")[1:]]
-        self.needle = b"/" + parts[-1].lower()
+
+class PathAnchor:
+    """Candidates of one directory, by its last component, behind a slash as it is or (`encoded`) as a number."""
+
+    def __init__(
+        self, mapping: PathMapping, longer: Sequence[PathMapping], limit: int, *, encoded: bool = False
+    ) -> None:
+        parts = mapping.source.split("/")[1:]
+        last = parts[-1].encode().lower()
+        self.needle = b"2f" + last if encoded else b"/" + last
         self.pattern = re.compile(re.escape(self.needle) + rb"(?![a-z0-9_~-]|\.[a-z0-9_-])")
-        separator = rb"\\{0,%d}/" % limit
-        self._left = re.compile(rb"(%b)%b\Z" % (separator, separator.join(re.escape(part) for part in parts)))
-        self._window = len(parts) * (limit + 1) + len(mapping.source)
+        separator = slash(limit) if encoded else rb"\\{0,%d}/" % limit
+        ends = PATH_END if encoded else rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-])"
+
+        def spelled(names: Sequence[str]) -> list[bytes]:
+            return [spelled_text(name, limit) if encoded else re.escape(name.encode()) for name in names]
+
+        self._left = re.compile(rb"(%b)%b\Z" % (separator, separator.join(spelled(parts))))
+        self._window = len(parts) * (limit + 1) + len(mapping.source) * (_SPELLED if encoded else 1)
         self._target = mapping.target.split("/")[1:]
-        below = (other.source.removeprefix(mapping.source).split("/")[1:] for other in longer)
-        alternatives = [
-            b"".join(separator + re.escape(part.encode()) for part in rest) + rb"(?![A-Za-z0-9_~-]|\.[A-Za-z0-9_-])"
-            for rest in below
-        ]
+        below = (spelled(other.source.removeprefix(mapping.source).split("/")[1:]) for other in longer)
+        alternatives = [b"".join(separator + part for part in rest) + ends for rest in below]
         self._longer = re.compile(b"|".join(alternatives)) if alternatives else None
         # "/app" alone may be any link on the site; only with WordPress's own directories below it is it a directory.
         self._below = re.compile(separator + b"wp-") if len(parts) == 1 else None
+        self._ends = re.compile(ends)
 
     def locate(self, data: bytes, at: int, lo: int, hi: int) -> Found | None:
         """The path whose last component stands at `at`; None if it is another one, or a longer source takes it."""
         end = at + len(self.needle)
         match = self._left.search(data, max(lo, at - self._window), end)
-        if match is None or (self._longer and self._longer.match(data, end, hi)):
+        if match is None or not self._ends.match(data, end, hi) or (self._longer and self._longer.match(data, end, hi)):
             return None
         start = match.start()
-        if not starts_clean(data, lo, start) and data[max(lo, start - 7) : start] != b"file://":
+        if not starts_clean(data, lo, start) and not _WRAPPERS.search(data, max(lo, start - _LONGEST_WRAPPER), start):
             return None
         if self._below is not None and not self._below.match(data, end, hi):
             return None

@@ -70,7 +70,7 @@ class Matcher:
         directories = clean_paths(paths)
         for mapping in directories:
             longer = [other for other in directories if other.source.startswith(mapping.source + "/")]
-            self.anchors.append(PathAnchor(mapping, longer, limit))
+            self.anchors += [PathAnchor(mapping, longer, limit, encoded=encoded) for encoded in (False, True)]
         self.anchors += [RootAnchor(source, target, limit) for source, target in folders(urls)]
         if by_host:
             self.anchors.append(WrapperAnchor())
