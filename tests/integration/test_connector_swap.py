@@ -61,6 +61,28 @@ def test_there_and_back_again(restore: Restore) -> None:
     assert restore.writer.state().state is SwapPhase.NONE
 
 
+KEEPS = r"""<?php
+class Kept_Cache { private $inner;
+    function __construct() { $this->inner = new WP_Object_Cache(); }
+    function __call($name, $args) { return $this->inner->$name(...$args); }
+    function flush() { file_put_contents(WP_CONTENT_DIR . '/flushed', 'x', FILE_APPEND); return $this->inner->flush(); }
+}
+$source = file_get_contents(ABSPATH . WPINC . '/cache.php');
+eval('?>' . str_replace('new WP_Object_Cache()', 'new Kept_Cache()', str_replace('require_once', '//', $source)));
+require_once ABSPATH . WPINC . '/class-wp-object-cache.php';
+"""
+
+
+def test_what_an_object_cache_remembers_is_forgotten(restore: Restore) -> None:
+    plan = restore.prepare()
+    restore.site.write("wp-content/object-cache.php", KEEPS)
+    flushed = restore.site.content / "flushed"
+    for way in (lambda: restore.writer.swap(plan), restore.writer.rollback):
+        flushed.unlink(missing_ok=True)
+        way()
+        assert flushed.exists()
+
+
 def test_pages_that_plugins_have_cached_go(restore: Restore) -> None:
     content, plan = restore.site.content, restore.prepare()
     for way in (lambda: restore.writer.swap(plan), restore.writer.rollback):

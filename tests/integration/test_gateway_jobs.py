@@ -9,6 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.gateway.app import create_app
+from services.gateway.settings import GatewaySettings
 from shared.bus.connection import Bus, connect
 from shared.contract import streams
 from shared.contract.events import Expired, JobEvent, now
@@ -263,3 +265,18 @@ async def test_list_survives_a_dropped_and_rebuilt_projection(projected: Gateway
 def test_phase_names_are_those_of_the_contract(api: httpx2.Client) -> None:
     schema = api.get("/openapi.json").json()["components"]["schemas"]["Phase"]["enum"]
     assert schema == [str(phase) for phase in Phase]
+
+
+async def test_a_gateway_that_starts_reads_its_lists_before_somebody_asks(projected: Gateway) -> None:
+    """The first look at 20,000 jobs takes seconds."""
+    with projected.client() as api:
+        job_id = api.post("/clone", json=WISH).json()["job_id"]
+        await eventually(lambda: api.get("/jobs").json()["jobs"], what="the job in the list")
+    app = create_app(GatewaySettings(**projected.settings.model_dump(exclude_unset=True)))
+
+    def read() -> bool:
+        edge = getattr(app.state, "edge", None)
+        return edge is not None and any(job_id in key for key in edge.jobs._items)
+
+    async with app.router.lifespan_context(app):
+        await eventually(read, timeout=20, what="a list that was read")
