@@ -18,7 +18,7 @@ from shared.wordpress.errors import BasicAuthRequired, HostChallenge, SourceUnre
 from shared.wordpress.http import site_client
 from tests.integration.connected import KEY, Connected, activate, connected, unpack
 from tests.sites import nasty
-from tests.sites.core import give_up_to
+from tests.sites.core import give, give_up_to
 from tests.sites.farm import SourceFarm
 from tests.sites.fixtures import MakeSite
 from tests.sites.spec import PLAIN, SiteSpec
@@ -80,6 +80,20 @@ def test_inspect_tells_what_a_preflight_needs(source: Connected) -> None:
     assert tables["wp_view_posts"]["kind"] == "view"
     assert tables["wp_posts"]["create"].startswith("CREATE TABLE `wp_posts`")
     assert facts["permalink_structure"] == ""
+
+
+def test_code_that_wp_config_loads_from_elsewhere_is_named(make_site: MakeSite) -> None:
+    site = make_site("composed", content="bare")
+    vendor = site.docroot.parent / "vendor"
+    vendor.mkdir()
+    (vendor / "autoload.php").write_text("<?php define( 'ACME_LOADED', true );")
+    give(vendor)
+    (site.docroot / "inside.php").write_text("<?php")
+    config = site.docroot / "wp-config.php"
+    loaded = f"<?php\nrequire '{vendor}/autoload.php';\nrequire __DIR__ . '/inside.php';\n"
+    config.write_text(config.read_text().replace("<?php", loaded, 1))
+    with connected(site) as connection:
+        assert connection.client.call("inspect")["code_outside"] == [str(vendor)]
 
 
 def test_a_second_install_with_a_longer_prefix_is_foreign(make_site: MakeSite) -> None:
