@@ -68,6 +68,7 @@ final class Site {
 			'urls'                => self::urls(),
 			'paths'               => self::paths(),
 			'roots'               => array_values(self::roots()),
+			'beside'              => self::beside(),
 			'multisite_facts'     => self::multisite(),
 			'locale'              => get_locale(),
 			'timezone'            => (string) get_option('timezone_string'),
@@ -93,7 +94,8 @@ final class Site {
 		$below = self::path_below_home((string) get_option('siteurl'));
 		$known = array('abspath' => array(self::clean(ABSPATH), (string) $below, null));
 		if ($below !== null && $below !== '') {
-			$known['home'] = array(self::home_path($below), '', array('index.php', 'robots.txt', 'favicon.ico'));
+			$home          = self::home_path($below);
+			$known['home'] = array($home, '', array_merge(array('index.php', 'robots.txt', 'favicon.ico'), self::plain_files($home)));
 		}
 		$uploads = self::uploads();
 		$parts   = array(
@@ -121,6 +123,49 @@ final class Site {
 			);
 		}
 		return $roots;
+	}
+
+	/**
+	 * Files of the web root that are served as they are: ads.txt, those that prove whose the site is, icons.
+	 *
+	 * @return string[] names in UTF-8, 1,000 at most
+	 */
+	private static function plain_files(string $dir): array {
+		$names = @scandir($dir);
+		$plain = array_filter(is_array($names) ? $names : array(), static function ($name) use ($dir) {
+			return preg_match('/^[^.].*\.(txt|xml|html?|ico|png|jpe?g|gif|svg|webp|css|js|webmanifest|pdf)\z/isu', $name) && is_file($dir . '/' . $name);
+		});
+		return array_slice(array_values($plain), 0, 1000);
+	}
+
+	/**
+	 * What lies in the site's web root and in none of its directories: a folder beside WordPress's own is not copied.
+	 *
+	 * @return string[]
+	 */
+	private static function beside(): array {
+		$below = self::path_below_home((string) get_option('siteurl'));
+		$root  = trim((string) wp_parse_url((string) get_option('home'), PHP_URL_PATH), '/') === '' && isset($_SERVER['DOCUMENT_ROOT'])
+			? self::clean((string) $_SERVER['DOCUMENT_ROOT']) : '';
+		$home  = $below ? self::home_path($below) : $root;
+		$names = $home === '' || realpath($home) === realpath(ABSPATH) ? array() : @scandir($home);
+		$only  = array('.', '..', 'wp-config.php', '.htaccess', '.user.ini');
+		$dirs  = array();
+		foreach (self::roots() as $id => $each) {
+			$only   = $id === 'home' ? array_merge($only, (array) $each['only']) : $only;
+			$dirs[] = $id === 'home' ? '' : (string) realpath($each['path']);
+		}
+		$found = array();
+		foreach (array_diff(is_array($names) ? $names : array(), $only) as $name) {
+			$real = (string) realpath($home . '/' . $name);
+			foreach (array_filter($dirs) as $dir) {
+				if ($real === '' || strpos($real . '/', $dir . '/') === 0 || strpos($dir . '/', $real . '/') === 0) {
+					continue 2;
+				}
+			}
+			$found[] = preg_match('//u', $name) ? $name : rawurlencode($name);
+		}
+		return array_slice($found, 0, 200);
 	}
 
 	/** @return array<string, string> directories that file rules are relative to, and that symlinks may lead into */

@@ -314,6 +314,8 @@ def _notes(
     add("tables_foreign", "Tables of other installations in the same database, not copied", foreign)
     text = "Tables in the same database whose names begin otherwise than the site's, not copied"
     add("tables_other", text, facts.get("other_tables", ()))
+    text = "Files and folders of the web root beside WordPress's own, not copied"
+    add("files_beside", text, facts.get("beside", ()))
     for kind in ("triggers", "routines", "events"):
         add(f"{kind}_not_copied", f"Database {kind} are not copied", facts.get(kind, ()))
     behind = constants_behind(facts, options.constants)

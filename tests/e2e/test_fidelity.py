@@ -104,9 +104,18 @@ def test_a_source_with_tight_limits_plain_permalinks_another_prefix_and_no_rest(
 @pytest.mark.parametrize("layout", ["wp-subdir", "blog"])
 def test_wordpress_in_a_directory_of_its_own(siteferry: Product, make_site: MakeSite, layout: str) -> None:
     site = make_site(f"layout-{layout}", layout=layout)
+    site.write("ads.txt", "google.com, pub-1, DIRECT\n")
+    site.write("google1234.html", "google-site-verification: google1234.html")
+    site.write(".well-known/security.txt", "Contact: mailto:a@example.com\n")
+    site.write("landing/index.html", "<html>beside</html>")
     made = copy(siteferry, site)
     assert leftovers(made.tables, site.home) == []
     assert compare_pages(site, made.url, site.paths()[:8], ignore=GUID) == []
+    if layout == "wp-subdir":
+        assert {"ads.txt", "google1234.html"} <= {path.name for path in made.document_root.iterdir()}
+        assert made.notes()["files_beside"]["samples"] == [".well-known", "landing"]
+    else:
+        assert "files_beside" not in made.notes(), "what lies above /blog is no part of the site"
 
 
 def test_a_content_directory_of_another_name(siteferry: Product, make_site: MakeSite) -> None:

@@ -34,6 +34,7 @@ FILES: list[Callable[[Site], Any]] = [
     nasty.unreadable,
     nasty.links,
     nasty.odd_names,
+    nasty.rare_files,
     nasty.hidden_files,
     nasty.clutter,
     nasty.stylesheet_with_urls,

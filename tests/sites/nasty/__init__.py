@@ -11,7 +11,7 @@ from tests.sites.nasty.files import (
     unreadable,
 )
 from tests.sites.nasty.plugins import drop_ins, host_bound, noisy
-from tests.sites.nasty.rare import rare_tables
+from tests.sites.nasty.rare import rare_files, rare_tables
 from tests.sites.nasty.tables import (
     address_keys,
     big_values,
@@ -43,6 +43,7 @@ __all__ = [
     "noisy",
     "odd_names",
     "other_types",
+    "rare_files",
     "rare_tables",
     "sibling_install",
     "stylesheet_with_urls",

@@ -1,7 +1,11 @@
-"""Tables that few sites have: each a way in which a copy may differ without a word."""
+"""Tables and files that few sites have: each a way in which a copy may differ without a word."""
 
 from __future__ import annotations
 
+import os
+
+from tests.sites.core import give, give_up_to
+from tests.sites.nasty.files import _place, _relative
 from tests.sites.site import Site
 
 COLUMNS = 1000
@@ -136,3 +140,35 @@ def _charsets(site: Site) -> list[str]:
             f"(2, '{text}', NULL)",
         ]
     return found
+
+
+LONGEST = b"n" * 251 + b".txt"
+
+
+def rare_files(site: Site) -> dict[str, bytes]:
+    """A pipe, a socket's like, the longest name, deep folders, modes and holes. Kind -> path."""
+    top = _place(site, "rare")
+    made = {
+        "longest": os.path.join(os.fsencode(top), LONGEST),
+        "setuid": os.fsencode(top / "setuid.sh"),
+        "readonly": os.fsencode(top / "readonly.txt"),
+        "sparse": os.fsencode(top / "sparse.img"),
+        "deep": os.path.join(os.fsencode(top), *[b"d" * 100] * 12, b"deep.txt"),
+        "dot": os.fsencode(top / ".dotted" / ".file"),
+        "hard": os.fsencode(top / "hard-link.txt"),
+    }
+    for kind, path in made.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(kind.encode() * 20)
+    os.truncate(made["sparse"], 8 << 20)
+    pipe = os.fsencode(top / "pipe")
+    if not os.path.exists(pipe):
+        os.mkfifo(pipe)
+    os.unlink(made["hard"])
+    os.link(made["readonly"], made["hard"])
+    give(top)
+    give_up_to(top, site.content)
+    os.chmod(made["setuid"], 0o4755)
+    os.chmod(made["readonly"], 0o444)
+    return {kind: _relative(site, path) for kind, path in {**made, "pipe": pipe}.items()}
