@@ -20,8 +20,9 @@ from siteferry.embedded.servers import free_port
 from tests.sites.site import Site
 
 START = """
-import asyncio, sys
+import asyncio, ctypes, signal, sys
 from pathlib import Path
+ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG: tests that are killed take it with them
 from siteferry.embedded.up import Options, up
 sys.exit(asyncio.run(up(Path(sys.argv[1]), Options(port=int(sys.argv[2])))))
 """
