@@ -96,6 +96,9 @@ function banner(): void
 if (is_file(__DIR__ . '/login.php')) {
     require_once __DIR__ . '/login.php';
 }
+if (!empty(config()['media'])) {
+    require_once __DIR__ . '/media.php';
+}
 hook('pre_wp_mail', __NAMESPACE__ . '\\capture_mail', 2);
 hook('pre_http_request', __NAMESPACE__ . '\\deny_http', 3);
 hook('option_active_plugins', __NAMESPACE__ . '\\without_quarantined');

@@ -59,7 +59,7 @@ final class Files {
 	}
 
 	public function count(): void {
-		$result = array('files' => 0, 'bytes' => 0, 'dirs' => 0, 'links' => 0, 'skipped' => array(), 'problems' => array(), 'unlisted' => 0);
+		$result = array('files' => 0, 'bytes' => 0, 'dirs' => 0, 'links' => 0, 'skipped' => array(), 'problems' => array(), 'unlisted' => 0, 'stayed' => array('files' => 0, 'bytes' => 0));
 		$cursor = null;
 		$steps  = 0;
 		foreach ($this->walk() as $entry) {
@@ -198,6 +198,10 @@ final class Files {
 			++$result['dirs'];
 		} elseif ($kind === 'link') {
 			++$result['links'];
+		} elseif ($kind === 'skipped' && $this->skips->counts($entry['reason'])) {
+			$stat = ($entry['stat']['mode'] & 0170000) === 0120000 ? @stat($entry['full']) : $entry['stat'];
+			++$result['stayed']['files'];
+			$result['stayed']['bytes'] += is_array($stat) ? $stat['size'] : 0;
 		} else {
 			$list = $kind === 'skipped' ? 'skipped' : 'problems';
 			if (count($result[$list]) >= self::MAX_LISTED) {

@@ -8,6 +8,7 @@ defined('ABSPATH') || exit;
  *
  * `base` is `any` (the glob is matched against the name, at any depth), `root` (relative to every root) or one of
  * Site::bases(). `*` and `?` are allowed in the last component only and never match `/`. `kind` is `file` or `dir`.
+ * Two stars, a slash and `*.jpg`: every file below the base whose name ends so, in letters of any size: they are counted, not listed.
  */
 final class Skips {
 
@@ -22,6 +23,9 @@ final class Skips {
 
 	/** @var array<int, array{0: string, 1: string, 2: string}> */
 	private $name_globs = array();
+
+	/** @var array<string, array<string, string>> directory with a slash at its end => [extension => rule id] */
+	private $ends = array();
 
 	/**
 	 * @param array<int, array<string, string>> $rules
@@ -41,6 +45,10 @@ final class Skips {
 			}
 			$dirs = $base === 'root' ? $roots : (isset($bases[$base]) ? array($bases[$base]) : array());
 			foreach ($dirs as $dir) {
+				if (preg_match('#^\*\*/\*\.([a-z0-9]+)$#D', (string) $rule['glob'], $end)) {
+					$this->ends[rtrim($dir, '/') . '/'][$end[1]] = (string) $rule['id'];
+					continue;
+				}
 				$this->path(rtrim($dir, '/') . '/' . trim((string) $rule['glob'], '/'), (string) $rule['id'], $kind);
 			}
 		}
@@ -71,6 +79,30 @@ final class Skips {
 				if (($glob[2] === '' || $glob[2] === $kind) && preg_match($glob[0], $name)) {
 					return $glob[1];
 				}
+			}
+		}
+		return $is_dir ? null : $this->by_end($full, $name);
+	}
+
+	/** Whether a rule keeps back so many entries that they are counted only. */
+	public function counts(string $id): bool {
+		foreach ($this->ends as $ends) {
+			if (in_array($id, $ends, true)) {
+				return true;
+			}
+		}
+		return false;
+	}
+
+	private function by_end(string $full, string $name): ?string {
+		$dot = strrpos($name, '.');
+		if (!$dot) {
+			return null;
+		}
+		$end = strtolower(substr($name, $dot + 1));
+		foreach ($this->ends as $dir => $ends) {
+			if (isset($ends[$end]) && strncmp($full, $dir, strlen($dir)) === 0) {
+				return $ends[$end];
 			}
 		}
 		return null;

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.cloner.constants import carries
 from services.cloner.drivers.port import SiteConfig
-from shared.contract.events import CloneOptions
-from shared.wordpress.found import Path, Text
+from services.cloner.media import Origin, same_server
+from shared.contract.events import CloneOptions, Media
+from shared.wordpress.errors import ImplausibleSite
+from shared.wordpress.found import Found, Path, Text
 
 
 class SaidConfig(BaseModel):
@@ -27,9 +29,14 @@ class SaidConfig(BaseModel):
     source_host: Text
     allow_http: Sequence[str] = ()
     quarantined_plugins: list[Annotated[str, Field(max_length=300)]] = Field(default_factory=list, max_length=2000)
+    media: Origin | None = None
 
-    def checked(self, options: CloneOptions) -> SiteConfig:
-        """The same with what is the worker's to say: hosts the clone may call are those that were asked for."""
+    def checked(self, options: CloneOptions, site: Found) -> SiteConfig:
+        """The same with what is the worker's to say: hosts the clone may call are those that were asked for, and media
+        come from the source's own server only. Raises ImplausibleSite."""
+        media = self.media if options.media is Media.REMOTE else None
+        if media and not all(same_server(place, (site.home, site.siteurl)) for place in (media.source, media.page)):
+            raise ImplausibleSite("The site's uploads can not be on another server than the site.")
         return SiteConfig(
             prefix=self.prefix,
             charset=self.charset,
@@ -42,6 +49,7 @@ class SaidConfig(BaseModel):
             source_host=self.source_host,
             allow_http=tuple(options.allow_http),
             quarantined_plugins=tuple(self.quarantined_plugins),
+            media=None if media is None else media.model_dump(),
         )
 
 

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 from services.cloner.constants import carried_constants, constants_behind
 from services.cloner.drivers.port import SiteConfig
 from services.cloner.errors import MultisiteUnsupported, NotEnoughSpace
+from services.cloner.media import Origin, copied, origin
 from shared.contract.events import CloneOptions
 from shared.contract.jobs import Note
 from shared.wordpress.connector.errors import TableBroken
 from shared.wordpress.connector.skips import FILE_RULES, FileRule, RowRule, row_rules_for, rows_stay_behind
 from shared.wordpress.hostbound import quarantined_plugins
+from shared.wordpress.media import RULE as MEDIA_RULE
 from shared.wordpress.paths import relative
 from shared.wordpress.rewrite import PathMapping, UrlMapping
 from shared.wordpress.transfer.database import Column, Table
@@ -53,6 +55,8 @@ class Plan:
     content: bytes
     mu_plugins: bytes
     notes: tuple[Note, ...]
+    media: Origin | None = None
+    """Where the media are that do not travel; None: they all do."""
 
     @property
     def arrangement(self) -> Arrangement:
@@ -68,13 +72,16 @@ def make_plan(
     dialect: Dialect,
     options: CloneOptions,
     id_band: int = 0,
+    no_media: str = "",
 ) -> Plan:
     """The plan for one source. `facts` is the connector's inspection; `id_band`, how far behind the source's the ids
-    of the clone's new rows begin. Raises MultisiteUnsupported, BadPath."""
+    of the clone's new rows begin; `no_media`, why media can not stay on the source, "" when they can. Raises
+    MultisiteUnsupported, BadPath."""
     if facts["multisite"]:
         raise MultisiteUnsupported(sites=(facts.get("multisite_facts") or {}).get("sites"))
     facts = {**facts, "roots": [{**root, "target": _inside(root["target"])} for root in facts["roots"]]}
-    wordpress, content, mu_plugins = _places(facts)
+    wordpress, content, mu_plugins, uploads = _places(facts)
+    media, why = origin(facts, options, uploads, offered=no_media)
     held = quarantined_plugins(facts["active_plugins"])
     chosen = _select(facts, dialect, options, id_band)
     config = SiteConfig(
@@ -87,6 +94,7 @@ def make_plan(
         source_host=urlsplit(facts["urls"]["home"]).netloc,
         allow_http=tuple(options.allow_http),
         quarantined_plugins=tuple(sorted(held)),
+        media=None if media is None else media.model_dump(),
     )
     return Plan(
         tables=tuple(chosen.tables),
@@ -98,14 +106,17 @@ def make_plan(
         config=config,
         content=content.encode(),
         mu_plugins=mu_plugins.encode(),
-        notes=tuple(_notes(facts, held, chosen, dialect, options)),
+        notes=(*_notes(facts, held, chosen, dialect, options), *copied(why)),
+        media=media,
     )
 
 
-def file_rules(options: CloneOptions) -> list[FileRule]:
-    """What stays on the source among the files: the product's rules and what the person asked to leave out."""
+def file_rules(options: CloneOptions, *, media: bool = False) -> list[FileRule]:
+    """What stays on the source among the files: the product's rules and what the person asked to leave out; `media`:
+    pictures and documents, too."""
     asked = tuple(path.strip("/") for path in options.exclude_paths if path.strip("/"))
-    return [*FILE_RULES, FileRule("asked", "root", asked, "left out as asked")] if asked else list(FILE_RULES)
+    rules = [*FILE_RULES, FileRule("asked", "root", asked, "left out as asked")] if asked else list(FILE_RULES)
+    return [*rules, MEDIA_RULE] if media else rules
 
 
 def row_rules(table: str, prefix: str, options: CloneOptions) -> list[RowRule]:
@@ -127,8 +138,8 @@ def check_space(needed: int, free: int) -> None:
         raise NotEnoughSpace(text, needed_bytes=needed, free_bytes=free)
 
 
-def _places(facts: Mapping[str, Any]) -> tuple[str, str, str]:
-    """WordPress, content and mu-plugins directories relative to the clone's document root."""
+def _places(facts: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """WordPress, content, mu-plugins and uploads directories relative to the clone's document root."""
     roots = {root["id"]: root for root in facts["roots"]}
     wordpress = roots["abspath"]["target"]
     paths = facts["paths"]
@@ -140,7 +151,8 @@ def _places(facts: Mapping[str, Any]) -> tuple[str, str, str]:
                 return _inside(posixpath.join(root["target"], path[len(base) :].strip("/")))
         return _inside(posixpath.join(wordpress, posixpath.basename(path)))
 
-    return wordpress, place(paths["content"]), place(paths["mu-plugins"])
+    uploads = paths.get("uploads")
+    return wordpress, place(paths["content"]), place(paths["mu-plugins"]), place(uploads) if uploads else ""
 
 
 def _urls(urls: Mapping[str, Any], target: str, wordpress: str) -> tuple[UrlMapping, ...]:

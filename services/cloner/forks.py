@@ -40,7 +40,8 @@ class Forks:
     async def finish(self, context: JobContext) -> CloneResult:
         """The result; schedules the end of the clone's life."""
         state, url = context.state, self._driver.place(context.job_id).url
-        return await made(context, url, files=state["files"], bytes=state["bytes"], tables=state["tables"])
+        held = {name: state[name] for name in ("files", "bytes", "tables")}
+        return await made(context, url, **held, media=state.get("media", "copy"))
 
     async def _provision(self, context: JobContext) -> None:
         if self._driver.states is None:
@@ -59,6 +60,7 @@ class Forks:
         state, config = await context.blocking(states.fork, command.clone_id or "", context.job_id, check=check)
         context.state.update(files=state.files, bytes=state.bytes, tables=state.tables)
         context.state["wordpress_path"] = config.wordpress_path
+        context.state["media"] = "copy" if config.media is None else "remote"
         await context.blocking(self._driver.place(context.job_id).write_config, config)
 
     async def _finalize(self, context: JobContext) -> None:

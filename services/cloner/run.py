@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from services.cloner.compression import Compress, compresses
-from services.cloner.domain import Plan, make_plan
+from services.cloner.domain import Plan, file_rules, make_plan
 from services.cloner.drivers.port import Target
 from shared.contract.events import CloneOptions, CloneRequested
 from shared.engine.carriers.surface import StepContext
@@ -23,6 +23,7 @@ from shared.engine.token import StopToken
 from shared.settings import Settings
 from shared.wordpress.addresses import keep_off
 from shared.wordpress.connector.client import ConnectorClient, endpoints
+from shared.wordpress.connector.skips import FileRule
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import SiteAddress, find_site
 from shared.wordpress.rewrite import Rewriter
@@ -43,6 +44,8 @@ class Brief:
     """Version of the PHP clones run on."""
     id_band: int = 0
     """How far behind the source's the ids of new rows begin."""
+    no_media: str = ""
+    """Why media can not stay on the source; "" when they can."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,13 @@ class CloneRun:
             dialect=self.settings.dialect,
             options=self.options,
             id_band=self.settings.id_band,
+            no_media=self.state.get("no_media") or self.settings.no_media,
         )
+
+    @property
+    def file_rules(self) -> list[FileRule]:
+        """What stays on the source among the files."""
+        return file_rules(self.options, media=self.plan.media is not None)
 
     @cached_property
     def rewriter(self) -> Rewriter:

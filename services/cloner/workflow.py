@@ -107,6 +107,8 @@ class CloneWorkflow:
             leftovers=state["leftovers"],
             reused=reused(state),
             first_ids=state.get("first_ids", {}),
+            media=state.get("media", "copy"),
+            media_stayed=state.get("media_stayed"),
             timings=state.get("timings", {}),
         )
 
@@ -214,7 +216,8 @@ class CloneWorkflow:
         said = believed(Prepared, await self._fill(context, FILES, finalize.prepare))
         command = context.command
         assert isinstance(command, CloneRequested)
-        config = said.config.checked(command.options)
+        config = said.config.checked(command.options, believed(Found, state["site"]))
+        state["media"] = "copy" if config.media is None else "remote"
         if config.allow_http and not self._driver.calls_out:
             text = "Clones of this installation call nobody: the hosts that were allowed can not be reached"
             samples = list(config.allow_http[:20])
@@ -360,6 +363,15 @@ class CloneWorkflow:
             settings.compress,
             php,
             settings.id_band,
+            self._no_media(context),
+        )
+
+    def _no_media(self, context: JobContext) -> str:
+        """Why media can not stay on the source, "" when they can."""
+        if not self._driver.fetches_media:
+            return "clones of this installation fetch nothing from their sources"
+        return (
+            "the site is behind a password of its web server, which no clone keeps" if "basic" in context.state else ""
         )
 
     def _secrets(self, context: JobContext, login: dict[str, Any] | None) -> Secrets:

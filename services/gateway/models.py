@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -20,8 +19,8 @@ from pydantic import (
 from services.gateway import domain
 from services.gateway.either import LOGIN_OR_KEY, MINUTES_OR_MOMENT
 from services.gateway.exact import Whole
-from services.gateway.moments import Moment, said_in_mail
-from shared.contract.events import CloneOptions
+from services.gateway.moments import Moment
+from shared.contract.events import CloneOptions, Media
 from shared.contract.jobs import (
     CloneAction,
     CloneState,
@@ -34,6 +33,7 @@ from shared.contract.jobs import (
     SnapshotState,
     StateResult,
     Status,
+    Stayed,
     Step,
 )
 from shared.contract.subjects import Kind, Lane
@@ -157,6 +157,11 @@ class CloneRequest(Body):
             raise ValueError("send username and password, or pairing_key")
         if login and (self.username is None or self.password is None):
             raise ValueError("username and password belong together: one of them is missing")
+        if self.basic_auth is not None and self.options.media is Media.REMOTE:
+            raise ValueError(
+                "options.media can not be remote for a site with basic_auth: no clone keeps that password. Leave it "
+                "out, so that the media are copied"
+            )
         return self
 
     def credentials(self) -> dict[str, Any]:
@@ -238,6 +243,11 @@ class Result(BaseModel):
     reused: Reused | None = Field(
         None, description="What an earlier clone's image of the source gave, and what travelled; null: everything did."
     )
+    media: Literal["copy", "remote"] = Field(
+        "copy",
+        description="`remote`: pictures and documents stayed on the source, and are fetched when first asked for.",
+    )
+    media_stayed: Stayed | None = Field(None, description="How many files and bytes stayed there; null: none.")
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds, by phase.")
 
@@ -330,24 +340,6 @@ class ClonePage(BaseModel):
     counts: dict[CloneState, int] | None = Field(
         None, description="With `count`: how many in each state, whatever `state` was asked for."
     )
-
-
-class Mail(BaseModel):
-    """A mail the clone wanted to send. It was captured and never left."""
-
-    id: str
-    time: Annotated[Time | None, BeforeValidator(said_in_mail)] = Field(None, description="Null: it did not say.")
-    to: list[str]
-    subject: str
-    headers: list[str] = Field(default_factory=list)
-    body: str = ""
-    attachments: list[str] = Field(default_factory=list)
-
-
-class MailList(BaseModel):
-    """Captured mail, newest first."""
-
-    mails: list[Mail]
 
 
 class StoryMessage(BaseModel):

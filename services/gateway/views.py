@@ -125,6 +125,8 @@ def _result(result: CloneResult, clone: Clone | None, keys: KeyRing | None, job_
         rewritten_columns=result.rewritten_columns,
         leftovers=result.leftovers,
         first_ids=result.first_ids,
+        media=result.media,
+        media_stayed=result.media_stayed,
         reused=result.reused,
         notes=result.notes,
         timings=result.timings,

@@ -33,6 +33,7 @@ from shared.wordpress.addresses import keep_off
 from shared.wordpress.base import BadBase, Base, read_base
 from shared.wordpress.connector.writer import SiteWriter
 from shared.wordpress.http import site_client
+from shared.wordpress.media import stays
 from shared.wordpress.rewrite import Rewriter
 from shared.wordpress.visit import Login, Visit
 
@@ -106,19 +107,35 @@ class RestoreRun:
         if self.command.clone_id is not None:
             self.clone_admin = secrets.logins.get("source", Login()).username
 
-    @cached_property
+    @property
     def base(self) -> Base | None:
         """What the site was when the clone was made; None: nobody knows, so every difference is the clone's."""
+        # a clone may be restored to another site than the one it was made from: then its base says nothing
+        return (
+            self._fetched if self._fetched and same_site(self._fetched.header.source, self.target.site.home) else None
+        )
+
+    def never_came(self, base: str, path: bytes) -> bool:
+        """Whether a file of the source would have stayed there when the clone was made (ADR 59)."""
+        return self.base is not None and self.base.header.media_stayed and base == "uploads" and stays(path)
+
+    @property
+    def media_elsewhere(self) -> str:
+        """Where the media are that the clone shows, if that is not the target; "" if it is, or they came with it."""
+        fetched = self._fetched
+        return fetched.header.source if fetched and fetched.header.media_stayed and self.base is None else ""
+
+    @cached_property
+    def _fetched(self) -> Base | None:
+        """What the worker has put there."""
         try:
             with (self.directory / BASE).open("rb") as packed:
-                base = read_base(packed)
+                return read_base(packed)
         except FileNotFoundError:
             return None
         except BadBase as error:
             log.warning("the base of a clone can not be read", job=self.context.job_id, error=str(error))
             return None
-        # a clone may be restored to another site than the one it was made from: then its base says nothing
-        return base if same_site(base.header.source, self.target.site.home) else None
 
     @property
     def command(self) -> RestoreRequested:

@@ -83,6 +83,8 @@ class FilesWork:
     staged: list[FileName] = field(default_factory=list)
     """What really travelled: some texts are the same once they name the right address."""
     bytes: int = 0
+    kept: list[str] = field(default_factory=list)
+    """Files of production that stay although the clone has another one of their name: it never had theirs."""
 
 
 @dataclass

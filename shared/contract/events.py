@@ -7,6 +7,7 @@ Payload: JSON of one of the models below. Headers: CloudEvents attributes (`ce-i
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter
@@ -45,6 +46,15 @@ class Message(BaseModel):
     time: Time = Field(default_factory=now)
 
 
+class Media(StrEnum):
+    """What becomes of pictures and documents among a site's uploads."""
+
+    COPY = "copy"
+    """They travel with the clone."""
+    REMOTE = "remote"
+    """They stay on the source; each is fetched, and kept, when it is first asked for."""
+
+
 class CloneOptions(BaseModel):
     """What a person may choose about a clone."""
 
@@ -55,6 +65,11 @@ class CloneOptions(BaseModel):
     keep_transients: bool = Field(False, strict=True)
     fresh: bool = Field(
         False, strict=True, description="Copy everything, even where an earlier clone's image of the source fits."
+    )
+    media: Media = Field(
+        Media.COPY,
+        description="`remote`: pictures and documents among the uploads stay on the source; each is fetched, and kept,"
+        " when the clone is first asked for it. Not for a site behind a password of its web server.",
     )
     allow_http: list[str] = Field(default_factory=list, max_length=100, description="Hosts the clone may call.")
     constants: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]] = Field(

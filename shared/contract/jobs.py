@@ -102,6 +102,13 @@ class Reused(Record):
     travelled_rows: int = 0
 
 
+class Stayed(Record):
+    """What of a source was not copied, because it is fetched when it is asked for."""
+
+    files: int = 0
+    bytes: int = 0
+
+
 class CloneResult(Record):
     """What a completed clone gives. `sealed_password` is opened at the edge, for the owner only."""
 
@@ -124,6 +131,10 @@ class CloneResult(Record):
     """Where the ids of new rows begin, by table, where that is further on than on the source."""
     reused: Reused | None = None
     """What came from an earlier clone's image; None: everything travelled."""
+    media: Literal["copy", "remote"] = "copy"
+    """`remote`: pictures and documents stayed on the source, and are fetched when they are first asked for."""
+    media_stayed: Stayed | None = None
+    """How much stayed there; None: everything was copied, or nobody counted."""
     notes: list[Note] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)
 

@@ -48,6 +48,8 @@ class BaseHeader:
     version: int = VERSION
     first_ids: Mapping[str, int] = field(default_factory=dict)
     """Where the ids of the clone's new rows began, by table: what has a smaller one came from the source."""
+    media_stayed: bool = False
+    """Whether files of the uploads that `shared.wordpress.media` names never came: no line tells of them."""
 
 
 @dataclass(frozen=True)

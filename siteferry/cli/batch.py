@@ -11,7 +11,7 @@ from rich.text import Text
 
 from siteferry.cli import batch_file, render
 from siteferry.cli.client import Api, CliError, Exit, Unreachable
-from siteferry.cli.clone import AllowHttp, ExcludePath, ExcludeTable, KeepTransients, clone_options
+from siteferry.cli.clone import AllowHttp, ExcludePath, ExcludeTable, KeepTransients, MediaOption, clone_options
 from siteferry.cli.context import api_of, parse_ttl
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.render import Json
@@ -54,6 +54,7 @@ def create(
     exclude_path: ExcludePath = None,
     keep_transients: KeepTransients = False,
     allow_http: AllowHttp = None,
+    media: MediaOption = None,
     wait: WaitFlag = False,
     timeout: TimeoutOption = None,
     as_json: JsonFlag = False,
@@ -76,7 +77,7 @@ def create(
         "ttl_minutes": parse_ttl(ttl) if ttl else None,
     }
     defaults = rows.defaults | {key: value for key, value in optional.items() if value is not None}
-    if options := clone_options(exclude_table, exclude_path, keep_transients, allow_http):
+    if options := clone_options(exclude_table, exclude_path, keep_transients, allow_http, media=media):
         defaults["options"] = {**(defaults.get("options") or {}), **options}
     api = api_of(context)
     accepted = _submit(api, {"defaults": defaults, "clones": rows.clones}, rows)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from shared.contract.events import Media
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
 from siteferry.cli.context import BasicAuth, LoginUrl, api_of, doors, parse_ttl, site_address
@@ -29,6 +30,13 @@ AllowHttp = Annotated[
 
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Copy everything, even where only what changed since another clone need travel.")
+]
+MediaOption = Annotated[
+    Media | None,
+    typer.Option(
+        "--media",
+        help="remote: pictures and documents stay on the source until the clone is asked for them.  [default: copy]",
+    ),
 ]
 Constant = Annotated[
     list[str] | None,
@@ -61,6 +69,7 @@ def clone(
     keep_transients: KeepTransients = False,
     allow_http: AllowHttp = None,
     constant: Constant = None,
+    media: MediaOption = None,
     fresh: Fresh = False,
     follow: FollowFlag = False,
     timeout: TimeoutOption = None,
@@ -79,7 +88,7 @@ def clone(
     body |= _credentials(username, password, password_stdin, pairing_key_stdin)
     optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
     body |= {key: value for key, value in optional.items() if value is not None}
-    body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http, constant)
+    body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http, constant, media)
     body["options"] |= {"fresh": True} if fresh else {}
     api = api_of(context)
     accepted = api.submit("/clone", body)
@@ -92,6 +101,7 @@ def clone_options(
     keep_transients: bool,
     allow_http: list[str] | None,
     constant: list[str] | None = None,
+    media: Media | None = None,
 ) -> dict[str, Any]:
     """The `options` of a clone's request: what was given of them."""
     given = {
@@ -100,6 +110,7 @@ def clone_options(
         "keep_transients": keep_transients,
         "allow_http": allow_http,
         "constants": constant,
+        "media": None if media is None else media.value,
     }
     return {key: value for key, value in given.items() if value}
 

@@ -57,6 +57,8 @@ def _clone(clone: Json) -> None:
         rows += [("State", f"{clone['state']} {render.ago(clone.get('deleted_at'))}".strip())]
     if clone.get("files"):
         rows.append(("Copied", f"{clone['files']:,} files, {render.size(clone['bytes'])}; {clone['rows']:,} rows"))
+    if stayed := clone.get("media_stayed"):
+        rows.append(("Stayed", f"{stayed['files']:,} media, {render.size(stayed['bytes'])}: fetched when asked for"))
     if reused := clone.get("reused"):
         travelled = f"{reused['travelled_files']:,} files, {render.size(reused['travelled_bytes'])}"
         rows.append(

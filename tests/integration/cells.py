@@ -19,7 +19,7 @@ def account_of(clone: str) -> int:
     return first + int(clone[-16:], 36) % count
 
 
-def make_clone(clone: Path, *, allow_http: Sequence[str] = ()) -> None:
+def make_clone(clone: Path, *, allow_http: Sequence[str] = (), media: dict[str, str] | None = None) -> None:
     """A clone's directory as the driver makes it."""
     for name in ("site", "tmp", "log", "mail", "cache", "guard"):
         folder = clone / name
@@ -32,7 +32,7 @@ def make_clone(clone: Path, *, allow_http: Sequence[str] = ()) -> None:
         shutil.copy(cell_source() / "guard" / name, clone / "guard")
     facts = "array('host' => 'x', 'source' => 'x', 'allow_http' => array(), 'quarantined_plugins' => array())"
     (clone / "guard" / "config.php").write_text(f"<?php return {facts};")
-    (clone / "guard" / "cell.json").write_text(json.dumps({"allow_http": list(allow_http)}))
+    (clone / "guard" / "cell.json").write_text(json.dumps({"allow_http": list(allow_http), "media": media}))
     (clone / "guard" / "constants.php").write_text("<?php")
     index = clone / "site" / "index.php"
     index.write_text("<?php echo 'front ', $_SERVER['REQUEST_URI'];")

@@ -16,6 +16,7 @@ from siteferry.embedded.servers import ServerError
 from siteferry.embedded.servers import cells as server
 from tests.integration.cells import give
 from tests.integration.house import alive, eventually, place
+from tests.integration.pictures import PNG, UPLOADS, pictures
 from tests.integration.test_cells import Yard, commands
 
 
@@ -49,6 +50,21 @@ def test_it_serves_pages_and_files_and_sleeps(yard: Yard) -> None:
     assert yard.get(clone) == (200, "front /")
     yard.client.forget(clone)
     eventually(lambda: not processes(yard), timeout=30, what="the end of all of it")
+
+
+def test_media_are_fetched_and_no_link_beside_them_is_followed(yard: Yard) -> None:
+    with pictures() as shop:
+        clone, other = yard.add(1, media=shop.media), yard.add(2)
+        assert yard.get(clone, f"{UPLOADS}a.png") == (200, PNG.decode(errors="replace"))
+        theirs = yard.clones / other / "site" / "theirs.png"
+        theirs.write_text("theirs")
+        give(theirs, other)
+        kept = yard.clones / clone / "media" / UPLOADS.strip("/")
+        assert (kept / "a.png").read_bytes() == PNG
+        (kept / "link.png").symlink_to(theirs)
+        (kept / "folder").symlink_to(theirs.parent)
+        for name in ("link.png", "folder/theirs.png"):
+            assert "theirs" not in yard.get(clone, UPLOADS + name)[1]
 
 
 def test_neither_links_nor_php_lead_to_another_clone(yard: Yard) -> None:

@@ -126,6 +126,7 @@ async def test_clone_prints_the_job_id_and_nothing_else_on_stdout(gateway: Gatew
 async def test_what_is_chosen_on_the_command_line_reaches_the_command(gateway: Gateway, bus: Bus) -> None:
     chosen = ["--keep-transients", "--allow-http", "api.example.com", "--allow-http", "pay.example.com"]
     chosen += ["--exclude-table", "stats", "--exclude-path", "wp-content/backups", "--priority", "low", "--ttl", "2h"]
+    chosen += ["--media", "remote"]
     login = ["-u", "admin", "--password-stdin"]
     said = await siteferry(gateway, "clone", SOURCE, *login, *chosen, stdin=PASSWORD)
     message = await bus.js.get_last_msg("CLONES", f"clone.requested.low.{said.out.strip()}")
@@ -136,6 +137,7 @@ async def test_what_is_chosen_on_the_command_line_reaches_the_command(gateway: G
         "keep_transients": True,
         "constants": [],
         "fresh": False,
+        "media": "remote",
         "allow_http": ["api.example.com", "pay.example.com"],
     }
     assert command["ttl_minutes"] == 120
@@ -143,11 +145,13 @@ async def test_what_is_chosen_on_the_command_line_reaches_the_command(gateway: G
         "defaults": {"options": {"exclude_tables": ["log"]}},
         "clones": [{"source_url": SOURCE, "pairing_key": "k"}],
     }
-    made = await siteferry(gateway, "batch", "create", "-", "--keep-transients", stdin=json.dumps(file))
+    made = await siteferry(
+        gateway, "batch", "create", "-", "--keep-transients", "--media", "remote", stdin=json.dumps(file)
+    )
     [job] = json.loads((await siteferry(gateway, "jobs", "--batch", made.out.strip(), "--json")).out)["jobs"]
     message = await bus.js.get_last_msg("CLONES", f"clone.requested.*.{job['job_id']}")
     options = json.loads(message.data or b"")["options"]
-    assert (options["exclude_tables"], options["keep_transients"]) == (["log"], True)
+    assert (options["exclude_tables"], options["keep_transients"], options["media"]) == (["log"], True, "remote")
 
 
 async def test_clone_watched_to_its_end_without_a_terminal(gateway: Gateway, bus: Bus) -> None:

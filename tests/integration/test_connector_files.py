@@ -279,3 +279,22 @@ def test_files_are_listed_with_digests_and_sent_by_name(source: Connected) -> No
     outside = [{"root": "abspath", "path_b64": base64.b64encode(b"../secret.txt").decode()}]
     with pytest.raises(ConnectorRefused):
         list(source.drain("files.stream", {"files": outside}))
+
+
+def test_files_with_an_ending_below_a_base_stay_and_are_counted(source: Connected) -> None:
+    for name in ("a.JPG", "deep/er/größe 1.jpg", "b.jpg.txt", ".jpg", "jpg"):
+        source.site.write(f"wp-content/uploads/ends/{name}", "12345")
+    source.site.write("wp-content/ends.jpg", "not below the uploads")
+    rule = [{"id": "stays", "base": "uploads", "glob": "**/*.jpg", "kind": "file"}]
+    whole = Tree.of(source.drain("files.stream", {"skip": SKIP}))
+    stayed = {path for path in whole.files if path.startswith(b"wp-content/uploads/") and path.lower()[-4:] == b".jpg"}
+    stayed.discard(b"wp-content/uploads/ends/.jpg")
+    assert len(stayed) >= 2
+    for more in ({}, {"max_bytes": 1}):
+        tree = Tree.of(source.drain("files.stream", {"skip": SKIP + rule, **more}))
+        assert set(whole.files) - set(tree.files) == stayed
+    plain, count = (source.client.call("files.count", {"skip": skip}) for skip in (SKIP, SKIP + rule))
+    assert count["stayed"]["files"] == len(stayed) == plain["files"] - count["files"]
+    assert count["stayed"]["bytes"] == plain["bytes"] - count["bytes"]
+    assert count["skipped"] == plain["skipped"]
+    assert plain["stayed"] == {"files": 0, "bytes": 0}

@@ -119,6 +119,7 @@ async def test_items_add_to_the_defaults(gateway: Gateway, api: httpx2.Client, b
         "exclude_paths": ["x"],
         "keep_transients": True,
         "fresh": False,
+        "media": "copy",
         "allow_http": [],
         "constants": [],
     }

@@ -116,8 +116,9 @@ def test_a_login_link_signs_in(job: dict[str, Any], siteferry: Product) -> None:
 
 
 def test_what_is_allowed_cannot_be_called_and_the_result_says_so(siteferry: Product, site: Site) -> None:
-    job = siteferry.clone(site, timeout=FREE, options={"allow_http": ["api.example.org"]})
-    assert "allow_http_ignored" in {note["code"] for note in job["result"]["notes"]}
+    job = siteferry.clone(site, timeout=FREE, options={"allow_http": ["api.example.org"], "media": "remote"})
+    assert {"allow_http_ignored", "media_copied"} <= {note["code"] for note in job["result"]["notes"]}
+    assert (job["result"]["media"], job["result"]["media_stayed"]) == ("copy", None)
     siteferry.http.delete(f"/clones/{job['result']['clone_id']}")
 
 

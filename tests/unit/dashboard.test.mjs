@@ -60,6 +60,7 @@ test("what a job is called", () => {
 test("what the options of a clone do", () => {
   assert.equal(optionsInWords({}), "");
   assert.equal(optionsInWords({ exclude_tables: [], exclude_paths: [], allow_http: [], constants: [], keep_transients: false, fresh: false }), "");
+  assert.equal(optionsInWords({ media: "remote" }), "pictures and documents stay on the source");
   assert.equal(optionsInWords({ exclude_tables: ["a", "b"], allow_http: ["api.example"] }), "2 tables left out, may call 1 host");
   assert.equal(optionsInWords({ exclude_paths: ["a"], constants: ["WP_DEBUG"], keep_transients: true, fresh: true }), "1 path left out, keeps 1 constant of wp-config.php, transients copied, nothing taken from earlier clones");
 });

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.cloner.carried import SaidConfig
-from shared.contract.events import CloneOptions
+from shared.contract.events import CloneOptions, Media
 from shared.engine.carriers.errors import CarrierFault, CarrierStalled, JobTooLong, fault, raised
 from shared.engine.carriers.memory import Shadow
 from shared.engine.carriers.messages import Bounded, Fault, Noted, read, written
 from shared.engine.carriers.watch import Clock, Deadlines
 from shared.errors import JobError
+from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.found import Found, source_key
 from shared.wordpress.paths import BadPath, relative
 
@@ -114,6 +115,14 @@ SAID: dict[str, Any] = {
 }
 
 
+MEDIA = {
+    "prefix": "/wp-content/uploads/",
+    "source": "http://shop.example.com/wp-content/uploads/",
+    "page": "https://shop.example.com/",
+}
+SHOP = Found(home="https://shop.example.com", siteurl="https://shop.example.com/wp")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -127,6 +136,11 @@ SAID: dict[str, Any] = {
         {"constants": {"WP_DEBUG": {"a": 1}}},
         {"source_host": "a\nb"},
         {"surplus": 1},
+        {"media": {**MEDIA, "prefix": "/up'loads/"}},
+        {"media": {**MEDIA, "prefix": "/../"}},
+        {"media": {**MEDIA, "prefix": "/a/$b/"}},
+        {"media": {**MEDIA, "source": "file:///etc/"}},
+        {"media": {**MEDIA, "surplus": ""}},
     ],
 )
 def test_a_configuration_that_leads_astray_is_refused(wrong: dict[str, Any]) -> None:
@@ -137,8 +151,18 @@ def test_a_configuration_that_leads_astray_is_refused(wrong: dict[str, Any]) -> 
 
 def test_what_a_clone_may_call_is_not_the_carriers_to_say() -> None:
     said = SaidConfig.model_validate({**SAID, "allow_http": ["evil.example"], "constants": {"DB_HOST": "evil"}})
-    config = said.checked(CloneOptions(allow_http=["api.example.com"]))
+    config = said.checked(CloneOptions(allow_http=["api.example.com"]), SHOP)
     assert (config.allow_http, config.constants) == (("api.example.com",), {})
+
+
+def test_media_come_from_the_sources_own_server_and_only_when_asked_for() -> None:
+    said = SaidConfig.model_validate({**SAID, "media": MEDIA})
+    assert said.checked(CloneOptions(), SHOP).media is None
+    remote = CloneOptions(media=Media.REMOTE)
+    assert said.checked(remote, SHOP).media == MEDIA
+    for evil in ("https://evil.example/up/", "https://shop.example.com:8443/up/", "http://127.0.0.1/", "http://shop/"):
+        with pytest.raises(ImplausibleSite):
+            SaidConfig.model_validate({**SAID, "media": {**MEDIA, "source": evil}}).checked(remote, SHOP)
 
 
 def test_a_site_that_says_it_is_another_is_not_given_its_connector() -> None:

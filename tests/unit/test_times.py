@@ -13,7 +13,8 @@ from pydantic import BaseModel, PlainSerializer, TypeAdapter
 
 import services.gateway
 import shared.contract
-from services.gateway.models import Body, Mail
+from services.gateway.models import Body
+from services.gateway.models_mail import Mail
 from shared.contract.times import Time
 
 TIMES: TypeAdapter[datetime] = TypeAdapter(Time)

@@ -25,7 +25,7 @@ from shared.cells.names import database_name
 from shared.cells.source import cell_source
 from shared.wordpress.transfer.errors import target_errors
 
-GUARD_FILES = ("guard.php", "login.php", "prepend.php", "sendmail.sh")
+GUARD_FILES = ("guard.php", "login.php", "media.php", "prepend.php", "sendmail.sh")
 LOGIN_KEY = "guard/login-key.php"
 CONFIG = "wp-config.php"
 SITE = "guard/site.json"

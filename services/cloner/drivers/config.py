@@ -86,16 +86,18 @@ def wp_config(config: SiteConfig, *, clone_dir: Path) -> str:
 
 def cell_facts(config: SiteConfig) -> str:
     """The text of cell.json: what the launcher of the cell must know."""
-    return json.dumps({"allow_http": sorted(name.lower() for name in config.allow_http)}) + "\n"
+    allowed = sorted(name.lower() for name in config.allow_http)
+    return json.dumps({"allow_http": allowed, "media": config.media}) + "\n"
 
 
 def guard_config(config: SiteConfig, *, host: str) -> str:
     """The text of the guard's config.php."""
-    facts = {
+    facts: dict[str, PhpValue] = {
         "host": host,
         "source": config.source_host,
         "allow_http": sorted(name.lower() for name in config.allow_http),
         "quarantined_plugins": list(config.quarantined_plugins),
+        "media": config.media is not None,
     }
     entries = ", ".join(f"{php(name)} => {php(value)}" for name, value in facts.items())
     return f"<?php\nreturn array({entries});\n"

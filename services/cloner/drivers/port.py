@@ -215,6 +215,8 @@ class SiteConfig:
     source_host: str
     allow_http: Sequence[str] = ()
     quarantined_plugins: Sequence[str] = ()
+    media: Mapping[str, str] | None = None
+    """Where media are fetched from (`services.cloner.media.Origin`); None: they came with the clone."""
 
 
 class Provisioner(Protocol):
@@ -222,6 +224,8 @@ class Provisioner(Protocol):
 
     calls_out: ClassVar[bool]
     """Whether a clone can reach the hosts its owner allows it."""
+    fetches_media: ClassVar[bool]
+    """Whether media may stay on the source, to be fetched when a clone is asked for them."""
 
     @property
     def states(self) -> States | None:

@@ -67,6 +67,7 @@ def pack_up(run: CloneRun) -> bool:
             run.plan.config.prefix,
             state["copied_from"],
             first_ids=state.get("first_ids", {}),
+            media_stayed=run.plan.media is not None,
         )
         rows = rows_file(state)
         with open(run.target.records / PACKED, "wb") as packed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from services.cloner.domain import file_rules, php_note, space_needed
+from services.cloner.domain import php_note, space_needed
 from services.cloner.run import CloneRun
 from services.cloner.steps.reuse import fingerprint
 from services.cloner.steps.transfer import Advance
@@ -21,6 +21,8 @@ def preflight(run: CloneRun) -> dict[str, Any]:
     run.context.report(message="Inspecting the site")
     facts = run.facts
     files = _count_files(run, facts)
+    if run.plan.media is not None:
+        _count_media(run, files["stayed"])
     rows = _count_rows(
         run, [{"name": table.name, "where": list(table.where)} for table in run.plan.tables if table.with_rows]
     )
@@ -41,6 +43,7 @@ def preflight(run: CloneRun) -> dict[str, Any]:
 
 def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
     sums: dict[str, Any] = {"files": 0, "bytes": 0, "dirs": 0, "links": 0, "skipped": [], "problems": []}
+    stayed: dict[str, int] | None = {"files": 0, "bytes": 0}
     cursor, advance = None, Advance()
     while True:
         run.token.check()
@@ -48,21 +51,31 @@ def _count_files(run: CloneRun, facts: dict[str, Any]) -> dict[str, Any]:
             "files.count",
             {
                 "roots": facts["roots"],
-                "skip": file_rule_params(file_rules(run.options)),
+                "skip": file_rule_params(run.file_rules),
                 "cursor": cursor,
                 "budget": COUNT_BUDGET,
             },
         )
         for name in ("files", "bytes", "dirs", "links"):
             sums[name] += answer.get(name, 0)
+        told = answer.get("stayed")
+        stayed = {name: stayed[name] + int(told[name]) for name in stayed} if stayed and told else None
         for name in ("skipped", "problems"):
             sums[name] += answer.get(name, [])[: max(0, 500 - len(sums[name]))]
         cursor = answer.get("cursor")
         run.context.moved(int(answer.get("files", 0) > 0))
         run.context.report(message=f"Counting files: {sums['files']:,}")
         if answer["done"]:
-            return sums
+            return {**sums, "stayed": stayed}
         advance.check(cursor)
+
+
+def _count_media(run: CloneRun, stayed: dict[str, int] | None) -> None:
+    if stayed is None:
+        run.state["no_media"] = "the connector that was installed by hand is an older one; replace it with today's"
+        del run.plan
+        return
+    run.state["media_stayed"] = stayed
 
 
 def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
@@ -82,7 +95,7 @@ def _count_rows(run: CloneRun, tables: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _skipped(run: CloneRun, files: dict[str, Any]) -> list[Note]:
-    rules = file_rules(run.options)
+    rules = run.file_rules
     skipped = [f"{_name(entry)}: {file_reason(entry['reason'], rules)}" for entry in files["skipped"]]
     notes = []
     if skipped:

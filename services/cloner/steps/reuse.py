@@ -17,7 +17,6 @@ from importlib.metadata import version
 from itertools import islice
 from typing import Any
 
-from services.cloner.domain import file_rules
 from services.cloner.run import CloneRun
 from services.cloner.steps import transfer
 from services.cloner.steps.base import ROWS, file_digests
@@ -46,7 +45,7 @@ def fingerprint(run: CloneRun) -> str:
     told = {
         "format": [FORMAT, version("siteferry")],
         "options": [sorted(options.exclude_tables), sorted(options.exclude_paths), options.keep_transients],
-        "rules": [asdict(rule) for rule in file_rules(options)],
+        "rules": [asdict(rule) for rule in run.file_rules],
         "roots": [list(plan.roots), {name: place.decode() for name, place in plan.root_targets.items()}],
         "addresses": [[asdict(one) for one in plan.urls], [asdict(one) for one in plan.paths]],
         "places": [plan.content.decode(), plan.mu_plugins.decode(), run.facts["paths"]],

@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from services.cloner.domain import file_rules
 from services.cloner.run import CloneRun
 from services.cloner.steps.base import ROWS, ROWS_NOW, ROWS_PROVED, file_digests, remembered, row_digests
 from shared.contract.jobs import Note
@@ -64,7 +63,7 @@ def pull_files(run: CloneRun) -> None:
 
 def file_params(run: CloneRun) -> dict[str, Any]:
     """Which files the connector is asked for."""
-    return {"roots": list(run.plan.roots), "skip": file_rule_params(file_rules(run.options)), **_limits(run)}
+    return {"roots": list(run.plan.roots), "skip": file_rule_params(run.file_rules), **_limits(run)}
 
 
 def files_reported(run: CloneRun, received: Received) -> Callable[[], None]:

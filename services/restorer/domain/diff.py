@@ -57,10 +57,15 @@ def setting(target: bytes | None, clone: bytes | None, base: bytes | None, *, ba
     return WRITE
 
 
-def file(target: str | None, clone: str | None, base: str | None, *, base_known: bool) -> Verdict:
-    """A file: production's own stay unless the clone removed exactly what production still has."""
+def file(
+    target: str | None, clone: str | None, base: str | None, *, base_known: bool, never_came: bool = False
+) -> Verdict:
+    """A file: production's own stay unless the clone removed exactly what production still has. `never_came`: the
+    clone began without it, so what it has under this name is another one, and production's stays."""
     if target == clone:
         return SAME
+    if never_came and target is not None:
+        return Verdict(Act.NOTHING, "production_only")
     if clone is None:
         return REMOVE if base_known and base is not None and base == target else Verdict(Act.NOTHING, "production_only")
     return WRITE

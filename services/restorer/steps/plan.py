@@ -83,6 +83,13 @@ def _tell(run: RestoreRun, work: Work) -> None:
     if shorter:
         text = "Values of production that become shorter: the clone's are cut at the limit of their column"
         run.context.note(Note(code="values_shorter", message=text, count=len(shorter), samples=shorter[:20]))
+    if work.files.kept:
+        text = "Media of production that stay: the clone has others of the same name, and never had production's"
+        kept, count = sorted(work.files.kept), len(work.files.kept)
+        run.context.note(Note(code="media_kept", message=text, count=count, samples=kept[:20]))
+    if run.media_elsewhere:
+        text = "Pictures and documents that stayed on the clone's source are not brought to another site"
+        run.context.note(Note(code="media_not_brought", message=text, samples=[run.media_elsewhere]))
     kept = sorted({name for table in work.tables for name in table.identity})
     if kept:
         text = "Options in which a plugin remembers the site's address: production's stay"
@@ -183,11 +190,17 @@ def _files(run: RestoreRun) -> tuple[FilesWork, list[FolderPlan]]:
 
 
 def _clone_file(run: RestoreRun, new: FileDigest, old: FileDigest | None, work: FilesWork, folders: _Folders) -> None:
-    verdict = paths.file(old.md5 if old else None, new.md5, _base(run, new), base_known=run.base is not None)
+    base, known = _base(run, new), run.base is not None
+    never = base is None and run.never_came(new.base, new.path)
+    verdict = paths.file(old.md5 if old else None, new.md5, base, base_known=known, never_came=never)
     where = folders.of(new)
+    if verdict.lost:
+        where.production_only += 1
+        work.kept.append(new.name.path.decode("utf-8", "backslashreplace"))
+        return
     if verdict.act is Act.NOTHING:
         where.same += 1
-        if _base(run, new) != new.md5:
+        if base != new.md5:
             work.rebased[new.base, new.path] = new.md5
         return
     work.puts.append(new)

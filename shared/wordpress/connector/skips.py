@@ -2,7 +2,8 @@
 
 A file rule's `base` says what its glob is relative to: `any` (the name, at any depth), `root` (each root) or one of
 WordPress's directories (`content`, `uploads`, `plugins`, `mu-plugins`, `themes`, `abspath`). Wildcards stand in the
-last component only.
+last component only; `**/*.jpg` is every file below the base whose name ends so, in small letters or capitals. An older
+connector that was installed by hand does not know it, and sends those files.
 """
 
 from __future__ import annotations

@@ -16,8 +16,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from shared.cells.isolation import Walls
-from siteferry.embedded.cells.egress import Egress
+from siteferry.embedded.cells.egress import egress
+from siteferry.embedded.cells.helper import Helper
 from siteferry.embedded.cells.logs import CellLog
+from siteferry.embedded.cells.media import media
+from siteferry.embedded.cells.origins import FETCHED
 from siteferry.embedded.cells.recipe import walls, write_configuration
 from siteferry.embedded.cells.sandbox import Account, cell_command, filter_file
 from siteferry.embedded.cells.settings import CellSettings
@@ -74,12 +77,19 @@ class Cell:
         """Whether its database alone does."""
         self.files_bytes = 0
         """Bytes of its files when they were last counted."""
+        self.database_bytes = 0
         self.directory = write_configuration(settings, clone_id, self.account.gid, plain=self._plain)
         self.path = str(settings.web_socket(clone_id))
         make_directory(Path(self.path).parent, mode=0o755)  # the edge opens it to see whether the clone is there
         self._web = _listen(self.path, mode=0o666)
         self._log = CellLog(self.directory / "log", self.account, clone_id)
-        self._egress = Egress(settings, clone_id, self.account, self.directory)
+        self.fetched_bytes = 0
+        """Those of them that were fetched from the source."""
+        self._helpers: list[Helper] = [egress(settings, clone_id, self.account, self.directory)]
+        fetching = media(settings, clone_id, self.account, self.directory, others=self._others)
+        if fetching:
+            _own_folder(self.clone / FETCHED, self.account)
+            self._helpers.append(fetching)
         self._groups, self._admit = groups, admit
         self._process: Process | None = None
         self._init: int | None = None
@@ -122,7 +132,8 @@ class Cell:
         if self._process:
             self._kill()
             await self._gone.wait()
-        await self._egress.close()
+        for helper in self._helpers:
+            await helper.close()
         self._web.close()
         self._log.close()
         with suppress(FileNotFoundError):
@@ -132,7 +143,7 @@ class Cell:
     def weigh(self, database: int) -> None:
         """Say how many bytes its database has, beside its files; a change of what that allows it counts from the next
         start, which comes at once."""
-        most = self.settings.max_bytes
+        most, self.database_bytes = self.settings.max_bytes, database
         now = (self.files_bytes + database > most, database > most)
         if now != (self.full, self.cut_off):
             if any(now):
@@ -142,6 +153,10 @@ class Cell:
             self.full, self.cut_off = now
             if self.awake:
                 self._kill()
+
+    def _others(self) -> int | None:
+        """Bytes of the clone but for what was fetched; None when it holds more than it may."""
+        return None if self.full else self.files_bytes - self.fetched_bytes + self.database_bytes
 
     @property
     def _plain(self) -> bool:

@@ -1,37 +1,25 @@
 """The one way out of a cell: a SOCKS 5 proxy (RFC 1928) on a socket in it, for the hosts its owner allowed.
 
-The socket is held here; a process that serves it is forked when somebody in the cell connects, gives up every right,
-and ends when nobody has asked for a while. It knows one clone only. The clone's own address leads to its own web
-server, past the edge, which would answer for everybody else's.
+The process that serves it (`helper`) knows one clone only, and reads and writes no file. The clone's own address leads
+to its own web server, past the edge, which would answer for everybody else's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import ipaddress
 import json
-import logging
-import os
-import resource
-import signal
 import socket
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.engine.carriers import landlock, seccomp
-from shared.engine.carriers.confine import runtime
 from shared.own import is_this_machine
 from shared.wordpress.addresses import embedded_ipv4, is_localhost, refusal
+from siteferry.embedded.cells.helper import Duty, Helper
 from siteferry.embedded.cells.sandbox import Account
 from siteferry.embedded.cells.settings import CellSettings
-from siteferry.embedded.cells.spawn import Process
 
-log = logging.getLogger(__name__)
-
-IDLE_SECONDS = 30.0
 SILENT_SECONDS = 120.0
 """A connection nothing passes through for so long is closed."""
 DIAL_SECONDS = 15.0
@@ -40,7 +28,6 @@ MOST = 16
 MAX_FACTS = 64 * 1024
 PORTS = frozenset({80, 443})
 """Ports of an allowed host that was given without one: it is HTTP that was allowed, not mail."""
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 OK, REFUSED, UNREACHABLE, UNKNOWN_COMMAND, UNKNOWN_ADDRESS = 0, 2, 4, 7, 8
 
 
@@ -89,121 +76,18 @@ def rules_of(settings: CellSettings, clone_id: str) -> Rules:
     )
 
 
-class Egress:
-    """Holds one clone's socket and the process that serves it while it is needed."""
+def egress(settings: CellSettings, clone_id: str, account: Account, directory: Path) -> Helper:
+    """The way out of one clone."""
 
-    def __init__(self, settings: CellSettings, clone_id: str, account: Account, directory: Path) -> None:
-        self._settings, self._clone_id, self._account = settings, clone_id, account
-        path = directory / "egress.sock"
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(path))
-        os.chmod(path, 0o600)
-        if os.geteuid() == 0:
-            os.chown(path, account.uid, account.gid)
-        self._socket.listen(MOST)
-        self._socket.setblocking(False)
-        self._process: Process | None = None
-        self._gone = asyncio.Event()
-        self._closed = False
-        self._watch()
+    def duty() -> Duty:
+        rules = rules_of(settings, clone_id)
 
-    async def close(self) -> None:
-        """End the process and give the socket up."""
-        self._closed = True
-        asyncio.get_running_loop().remove_reader(self._socket)
-        if self._process:
-            self._process.kill()
-            await self._gone.wait()
-        self._socket.close()
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _connection(reader, writer, rules)
 
-    def _watch(self) -> None:
-        asyncio.get_running_loop().add_reader(self._socket, self._asked)
+        return Duty(f"the way out of {rules.own_host}", lambda: talk, most=MOST)
 
-    def _asked(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
-        rules = rules_of(self._settings, self._clone_id)
-        pid = os.fork()
-        if pid == 0:
-            _serve_in_child(self._socket, rules, self._account)
-        with suppress(OSError):
-            os.setpgid(pid, pid)
-        self._process = Process(pid, self._ended)
-
-    def _ended(self, _code: int) -> None:
-        self._process = None
-        self._gone.set()
-        if not self._closed:
-            self._gone = asyncio.Event()
-            self._watch()
-
-
-def _serve_in_child(listener: socket.socket, rules: Rules, account: Account) -> None:
-    """Never returns."""
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        asyncio.events._set_running_loop(None)
-        keep = listener.fileno()
-        os.closerange(3, keep)
-        os.closerange(keep + 1, 65536)
-        _give_up_rights(account)
-        asyncio.run(_serve(listener, rules))
-        code = 0
-    except BaseException as error:
-        print(f"the way out of {rules.own_host} ended: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
-    finally:
-        os._exit(code)
-
-
-def _give_up_rights(account: Account) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-    libraries = landlock.prepare(readable=runtime(), writable=())
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(account.gid, account.gid, account.gid)
-        os.setresuid(account.uid, account.uid, account.uid)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
-    if os.getppid() == 1 and os.getpid() != 1:
-        raise OSError("the launcher has ended")
-    landlock.enforce(libraries)
-    seccomp.restrict()
-
-
-async def _serve(listener: socket.socket, rules: Rules) -> None:
-    open_now = 0
-    changed = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal open_now
-        open_now += 1
-        changed.set()
-        try:
-            if open_now <= MOST:
-                await _connection(reader, writer, rules)
-        except (OSError, EOFError, ValueError, TimeoutError):
-            pass  # whoever asked is gone or does not speak the protocol
-        finally:
-            open_now -= 1
-            changed.set()
-            writer.close()
-
-    server = await asyncio.start_unix_server(serve, sock=listener, limit=65536)
-    while True:
-        changed.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), IDLE_SECONDS)
-            continue
-        if not open_now:
-            server.close()
-            return
+    return Helper(directory / "egress.sock", account, duty, backlog=MOST)
 
 
 async def _connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rules: Rules) -> None:

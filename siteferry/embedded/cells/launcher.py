@@ -21,6 +21,7 @@ from siteferry.embedded.cells.agents import Agents
 from siteferry.embedded.cells.cell import Cell, State
 from siteferry.embedded.cells.conversation import converse
 from siteferry.embedded.cells.leftovers import end_leftovers
+from siteferry.embedded.cells.origins import FETCHED
 from siteferry.embedded.cells.recipe import write_runtime
 from siteferry.embedded.cells.sandbox import WRITABLE, Account, as_account
 from siteferry.embedded.cells.settings import CellSettings
@@ -132,14 +133,16 @@ class Launcher:
 
     async def _measure(self, cell: Cell) -> None:
         """How many bytes a clone's files have, counted by its own account."""
-        folders = [str(cell.clone / name) for name in WRITABLE if (cell.clone / name).is_dir()]
+        counted = (*WRITABLE, FETCHED)
+        folders = [str(cell.clone / name) for name in counted if (cell.clone / name).is_dir()]
         command = [*as_account(cell.account), "du", "--summarize", "--block-size=1", "--one-file-system", "--total"]
-        with suppress(OSError, ValueError, IndexError, TimeoutError):
+        with suppress(OSError, ValueError, LookupError, TimeoutError):
             process = await asyncio.create_subprocess_exec(
                 *command, "--", *folders, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd="/"
             )
             output, _ = await asyncio.wait_for(process.communicate(), MEASURE_EVERY)
-            cell.files_bytes = int(output.split(b"\n")[-2].split()[0])
+            sizes = {name: int(size) for size, _, name in (line.partition(b"\t") for line in output.splitlines())}
+            cell.files_bytes, cell.fetched_bytes = sizes[b"total"], sizes.get(os.fsencode(cell.clone / FETCHED), 0)
             cell.weigh(self._database_bytes(cell.clone_id))
 
     def _database_bytes(self, clone_id: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from shared.cells.isolation import Walls
 from shared.cells.source import cell_source
+from siteferry.embedded.cells.origins import locations, origin_of
 from siteferry.embedded.cells.settings import CellSettings
 from siteferry.embedded.servers.base import make_directory, write_file
 from siteferry.embedded.servers.phpfpm import quoted
@@ -85,6 +86,7 @@ def write_configuration(settings: CellSettings, clone_id: str, gid: int, *, plai
         "SITE": str(clone / "site"),
         "SYMLINKS": f"disable_symlinks on from={clone / 'site'};" if plain else "",
         "CHILDREN": str(settings.children),
+        "MEDIA": locations(origin_of(settings, clone_id), clone, own=here, plain=plain),
         "PROXY": f"socks5h://localhost{here}/egress.sock",
         "VALUES": _values(settings, clone, plain=plain),
     }

@@ -3,7 +3,7 @@
 /usr/lib/…, /etc/php, the programs themselves   PHP's runtime, read-only
 /run/runtime, /run/cell                         our configuration and sockets, read-only
 <clone>/site, tmp, log, mail, cache             its own folders, writable unless it holds more than it may
-<clone>/guard, <clone>/wp-config.php            ours, read-only
+<clone>/guard, <clone>/wp-config.php, media     ours, read-only
 the directory of MariaDB's socket               where its own user of the database is let in
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from shared.cells.isolation import Walls, become, walls_argv
 from shared.system_calls import Filter
+from siteferry.embedded.cells.origins import FETCHED
 from siteferry.embedded.cells.recipe import OWN, RUNTIME, php_arguments, startup, walls
 from siteferry.embedded.cells.settings import CellSettings
 
@@ -180,7 +181,7 @@ def _folders(settings: CellSettings, clone_id: str, *, read_only: bool) -> list[
             argv += ["--size", str(FULL_TMP), "--tmpfs", path]
         else:
             argv += ["--ro-bind-try" if read_only else "--bind-try", path, path]
-    for name in ("guard", "wp-config.php"):
+    for name in ("guard", "wp-config.php", FETCHED):
         argv += ["--ro-bind-try", str(clone / name), str(clone / name)]
     for folder in (clone.parent, clone.parent.parent):  # to be passed through, not looked at
         argv += ["--chmod", "0111", str(folder)]

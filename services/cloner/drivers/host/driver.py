@@ -167,6 +167,7 @@ class HostDriver:
     """Provisioner of the embedded default."""
 
     calls_out: ClassVar[bool] = True
+    fetches_media: ClassVar[bool] = True
 
     clones: Path
     databases: CloneDatabases

@@ -57,6 +57,7 @@ class KubernetesDriver:
     """Provisioner of a cluster: one namespace, in which nothing else lives."""
 
     calls_out: ClassVar[bool] = False
+    fetches_media: ClassVar[bool] = False
     states: ClassVar[None] = None
     images: ClassVar[None] = None
     """A Pod's volume is its own: no other one can begin with it."""

@@ -110,13 +110,14 @@ export function stateOf(record) {
 export const isOver = (job) => ["completed", "failed", "cancelled"].includes(job.status);
 
 /** @param {any} options @returns {string} what they do, for the form; empty for nothing */
-export function optionsInWords({ exclude_tables = [], exclude_paths = [], allow_http = [], constants = [], keep_transients = false, fresh = false }) {
+export function optionsInWords({ exclude_tables = [], exclude_paths = [], allow_http = [], constants = [], keep_transients = false, fresh = false, media = "copy" }) {
   return [
     exclude_tables.length && `${plural(exclude_tables.length, "table")} left out`,
     exclude_paths.length && `${plural(exclude_paths.length, "path")} left out`,
     allow_http.length && `may call ${plural(allow_http.length, "host")}`,
     constants.length && `keeps ${plural(constants.length, "constant")} of wp-config.php`,
     keep_transients && "transients copied",
+    media === "remote" && "pictures and documents stay on the source",
     fresh && "nothing taken from earlier clones",
   ].filter(Boolean).join(", ");
 }
