@@ -335,3 +335,16 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
+
+
+def test_what_lies_beside_a_core_behind_links_is_named(make_site: MakeSite) -> None:
+    site = make_site("linked", content="bare")
+    core = site.docroot.parent / "core"
+    site.docroot.rename(core)
+    site.docroot.mkdir()
+    for entry in core.iterdir():
+        (site.docroot / entry.name).symlink_to(entry)
+    site.write("robots.txt", "User-agent: *")
+    site.write("landing/index.html", "<html>beside</html>")
+    with connected(site) as connection:
+        assert connection.client.call("inspect")["beside"] == ["landing", "robots.txt"]
