@@ -46,6 +46,11 @@ def a_site(make_site: MakeSite) -> Site:
         "INSERT INTO `{p}comments` (comment_post_ID, comment_author, comment_author_url, comment_content) VALUES "
         "(1, 'Long', 'https://elsewhere.example.org/a/rather/long/address', 'Hello')",
     )
+    site.sql(
+        "INSERT INTO `{p}posts` (ID, post_title, post_type, post_status, post_date, post_date_gmt, post_modified, "
+        "post_modified_gmt, post_content, post_excerpt, to_ping, pinged, post_content_filtered) VALUES "
+        "(900, 'send_invoice', 'scheduled-action', 'pending', NOW(), NOW(), NOW(), NOW(), '[]', '', '', '', '')"
+    )
     site.mu_plugin("trail", TRAIL)
     return site
 
@@ -62,6 +67,8 @@ def test_a_restore_right_after_cloning_loses_nothing_and_keeps_what_is_productio
     pair.on_clone("UPDATE {p}options SET option_value=%s WHERE option_name='harbour_place'", elsewhere)
     pair.on_clone("UPDATE {p}options SET option_value='Renamed' WHERE option_name='blogname'")
     pair.on_clone("UPDATE {p}comments SET comment_author_url=LEFT(comment_author_url, 30) WHERE comment_author='Long'")
+    pair.on_clone("UPDATE {p}posts SET post_title='Renamed' WHERE ID=1")
+    site.sql("UPDATE {p}posts SET post_status='publish', post_modified_gmt=NOW() WHERE ID=900")  # it has run
     shown = pair.restore(dry_run=True)["result"]
     assert shown["plan"]["losses"] == {}
     assert [line for line in shown["plan"]["drift"] if "comment_author_url: 1 value gets shorter" in line]
@@ -73,6 +80,8 @@ def test_a_restore_right_after_cloning_loses_nothing_and_keeps_what_is_productio
     option = "SELECT option_value FROM {p}options WHERE option_name=%s"
     assert site.sql(option, ("harbour_place",))[0][0] == "b64:" + base64.b64encode(site.home.encode()).decode()
     assert site.sql(option, ("blogname",)) == [("Renamed",)]
+    posts = "SELECT post_title, post_status FROM {p}posts WHERE ID IN (1, 900) ORDER BY ID"
+    assert site.sql(posts) == [("Renamed", "publish"), ("send_invoice", "publish")], "a job is not run twice"
     assert site.sql("SELECT COUNT(*) FROM {p}harbour_trail")[0][0] >= trail
     assert site.sql("SELECT ID, user_login FROM people") == people
     assert "REFERENCES" in site.sql("SHOW CREATE TABLE {p}downloads")[0][1]

@@ -169,6 +169,17 @@ def test_work_that_waits_for_its_time_is_productions_whatever_its_table_is_calle
     chosen = select(facts(table), facts(table), RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), [])
     assert chosen.kept == ({"wp_anything": "what happens on the site while it runs"} if stays else {})
     assert len(chosen.pairs) == (0 if stays else 1)
+    asked = RestoreOptions(include_tables=["anything"])
+    assert select(facts(table), facts(table), asked, kept_options(asked, ("wp_",)), []).pairs
+
+
+def test_work_that_waits_among_posts_is_productions() -> None:
+    posts = a_table("wp_posts", ("ID", "int", None), ("post_type", "text", "utf8mb4"))
+    pair = select(facts(posts), facts(posts), RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), []).pairs[0]
+    apart = {"column": "post_type", "not_in": ["scheduled-action"]}
+    assert apart in pair.source.where
+    assert pair.target is not None
+    assert apart in pair.target.where
 
 
 def test_addresses_in_forms_that_are_not_rewritten_are_found() -> None:

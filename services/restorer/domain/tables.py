@@ -11,7 +11,7 @@ from typing import Any
 from services.restorer.domain.options import ACTIVE, Kept
 from services.restorer.errors import SchemaDrift, UnsupportedTables
 from shared.contract.events import RestoreOptions
-from shared.wordpress.connector.skips import row_rules_for, rows_stay_behind
+from shared.wordpress.connector.skips import ROW_RULES, RowRule, row_rules_for, rows_stay_behind
 from shared.wordpress.connector.target import TableRead
 from shared.wordpress.transfer.ddl import Dialect, UnknownDefinition
 
@@ -42,6 +42,11 @@ DUE = frozenset(
 CALLED = frozenset("hook hook_name action_hook callback callable job class handler command task_class payload".split())
 """Columns that together mean work that waits for its time, whatever the table is called: of Cavalcade, of queues for
 WordPress and Laravel, of MemberPress."""
+
+WAITING_POSTS = RowRule(
+    "waiting-work", "posts", "post_type", "Action Scheduler's, where it keeps posts", (), ("scheduled-action",)
+)
+"""https://actionscheduler.org/: sites that began before its version 3 have jobs among their posts."""
 
 KNOWN_COLLATIONS = frozenset(
     "utf8mb4_unicode_ci utf8mb4_unicode_520_ci utf8mb4_general_ci utf8mb4_bin utf8mb3_general_ci utf8mb3_unicode_ci "
@@ -148,7 +153,8 @@ def _stays(short: str, table: Facts, options: RestoreOptions) -> str | None:
         return "production's accounts stay"
     if table["kind"] != "table" or table.get("create_error"):
         return f"a {table['kind']}, not a table of rows"
-    if RUNTIME.match(short) or _schedules(table) or rows_stay_behind(table["name"], table["name"].removesuffix(short)):
+    runs = (RUNTIME.match(short) or _schedules(table)) and not asked & set(options.include_tables)
+    if runs or rows_stay_behind(table["name"], table["name"].removesuffix(short)):
         return "what happens on the site while it runs"
     return None
 
@@ -177,7 +183,8 @@ def _pair(
     if short == "options" and "option_name" in {column["name"] for column in columns}:
         key = ("option_name",)
         columns = tuple(column for column in columns if column["name"] != "option_id")
-    where = tuple(rule.params() for rule in row_rules_for(table["name"], sides[0]["prefix"]))
+    rules = row_rules_for(table["name"], sides[0]["prefix"], (*ROW_RULES, WAITING_POSTS))
+    where = tuple(rule.params() for rule in rules if rule.column in {column["name"] for column in columns})
     only = _only(short, kept)
     here = TableRead(table["name"], columns, key, (*where, *only, *_not_ours(short, ours)))
     there = None if theirs is None else TableRead(live, columns, key, (*where, *only))
