@@ -173,6 +173,13 @@ def test_work_that_waits_for_its_time_is_productions_whatever_its_table_is_calle
     assert select(facts(table), facts(table), asked, kept_options(asked, ("wp_",)), []).pairs
 
 
+@pytest.mark.parametrize("name", ["bookings", "wp_bookings"])
+def test_a_table_stays_as_asked_with_or_without_its_prefix(name: str) -> None:
+    table, options = a_table("wp_bookings", ("id", "int", None)), RestoreOptions(preserve_tables=[name])
+    chosen = select(facts(table), facts(table), options, kept_options(options, ("wp_",)), [])
+    assert (chosen.kept, chosen.pairs) == ({"wp_bookings": "kept as asked"}, [])
+
+
 def test_work_that_waits_among_posts_is_productions() -> None:
     posts = a_table("wp_posts", ("ID", "int", None), ("post_type", "text", "utf8mb4"))
     pair = select(facts(posts), facts(posts), RestoreOptions(), kept_options(RestoreOptions(), ("wp_",)), []).pairs[0]
