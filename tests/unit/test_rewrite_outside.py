@@ -5,6 +5,7 @@ Their cases in our words, each with PHP's own reading of it before and after as 
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -153,6 +154,29 @@ def test_escapes_of_css(php: Php, url: str, around: str) -> None:
 def test_strangers_stay(url: str) -> None:
     value = f"url({url})".encode()
     assert _own().rewrite(value) is value
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http:&#47&#47old.example/a", "http://old&#46example/a", "http&#58&#47&#47old&#46example&#47a",
+     "http:&#x2F&#x2Fold.example/a", "http:&#047&#047old.example&#47a",
+     "http:&#47;&#47old.example/a"],
+)  # fmt: skip
+@pytest.mark.parametrize("around", ["%s", '<a href="%s">x</a>', '{"u":"%s","n":1}', "a &#8217 b %s &#8217c"])
+def test_numbers_without_semicolons_as_browsers_read_them(url: str, around: str) -> None:
+    value, own = (around % url).encode(), _own()
+    assert own.leftovers(value)
+    assert re.search(own.pattern, value)
+    assert html.unescape(_rewritten(value, own).decode()) == html.unescape(around % f"{T}/a")
+    assert html.unescape(_rewritten(serialize([value]), own).decode()).endswith('";}')
+
+
+@pytest.mark.parametrize(
+    "url", ["http://old.example&#46evil.test/", "http://old.example&#64evil.test/", "http://old&#x2eexample/",
+            "http:&#471&#47old.example/"],
+)  # fmt: skip
+def test_strangers_without_semicolons(url: str) -> None:
+    assert _own().rewrite(url.encode()) == url.encode()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ _JSON = re.compile(
     rb'\\(?:(["\\/bfnrt\'0])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|(?:u(?![dD][89a-fA-F])([0-9a-fA-F]{4})|x([0-7][0-9a-fA-F])))'
 )
 _PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
-_ENTITY = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
+_ENTITY = re.compile(
+    rb"&(?:#([0-9]{1,7})(?:;|(?![0-9]))|#[xX]([0-9a-fA-F]{1,6})(?:;|(?![0-9a-fA-F]))|([A-Za-z][A-Za-z0-9]{1,31});)"
+)
+"""https://html.spec.whatwg.org/#numeric-character-reference-end-state: numbers are read without a semicolon, too."""
 _DOUBLED = re.compile(rb'""')
 _JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0"}
 """And what addslashes() writes, which escapes two more, and scripts, whose `\\x2F` is a slash, too."""
@@ -120,6 +123,10 @@ class Escaping:
     kept: Reason | None = None
     """Why what is found in it stays; nothing is written in it then."""
 
+    def example(self, escape: bytes) -> bytes:
+        """An escape as it may be written before anything: a number without its semicolon goes on with what follows."""
+        return escape + b";" if self.name == "entity" and not escape.endswith(b";") else escape
+
     def shows(self, decoded: bytes, escape: bytes) -> bool:
         """Whether one escape is an example of how its character is to be written elsewhere."""
         if self.name == "wide":
@@ -165,7 +172,7 @@ class Layer:
             self._from.append(begin)
             self._to.append(end)
             if escaping.shows(decoded, escape[0]):
-                self._style.setdefault(decoded, escape[0])
+                self._style.setdefault(decoded, escaping.example(escape[0]))
             yield source[copied:begin]
             yield decoded
             copied = end
@@ -192,7 +199,7 @@ class Layer:
                 break
             character = self.text[self._begins[index] : self._ends[index]]
             if character in self._style:
-                style[character] = self._source[self._from[index] : self._to[index]]
+                style[character] = self.escaping.example(self._source[self._from[index] : self._to[index]])
                 shown.discard(character[0])
         if self.escaping.name != "doubled":  # what stands there as it is may stand there again
             style = {character: escape for character, escape in style.items() if character[0] not in shown}

@@ -107,7 +107,7 @@ class Hints:
         self._names = searches(
             _with(unicode, names, inner, scripts.behind(b"5c")),
             encoded.joined(names.behind(b"5c")),
-            entities.joined(names.behind(_BACKSLASH_ENTITY)),
+            entities.joined(_open_slashes(self._hosts), names.behind(_BACKSLASH_ENTITY)),
             buried,
         )
         numbers = scripts.joined(names.behind(b"x5c"))
@@ -117,7 +117,7 @@ class Hints:
             *searches(
                 _with(unicode, following, structure, _letters(), inner, scripts.behind(b"5c")),
                 encoded.joined(structure, following.behind(b"5c")),
-                entities.joined(_entities_of_structure(), names.behind(_BACKSLASH_ENTITY)),
+                entities.joined(_entities_of_structure(), _open_slashes(self._hosts), names.behind(_BACKSLASH_ENTITY)),
                 buried,
             ),
             # one search for all that a backslash begins: rows and JSON are full of them
@@ -251,6 +251,18 @@ def _slashes(hosts: Iterable[str]) -> Ways:
     return ways
 
 
+def _open_slashes(hosts: Iterable[str]) -> Ways:
+    """What leads to a host, behind an ampersand: a slash as a number without its semicolon, as browsers read it."""
+    ways = Ways()
+    for host in hosts:
+        for name in (host, host.removeprefix("www.")):
+            if name[1:]:
+                rest = _any(name[0]) + _any(name[1])
+                ways.add(rb"\#0*47(?![0-9;])" + rest, rb"\#0*47(?![0-9;])")
+                ways.add(rb"\#x0*2f(?![0-9a-f;])" + rest, rb"\#x0*2f(?![0-9a-f;])")
+    return ways
+
+
 def _structure() -> Ways:
     """Behind the start of an escape: a length of serialized PHP, an entity's name, a shortcode's."""
     ways = Ways()
@@ -310,7 +322,8 @@ def _number(character: str) -> bytes:
 def _entity(character: str) -> bytes:
     code = ord(character)
     names = [re.escape(name) for name in _NAMES.get(character, ())]
-    return rb"(?:%b)" % b"|".join([rb"\#0*%d;" % code, rb"\#x0*%x;" % code, *names])
+    numbers = [rb"\#0*%d(?:;|(?![0-9]))" % code, rb"\#x0*%x(?:;|(?![0-9a-f]))" % code]
+    return rb"(?:%b)" % b"|".join([*numbers, *names])
 
 
 @cache
