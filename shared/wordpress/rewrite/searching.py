@@ -83,7 +83,7 @@ class Search:
 
     def any(self, lowered: bytes) -> bool:
         """Whether it matches anywhere."""
-        return next(self.starts(lowered), None) is not None
+        return self._needle in lowered and next(self.starts(lowered), None) is not None
 
 
 def searches(unicode: Mapping[bytes, Ways], percent: Ways, entities: Ways, buried: Buried) -> list[Search]:
