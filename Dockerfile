@@ -30,7 +30,7 @@ RUN /build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /wheels .
 # --- Debian's part of each image, which changes less often than ours ---------------------------------------------------
 FROM ${BASE} AS system
 RUN apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends \
-    ca-certificates python3 && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*.log /var/log/apt
+    ca-certificates python3 tzdata && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*.log /var/log/apt
 # Numbers, not names, cross the borders of containers: secrets are readable by those of siteferry/compose/accounts.py.
 # A new volume takes owner and mode of the directory it covers, whichever container comes first.
 RUN groupadd -g 10006 mysql && useradd -u 10006 -g 10006 -M -d /nonexistent -s /usr/sbin/nologin mysql \

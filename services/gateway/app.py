@@ -41,6 +41,7 @@ from services.gateway.routes import (
     login_links,
     preflight,
     restore,
+    schedules,
     session,
     snapshots,
     states,
@@ -51,6 +52,7 @@ from services.gateway.routes import (
     webhooks,
     workers,
 )
+from services.gateway.schedules.firing import Scheduler
 from services.gateway.scopes import scoped
 from services.gateway.settings import GatewaySettings
 from shared import log as logging
@@ -97,7 +99,9 @@ async def _serve(app: FastAPI, settings: GatewaySettings, keys: KeyRing, bus: Bu
             app.state.edge = edge
             log.info("ready", port=settings.gateway_port)
             await edge.warm()
-            await asyncio.gather(edge.behind.run(), edge.operations.run(), edge.calls.run(), edge.audit.run())
+            await asyncio.gather(
+                edge.behind.run(), edge.operations.run(), edge.calls.run(), edge.audit.run(), Scheduler(edge).run()
+            )
         except UNAVAILABLE as error:
             log.warning("streams are not ready yet", error=repr(error))
             await asyncio.sleep(0.5)
@@ -147,6 +151,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         images,
         login_links,
         states,
+        schedules,
         snapshots,
         statistics,
         tickets,

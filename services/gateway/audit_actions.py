@@ -33,6 +33,11 @@ class Action(StrEnum):
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_DELETE = "webhook.delete"
     WEBHOOK_TEST = "webhook.test"
+    SCHEDULE_CREATE = "schedule.create"
+    SCHEDULE_REPLACE = "schedule.replace"
+    SCHEDULE_DELETE = "schedule.delete"
+    SCHEDULE_PAUSE = "schedule.pause"
+    SCHEDULE_RESUME = "schedule.resume"
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
@@ -73,6 +78,11 @@ ACTIONS: dict[str, Action] = {
     "createWebhook": Action.WEBHOOK_CREATE,
     "deleteWebhook": Action.WEBHOOK_DELETE,
     "testWebhook": Action.WEBHOOK_TEST,
+    "createSchedule": Action.SCHEDULE_CREATE,
+    "replaceSchedule": Action.SCHEDULE_REPLACE,
+    "deleteSchedule": Action.SCHEDULE_DELETE,
+    "pauseSchedule": Action.SCHEDULE_PAUSE,
+    "resumeSchedule": Action.SCHEDULE_RESUME,
     "createKey": Action.KEY_CREATE,
     "rotateKey": Action.KEY_ROTATE,
     "revokeKey": Action.KEY_REVOKE,

@@ -17,6 +17,7 @@ LISTS = frozenset(
         "/batches",
         "/snapshots",
         "/images",
+        "/schedules",
         "/statistics",
         "/workers",
         "/metrics",

@@ -23,6 +23,7 @@ from services.gateway.limits import RateLimit
 from services.gateway.listing import Index
 from services.gateway.operations import Operations
 from services.gateway.recent import Recent
+from services.gateway.schedules.store import ScheduleStore
 from services.gateway.settings import GatewaySettings
 from services.gateway.statistics import LONGEST
 from services.gateway.store import Store
@@ -83,6 +84,7 @@ class Edge:
         self.batches = Batches(bus, self.store, self.jobs, vault, keys, timeout=settings.store_timeout)
         self.idempotency = Idempotency(bus, self.keys)
         self.key_store = KeyStore(bus)
+        self.schedules = ScheduleStore(bus)
         self.limit = RateLimit(bus, per_minute=settings.rate_limit_per_minute, burst=settings.rate_limit_burst)
         self.calls = Calls(bus)
         self.sign_ins = RateLimit(bus, per_minute=SIGN_INS_PER_MINUTE, burst=SIGN_INS_PER_MINUTE)

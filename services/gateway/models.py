@@ -61,7 +61,6 @@ LoginUrl = Annotated[
 ]
 Priority = Annotated[Lane | None, Field(description="Lane of the queue; by default that of the API key, or normal.")]
 
-
 TableName = Annotated[Text, Field(min_length=1, max_length=128)]
 FilePath = Annotated[Text, Field(min_length=1, max_length=1024)]
 HostName = Annotated[Text, Field(min_length=1, max_length=253)]
@@ -278,6 +277,7 @@ class JobSummary(BaseModel):
     priority: Lane
     attempt: int
     batch_id: str | None
+    schedule_id: str | None = Field(None, description="The schedule that had it made.")
     created_at: Time
     started_at: Time | None
     updated_at: Time

@@ -47,6 +47,11 @@ class GatewaySettings(KeySettings):
     store_timeout: float = Field(2.0, gt=0)
     """Seconds a call waits for NATS before it is answered with 503."""
 
+    schedules_most: int = Field(100, ge=0, le=10_000)
+    """Schedules a tenant may have; 0: none."""
+    schedule_least_seconds: int = Field(900, ge=1)
+    """Seconds that must lie between two times a schedule is due."""
+
     sync_seconds: int = Field(55, ge=1, le=600)
     """Seconds a call waits for its job at most before it is answered with 202; keep it below the time-out of every
     proxy on the way."""

@@ -83,6 +83,7 @@ def _summary(job: Job, clone: Clone | None) -> dict[str, Any]:
         "priority": job.lane,
         "attempt": job.attempt,
         "batch_id": job.batch_id,
+        "schedule_id": job.schedule_id,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "updated_at": job.updated_at,

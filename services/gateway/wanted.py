@@ -43,7 +43,7 @@ def jobs(
 
 def _job_has(job: Job, words: list[str]) -> bool:
     texts = (job.name or "", job.source_url, job.target_url, job.message)
-    return has_words(words, texts=texts, ids=(job.job_id, job.batch_id or ""))
+    return has_words(words, texts=texts, ids=(job.job_id, job.batch_id or "", job.schedule_id or ""))
 
 
 def clones(

@@ -101,6 +101,8 @@ class CloneRequested(Message):
     batch_id: str | None = None
     batch_size: int | None = None
     """Jobs in the batch; their ids follow from its id (`shared.ids.batch_member`)."""
+    schedule_id: str | None = None
+    """The schedule that had it made."""
     options: CloneOptions = Field(default_factory=CloneOptions)
 
     def job(self) -> Job:
@@ -115,6 +117,7 @@ class CloneRequested(Message):
             tenant=self.tenant,
             batch_id=self.batch_id,
             batch_size=self.batch_size,
+            schedule_id=self.schedule_id,
             created_at=self.time,
             updated_at=self.time,
             message="Waiting for a worker",

@@ -294,6 +294,7 @@ class Job(Record):
     tenant: str = "local"
     batch_id: str | None = None
     batch_size: int | None = None
+    schedule_id: str | None = None
     created_at: Time
     started_at: Time | None = None
     updated_at: Time

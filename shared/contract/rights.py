@@ -13,7 +13,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.contract import streams
-from shared.contract.subjects import AUDIT_SUBJECTS, KINDS, WEBHOOK_SUBJECTS, EventType, Kind, Lane, every, rpc
+from shared.contract.subjects import (
+    AUDIT_SUBJECTS,
+    KINDS,
+    WEBHOOK_SUBJECTS,
+    EventType,
+    Kind,
+    Lane,
+    every,
+    rpc,
+    schedule_due,
+    schedule_of,
+)
+from shared.contract.timetable import SCHEDULER, TIMETABLE
 
 KEEPER, OPERATOR = "keeper", "operator"
 SERVICES = ("gateway", "cloner", "restorer", "status")
@@ -152,6 +164,12 @@ def _gateway() -> Iterable[str]:
     yield from _reads(streams.OUTGOING)
     yield f"{API}.CONSUMER.INFO.{streams.OUTGOING}.{streams.DELIVERER}"
     yield "webhook.due.>"
+    yield from _buckets(streams.SCHEDULES, write=True)
+    yield from _reads(TIMETABLE)
+    yield from _pulls(TIMETABLE, SCHEDULER)
+    yield schedule_of("*", "*")
+    yield schedule_due("*", "*")
+    yield f"{API}.STREAM.PURGE.{TIMETABLE}"  # of a schedule that is no more
     yield from _reads(streams.AUDIT)
     yield AUDIT_SUBJECTS
     yield from (rpc("cloner", operation) for operation in ("mail", "preflight", "login", "states", "images"))

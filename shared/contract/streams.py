@@ -35,6 +35,7 @@ from shared.contract.subjects import (
     stream_subjects,
     webhook_due,
 )
+from shared.contract.timetable import SCHEDULER, TIMETABLE, scheduler_config, timetable_config
 from shared.log import get
 
 log = get(__name__)
@@ -113,6 +114,8 @@ DELIVERER_ACK_WAIT = 60.0
 """Seconds; longer than a message may wait for its turn and be sent."""
 DELIVERER_PENDING = 5000
 
+SCHEDULES = "schedules"
+"""Bucket: tenant's token and schedule id -> what is to be done again and again, with its sealed login."""
 AUDIT = "AUDIT"
 """Stream: who did what (`shared.contract.audit`). Nobody may delete from it; age and size end it."""
 
@@ -151,6 +154,7 @@ BUCKETS: dict[str, KeyValueConfig] = {
     DEFAULTS: KeyValueConfig(bucket=DEFAULTS, history=1, direct=True),
     WORKERS: KeyValueConfig(bucket=WORKERS, history=1, ttl=WORKER_LIFE, direct=True),
     WEBHOOKS: KeyValueConfig(bucket=WEBHOOKS, history=1, direct=True),
+    SCHEDULES: KeyValueConfig(bucket=SCHEDULES, history=1, direct=True),
 }
 BASES = "bases"
 """Object store: clone id -> what its source was (`shared.wordpress.base`). Objects expire by themselves."""
@@ -314,7 +318,7 @@ def expected() -> dict[str, list[str]]:
     """Every stream (those below buckets too) and its durables."""
     logs = {STREAMS[kind]: [str(c.durable_name) for c in consumer_configs(kind, replicas=1)] for kind in KINDS}
     buckets: dict[str, list[str]] = {f"KV_{name}": [] for name in BUCKETS}
-    return {**logs, OUTGOING: [DELIVERER], AUDIT: [], f"OBJ_{BASES}": [], **buckets, PROBE: []}
+    return {**logs, OUTGOING: [DELIVERER], TIMETABLE: [SCHEDULER], AUDIT: [], f"OBJ_{BASES}": [], **buckets, PROBE: []}
 
 
 async def install(
@@ -332,6 +336,8 @@ async def install(
             await js.add_consumer(STREAMS[kind], config)
     await _upsert_stream(js, outgoing_config(replicas=replicas))
     await js.add_consumer(OUTGOING, deliverer_config(replicas=replicas))
+    await _upsert_stream(js, timetable_config(replicas=replicas))
+    await js.add_consumer(TIMETABLE, scheduler_config(replicas=replicas, ack_wait=ack_wait))
     await _upsert_stream(js, audit_config(audit or await _audit_kept(js), replicas=replicas))
     await _upsert_stream(js, bases_config(replicas=replicas))
     for bucket in BUCKETS.values():

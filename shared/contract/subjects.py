@@ -111,6 +111,24 @@ def webhook_log(endpoint: str) -> str:
     return f"webhook.log.{endpoint}"
 
 
+TIMETABLE_SUBJECTS = "schedule.>"
+
+
+def schedule_of(tenant: str, schedule: str) -> str:
+    """The server's own schedule of one of a tenant's schedules, `tenant` as its token; `*` for either matches all."""
+    return f"schedule.of.{tenant}.{schedule}"
+
+
+def schedule_due(tenant: str, schedule: str) -> str:
+    """What the server stores when it is due."""
+    return f"schedule.due.{tenant}.{schedule}"
+
+
+def schedule_all(tenant: str, schedule: str) -> str:
+    """Both."""
+    return f"schedule.*.{tenant}.{schedule}"
+
+
 AUDIT_SUBJECTS = "audit.>"
 
 

@@ -71,6 +71,14 @@ class Keys:
         key_id, colon, secret = reference.rpartition(":")
         return await self._find(key_id if colon else None, secret)
 
+    async def living(self, key_id: str) -> Principal | None:
+        """Whose key of the bucket it is, whatever its secret is now; None when it was revoked or has expired.
+
+        Raises as `principal` does.
+        """
+        key = await self._key(key_id)
+        return _principal(key, key.digest) if key is not None and key.lives(now()) else None
+
     async def _find(self, key_id: str | None, secret: str) -> Principal | None:
         if key_id is None:
             return self._file.holder(secret) if self._file else None
@@ -81,18 +89,7 @@ class Keys:
             key = await self._key(key_id)
         if key is None or not key.opens(secret, now()):
             return self._file.holder(secret) if self._file else None
-        return Principal(
-            key.name,
-            key.tenant,
-            key.lane,
-            f"{key.id}:{secret}",
-            scope=key.scope,
-            operator=key.operator,
-            id=key.id,
-            rate_per_minute=key.rate_per_minute,
-            slots=key.slots,
-            ends=key.ends(secret),
-        )
+        return _principal(key, secret)
 
     async def _key(self, key_id: str) -> ApiKey | None:
         if self._bus is None or time.monotonic() - self._looked > TRUSTED:
@@ -130,6 +127,21 @@ class Keys:
             self._turn += 1
             self._state = state
         self._looked = began
+
+
+def _principal(key: ApiKey, secret: str) -> Principal:
+    return Principal(
+        key.name,
+        key.tenant,
+        key.lane,
+        f"{key.id}:{secret}",
+        scope=key.scope,
+        operator=key.operator,
+        id=key.id,
+        rate_per_minute=key.rate_per_minute,
+        slots=key.slots,
+        ends=key.ends(secret),
+    )
 
 
 async def read_key(bus: Bus, key_id: str) -> ApiKey | None:

@@ -91,7 +91,7 @@ class Vault:
 
     async def put(self, reference: str, secret: dict[str, Any]) -> str:
         """Store a secret under a reference (the job id) and return the reference."""
-        await self._put(reference, self.keys.seal(json.dumps(secret), purpose=reference).encode())
+        await self._put(reference, self.sealed(secret, purpose=reference).encode())
         return reference
 
     async def get(self, reference: str) -> dict[str, Any]:
@@ -100,7 +100,15 @@ class Vault:
             entry = await self._bucket.get(reference)
         except KeyNotFoundError as error:
             raise SecretGone from error
-        value: dict[str, Any] = json.loads(self.keys.open((entry.value or b"").decode(), purpose=reference))
+        return self.opened((entry.value or b"").decode(), purpose=reference)
+
+    def sealed(self, secret: dict[str, Any], *, purpose: str) -> str:
+        """The secret as it may be kept elsewhere, where it must outlive this bucket's entries."""
+        return self.keys.seal(json.dumps(secret), purpose=purpose)
+
+    def opened(self, sealed: str, *, purpose: str) -> dict[str, Any]:
+        """What was sealed for this purpose. Raises SecretGone when no key opens it."""
+        value: dict[str, Any] = json.loads(self.keys.open(sealed, purpose=purpose))
         return value
 
     async def forget(self, reference: str) -> None:

@@ -28,6 +28,7 @@ from siteferry.cli import (
     operate,
     render,
     restore,
+    schedules,
     snapshots,
     states,
     statistics,
@@ -171,6 +172,7 @@ app.command()(jobs.replay)
 app.command()(operate.rebuild_projection)
 app.command()(sweep.sweep)
 app.command("log-size")(log_size.log_size)
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(keys.app, name="keys")
 app.command()(audit.audit)

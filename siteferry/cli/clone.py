@@ -46,23 +46,32 @@ Constant = Annotated[
 ]
 
 
+Url = Annotated[str, typer.Argument(help="Address of the WordPress site.", show_default=False)]
+Username = Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the site.")]
+Password = Annotated[
+    str | None,
+    typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
+]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
+PairingKeyStdin = Annotated[
+    bool,
+    typer.Option("--pairing-key-stdin", help="Read the pairing key of a connector you installed from stdin."),
+]
+Name = Annotated[str | None, typer.Option(help="A name for people.")]
+Ttl = Annotated[str | None, typer.Option(help="How long the clone lives: 90m, 12h, 7d.  [default: 24h]")]
+
+
 def clone(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(help="Address of the WordPress site.", show_default=False)],
-    username: Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the site.")] = None,
-    password: Annotated[
-        str | None,
-        typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
-    ] = None,
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
-    pairing_key_stdin: Annotated[
-        bool,
-        typer.Option("--pairing-key-stdin", help="Read the pairing key of a connector you installed from stdin."),
-    ] = False,
+    url: Url,
+    username: Username = None,
+    password: Password = None,
+    password_stdin: PasswordStdin = False,
+    pairing_key_stdin: PairingKeyStdin = False,
     login_url: LoginUrl = None,
     basic_auth: BasicAuth = None,
-    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    ttl: Annotated[str | None, typer.Option(help="How long the clone lives: 90m, 12h, 7d.  [default: 24h]")] = None,
+    name: Name = None,
+    ttl: Ttl = None,
     priority: PriorityOption = None,
     exclude_table: ExcludeTable = None,
     exclude_path: ExcludePath = None,
@@ -83,16 +92,26 @@ def clone(
     siteferry clone https://shop.example.com --pairing-key-stdin < key.txt
     siteferry clone https://shop.example.com -u admin --exclude-path wp-content/backups --allow-http api.example.com
     """
-    body: dict[str, Any] = {"source_url": site_address(url)}
-    body |= doors(login_url, basic_auth)
-    body |= _credentials(username, password, password_stdin, pairing_key_stdin)
-    optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
-    body |= {key: value for key, value in optional.items() if value is not None}
-    body["options"] = clone_options(exclude_table, exclude_path, keep_transients, allow_http, constant, media)
-    body["options"] |= {"fresh": True} if fresh else {}
+    body = source(url, login_url, basic_auth)
+    body |= credentials(username, password, password_stdin, pairing_key_stdin)
+    body |= life(name, priority, ttl)
+    body["options"] = clone_options(
+        exclude_table, exclude_path, keep_transients, allow_http, constant, media, fresh=fresh
+    )
     api = api_of(context)
     accepted = api.submit("/clone", body)
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
+
+
+def source(url: str, login_url: str | None, basic_auth: str | None) -> dict[str, Any]:
+    """The part of a clone's request that says where the site is and how to get to its login page."""
+    return {"source_url": site_address(url), **doors(login_url, basic_auth)}
+
+
+def life(name: str | None, priority: str | None, ttl: str | None) -> dict[str, Any]:
+    """The part that says how it is called, how soon it is made, how long it lives: what was given of that."""
+    optional = {"name": name, "priority": priority, "ttl_minutes": parse_ttl(ttl) if ttl else None}
+    return {key: value for key, value in optional.items() if value is not None}
 
 
 def clone_options(
@@ -102,6 +121,8 @@ def clone_options(
     allow_http: list[str] | None,
     constant: list[str] | None = None,
     media: Media | None = None,
+    *,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """The `options` of a clone's request: what was given of them."""
     given = {
@@ -111,13 +132,15 @@ def clone_options(
         "allow_http": allow_http,
         "constants": constant,
         "media": None if media is None else media.value,
+        "fresh": fresh,
     }
     return {key: value for key, value in given.items() if value}
 
 
-def _credentials(
+def credentials(
     username: str | None, password: str | None, password_stdin: bool, pairing_key_stdin: bool
 ) -> dict[str, Any]:
+    """The way in: given, read from stdin or asked for. Raises CliError when it is not whole."""
     if pairing_key_stdin:
         if username or password or password_stdin:
             raise CliError("A pairing key stands alone: no --username, no password.", code=Exit.USAGE)

@@ -37,6 +37,7 @@ NOBODYS = {
     "name": "before-the-update",
     "operation_id": "operation-0k3v9x2m7c1p5t8w",
     "image_id": "image-0k3v9x2m7c1p5t8w",
+    "schedule_id": "schedule-0k3v9x2m7c1p5t8w",
 }
 """Ids that could be somebody's."""
 PROMPT = 2.0

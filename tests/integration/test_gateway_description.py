@@ -27,7 +27,8 @@ SECONDS = 45 if EXAMPLES <= 20 else 1500
 NOT_ASKED = "positive_data_acceptance"
 """JSON Schema has no words for some of what is refused: what is no address (all that take one), a moment that is over
 (the end of a clone or of a key), a cursor nobody gave (the lists), a filter that says nothing (operations on many), a
-name no server has (webhooks); and the tool sends one Idempotency-Key with several bodies. The other operations pass."""
+name no server has (webhooks), what is no cron expression or time zone (schedules); and the tool sends one
+Idempotency-Key with several bodies. The other operations pass."""
 
 
 @asynccontextmanager

@@ -38,6 +38,21 @@ class Guarded:
     replicas: list[StatusProcess] = field(default_factory=list)
     gateways: list[str] = field(default_factory=list)
     """All of them; the first is `url`."""
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """Of the gateways, in the same order."""
+    environments: list[dict[str, str]] = field(default_factory=list)
+
+    async def kill_gateways(self) -> None:
+        """`kill -9`, all of them."""
+        for process in self.processes:
+            process.kill()
+            process.wait(10)
+
+    async def start_gateways(self) -> None:
+        """The same again; ready."""
+        self.processes[:] = [_gateway(environment) for environment in self.environments]
+        for url in self.gateways:
+            await eventually(lambda url=url: _ready(url), timeout=60, what="the gateway")
 
     def client(self, tenant: str | None = None, **options: Any) -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {KEYS[tenant]}"} if tenant else {}
@@ -73,14 +88,8 @@ async def guarded(*, keys: bool = True, gateways: int = 1, **settings: Any) -> A
             **house.environment(),
             **{f"SITEFERRY_{name.upper()}": str(value) for name, value in both.items()},
         }
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "services.gateway"],
-                cwd=ROOT,
-                env=environment | {"SITEFERRY_GATEWAY_PORT": str(port)},
-            )
-            for port in ports
-        ]
+        environments = [environment | {"SITEFERRY_GATEWAY_PORT": str(port)} for port in ports]
+        processes = [_gateway(each) for each in environments]
         statuses = [StatusProcess(house, **both) for _ in range(2)]
         try:
             async with house.bus() as bus:
@@ -88,7 +97,7 @@ async def guarded(*, keys: bool = True, gateways: int = 1, **settings: Any) -> A
                     await status.ready(60)
                 urls = [f"http://127.0.0.1:{port}" for port in ports]
                 vault = KeyRing.load(directory / "vault.key")
-                it = Guarded(house, bus, statuses[0], urls[0], key_file, vault, statuses, urls)
+                it = Guarded(house, bus, statuses[0], urls[0], key_file, vault, statuses, urls, processes, environments)
                 for url in urls:
                     await eventually(lambda url=url: _ready(url), timeout=60, what="the gateway")
                 yield it
@@ -99,6 +108,10 @@ async def guarded(*, keys: bool = True, gateways: int = 1, **settings: Any) -> A
                 process.terminate()
             for process in processes:
                 process.wait(10)
+
+
+def _gateway(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "services.gateway"], cwd=ROOT, env=environment)
 
 
 async def _ready(url: str) -> bool:

@@ -16,6 +16,7 @@ from services.gateway.docs_page import SCRIPT, STYLE, render
 from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
 from services.gateway.models_restore import DiscardRequest, RestoreRequest, RollbackRequest
+from services.gateway.models_schedules import ScheduleRequest
 from services.gateway.models_states import ForkRequest, ResetRequest, VersionRequest
 from services.gateway.problems import V1
 from services.gateway.routes.responses import problem
@@ -27,6 +28,7 @@ router = APIRouter(include_in_schema=False)
 TAGS = [
     {"name": "clone", "description": "Ask for a clone of a WordPress site."},
     {"name": "restore", "description": "Bring a clone, or another site, to production."},
+    {"name": "schedules", "description": "Clones made again and again: make, look, replace, pause, delete."},
     {"name": "images", "description": "What further clones of a source begin with: look, delete."},
     {"name": "snapshots", "description": "The ways back that restores leave: look, roll back, discard."},
     {"name": "batches", "description": "Many clones as one: ask, look, cancel."},
@@ -91,6 +93,7 @@ def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
         ForkRequest,
         ResetRequest,
         VersionRequest,
+        ScheduleRequest,
     )
     for model in undeclared:  # by any route
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")

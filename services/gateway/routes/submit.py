@@ -15,6 +15,7 @@ from services.gateway.idempotency import KEY_MAX
 from services.gateway.models import Accepted, CloneRequest, JobAnswer
 from services.gateway.problems import Problem, validation
 from services.gateway.routes.responses import Responses, problem
+from services.gateway.schedules.record import Wish
 from shared.contract.events import CloneRequested, Command
 from shared.contract.jobs import Status
 from shared.contract.subjects import Lane
@@ -22,7 +23,7 @@ from shared.ids import new_id
 
 router = APIRouter(tags=["clone"])
 
-Wish = TypeVar("Wish", bound=BaseModel)
+Asked = TypeVar("Asked", bound=BaseModel)
 
 PATH = "/clone"
 IDEMPOTENCY = "The same key and body get the same answer for a day, however often they are sent."
@@ -107,7 +108,7 @@ async def submit_clone(request: Request, edge: Edge, principal: Principal, key: 
     limit = await edge.take(principal)
 
     async def accept(job_id: str) -> Response:
-        command = _command(wish, job_id, lane, principal)
+        command = clone_command(wish, job_id, lane, principal)
         return await store(edge, command, wish.credentials(), request.state.traceparent)
 
     response = await edge.idempotency.once(
@@ -124,7 +125,10 @@ async def submit_clone(request: Request, edge: Edge, principal: Principal, key: 
 ROUTE = router.routes[-1]
 
 
-def _command(wish: CloneRequest, job_id: str, lane: Lane, principal: Principal) -> CloneRequested:
+def clone_command(
+    wish: CloneRequest | Wish, job_id: str, lane: Lane, principal: Principal, *, schedule_id: str | None = None
+) -> CloneRequested:
+    """The command of one clone; its login waits in the vault under the job's id."""
     return CloneRequested(
         job_id=job_id,
         lane=lane,
@@ -133,12 +137,13 @@ def _command(wish: CloneRequest, job_id: str, lane: Lane, principal: Principal) 
         ttl_minutes=wish.ttl_minutes,
         name=wish.name,
         tenant=principal.tenant,
+        schedule_id=schedule_id,
         **principal.share,
         options=wish.options,
     )
 
 
-def parsed(model: type[Wish], body: bytes) -> Wish:
+def parsed(model: type[Asked], body: bytes) -> Asked:
     """The body of a request. Raises a 422 problem that names what is wrong, 400 when it is no JSON."""
     try:
         return model.model_validate_json(body)
@@ -157,10 +162,14 @@ def allowed_lane(wanted: Lane | None, principal: Principal) -> Lane:
     return lane
 
 
-async def store(edge: Edge, command: Command, secret: dict[str, Any], traceparent: str) -> Response:
-    """Store the secret, then the command: a worker that sees the command finds the secret. Answers 202."""
+async def store(edge: Edge, command: Command, secret: dict[str, Any] | None, traceparent: str) -> Response:
+    """Store the secret, then the command: a worker that sees the command finds the secret. Answers 202.
+
+    Without a secret, because it is lost, the job is there to say so.
+    """
     job_id = command.job_id
-    await edge.vault.put(command.secret_ref, secret)
+    if secret is not None:
+        await edge.vault.put(command.secret_ref, secret)
     await edge.bus.publish(
         command,
         msg_id=f"{job_id}:requested",

@@ -30,6 +30,7 @@ _SUMMARY = frozenset(
         "action",
         "attempt",
         "batch_id",
+        "schedule_id",
         "created_at",
         "started_at",
         "updated_at",

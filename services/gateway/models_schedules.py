@@ -1,0 +1,146 @@
+"""Shapes of the REST API about schedules."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from services.gateway.either import LOGIN_OR_KEY
+from services.gateway.models import CloneRequest, Text
+from services.gateway.schedules.plan import Plan
+from services.gateway.schedules.record import ScheduleState, Skipped
+from shared.contract.events import CloneOptions
+from shared.contract.subjects import Lane
+from shared.contract.times import Time
+
+CRON_MOST = 200
+EXAMPLE_SCHEDULE = "schedule-0k3v9x2m7c1p5t8w"
+
+Cron = Annotated[
+    Text,
+    Field(
+        min_length=1,
+        max_length=CRON_MOST,
+        description="Minute, hour, day of the month, month, day of the week, like `30 2 * * 1-5`; six fields begin "
+        "with seconds. Or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.",
+    ),
+]
+TimeZone = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=60),
+    Field(description="The IANA time zone the expression is meant in, like `Europe/Berlin`."),
+]
+
+
+class ScheduleRequest(CloneRequest):
+    """The wish to clone a site again and again: what a clone takes, and when."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "source_url": "https://shop.example.com",
+                    "username": "admin",
+                    "password": "correct horse battery staple",
+                    "ttl_minutes": 1440,
+                    "name": "Shop, every night",
+                    "cron": "30 2 * * *",
+                    "timezone": "Europe/Berlin",
+                }
+            ],
+            **LOGIN_OR_KEY,
+        }
+    )
+
+    cron: Cron
+    timezone: TimeZone = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        Plan.check_zone(value)
+        return value
+
+    @field_validator("cron")
+    @classmethod
+    def _understood(cls, value: str) -> str:
+        Plan.read(value, "UTC")
+        return value
+
+    @property
+    def plan(self) -> Plan:
+        """When it is due."""
+        return Plan.read(self.cron, self.timezone)
+
+
+class LastRun(BaseModel):
+    """The last job it made."""
+
+    due_at: Time
+    job_id: str
+
+
+class LastSkip(BaseModel):
+    """The last time it was due and made no job."""
+
+    due_at: Time
+    code: Skipped
+    message: str
+    job_id: str | None = Field(description="The job that was still going.")
+
+
+class ScheduleAnswer(BaseModel):
+    """A schedule. Its login is never shown."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "schedule_id": EXAMPLE_SCHEDULE,
+                    "state": "active",
+                    "message": "",
+                    "cron": "30 2 * * *",
+                    "timezone": "Europe/Berlin",
+                    "next_at": "2026-12-01T01:30:00.000000Z",
+                    "source_url": "https://shop.example.com",
+                    "name": "Shop, every night",
+                    "ttl_minutes": 1440,
+                    "options": {},
+                    "last_run": {"due_at": "2026-11-30T01:30:00.000000Z", "job_id": "clone-0k3v9x2m7c1p5t8w"},
+                    "skips": 0,
+                    "created_at": "2026-11-29T12:00:00.000000Z",
+                    "updated_at": "2026-11-29T12:00:00.000000Z",
+                }
+            ]
+        }
+    )
+
+    schedule_id: str
+    state: ScheduleState
+    message: str = Field(description="Why it is stopped, and what to do; else empty.")
+    cron: str
+    timezone: str
+    next_at: Time | None = Field(None, description="When it is due next; null while it is paused or stopped.")
+    source_url: str
+    name: str | None = None
+    ttl_minutes: int
+    priority: Lane | None = None
+    options: CloneOptions
+    last_run: LastRun | None = None
+    last_skip: LastSkip | None = None
+    skips: int = Field(description="Times it was due and made no job.")
+    created_at: Time
+    updated_at: Time = Field(description="When it was made, replaced, paused or resumed last.")
+
+
+class ScheduleList(BaseModel):
+    """The tenant's schedules, oldest first."""
+
+    schedules: list[ScheduleAnswer]
+
+
+MESSAGES: dict[Skipped, str] = {
+    Skipped.OVERLAP: "The job before it was still going.",
+    Skipped.KEY_ENDED: "The API key it was made with has ended or may not submit. Resume it with another key.",
+}
