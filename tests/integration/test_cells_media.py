@@ -333,16 +333,39 @@ def test_where_landlock_forbids_renaming_between_folders_it_is_kept_whole(
     assert (tmp_path / "2024" / "a.png").read_bytes() == PNG
 
 
-def test_many_who_ask_for_one_picture_fetch_it_once(tmp_path: Path, shop: Pictures) -> None:
-    media = fetching.Media(Place(Origin(**shop.media), tmp_path, 1 << 30, True, 0, frozenset()))
+@pytest.fixture
+def media(tmp_path: Path, shop: Pictures) -> Iterator[fetching.Media]:
+    made = fetching.Media(Place(Origin(**shop.media), tmp_path, 1 << 30, True, 0, frozenset()))
     shop.go.clear()
-    threading.Timer(0.3, shop.go.set).start()
+    yield made
+    shop.go.set()
+    made.close()
 
-    async def all_at_once() -> list[bool]:
-        names = [b"hangs.png"] * 30
+
+def test_many_who_ask_for_one_picture_fetch_it_once(media: fetching.Media, shop: Pictures) -> None:
+    threading.Timer(0.3, shop.go.set).start()
+    asked = len(shop.asked)
+    assert all_at_once(media, [b"hangs.png"] * 30) == [True] * 30
+    assert len(shop.asked) == asked + 1
+
+
+def test_few_are_fetched_at_the_same_time(media: fetching.Media, shop: Pictures) -> None:
+    asked, seen = len(shop.asked), []
+
+    def look() -> None:
+        seen.append(len(shop.asked) - asked)
+        shop.go.set()
+
+    threading.Timer(1.0, look).start()
+    assert all_at_once(media, [b"hangs.%d.png" % number for number in range(12)]) == [True] * 12
+    assert seen == [fetching.AT_ONCE]
+    assert len(shop.asked) == asked + 12
+
+
+def all_at_once(media: fetching.Media, names: list[bytes]) -> list[bool]:
+    """Whether each came."""
+
+    async def ask() -> list[bool]:
         return [body is not None for body in await asyncio.gather(*map(media._get, names))]
 
-    asked = len(shop.asked)
-    assert asyncio.run(all_at_once()) == [True] * 30
-    media.close()
-    assert len(shop.asked) == asked + 1
+    return asyncio.run(ask())
