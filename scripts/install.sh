@@ -16,7 +16,7 @@ UV="$VENV/share/uv/bin/uv"
 OLDEST_PYTHON="3.11"
 PACKAGES=(php-fpm php-cli php-mysql php-xml php-mbstring php-zip php-curl php-gd php-intl mariadb-server
   wordpress python3-venv bubblewrap nginx)
-DEV_PACKAGES=(make shellcheck chromium debootstrap prometheus)
+DEV_PACKAGES=(make shellcheck chromium-headless-shell debootstrap prometheus)
 CHANGED=no
 
 say() { printf '%s\n' "$*"; }
@@ -108,11 +108,11 @@ Let an administrator run: apt-get install --no-install-recommends ${missing[*]}"
   CHANGED=yes
 }
 
-# On Ubuntu the package chromium only fetches a snap: the browser tests are skipped there unless a browser exists.
+# Ubuntu has Chromium as a snap only: the browser tests are skipped there unless one is at /usr/bin/chromium.
 choose_dev_packages() {
   local package
   for package in "${DEV_PACKAGES[@]}"; do
-    if [ "$package" = chromium ] && grep -qi '^ID=ubuntu' /etc/os-release 2>/dev/null; then
+    if [ "$package" = chromium-headless-shell ] && grep -qi '^ID=ubuntu' /etc/os-release 2>/dev/null; then
       command -v chromium >/dev/null || say "no Debian-packaged Chromium on Ubuntu: browser tests will be skipped"
       continue
     fi

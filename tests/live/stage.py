@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from playwright.async_api import Browser, async_playwright
 
 from shared.bus.connection import Bus
@@ -24,6 +25,8 @@ from siteferry.embedded.servers.ports import free_port
 from siteferry.embedded.servers.process import running
 from tests.live.stack import ROOT, NatsHouse, StatusProcess, eventually, nats_house
 
+BROWSERS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
+"""The first draws no window that nobody sees, and takes two fifths of the second's processor time."""
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -101,9 +104,12 @@ async def stage(**settings: str) -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def chromium(*options: str) -> AsyncIterator[Browser]:
-    """Debian's Chromium without a window."""
+    """Debian's Chromium without a window. Where there is none, the test is skipped."""
+    found = next((path for path in BROWSERS if Path(path).exists()), None)
+    if found is None:
+        pytest.skip("no Chromium of Debian's here")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*CHROMIUM, *options])
+        browser = await playwright.chromium.launch(executable_path=found, args=[*CHROMIUM, *options])
         try:
             yield browser
         finally:
