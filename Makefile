@@ -22,7 +22,7 @@ demo: install ## clone a demo site before your eyes (ONCE=1: end when the clone 
 images: ## Docker images for compose.yaml (BASE=debian:13-slim: another base; BOOTSTRAP=1: one made here, without a registry)
 	@BASE=$(BASE) scripts/images.sh $(if $(BOOTSTRAP),--bootstrap)
 
-test: dev $(if $(COMPOSE),images) ## all tests, on real servers (ARGS='-k words' for some; VERSIONS=1, MYSQL=1: sources of other releases too; KUBERNETES=1: builds one, 10 min, once; COMPOSE=1: builds images, on a Docker engine; KILLS=120: everything killed)
+test: dev $(if $(COMPOSE),images) ## all tests, on real servers (ARGS='-k words' for some; VERSIONS=1, MYSQL=1: sources of other releases too; KUBERNETES=1: builds one, 10 min, once; COMPOSE=1: builds images, on a Docker engine; KILLS=120: everything killed; THOROUGH=1: each server in each step)
 	@$(if $(KUBERNETES),$(BIN)/python -m tests.kubernetes.bed)
 	@VERSIONS=$(VERSIONS) MYSQL=$(MYSQL) KILLS=$(KILLS) COMPOSE=$(COMPOSE) scripts/scratch.sh $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -404,7 +404,7 @@ def test_killed_at_any_deed_a_clone_is_what_it_was_or_what_it_should_be(driver: 
         left = {name for name in driver.databases.names() if name.startswith(target.database)}
         assert left == {target.database}
         outcomes.add(now[1])
-        die_at += 7
+        die_at += 11
     assert outcomes == {"old", "new"}
 
 
@@ -414,7 +414,7 @@ def test_killed_while_capturing_nothing_is_visible_and_a_sweep_clears_it(driver:
     while killed(driver, clone, "capture", die_at):
         assert driver.snapshots.names(clone) == []
         run(driver, clone, f"INSERT INTO t VALUES ({die_at})")  # nothing holds the table
-        die_at += 15
+        die_at += 29
     assert driver.snapshots.names(clone) == ["second"]
     (driver.snapshots.root / clone / ".making-third").mkdir()
     assert driver.snapshots.sweep(dry_run=True) == [f"{clone}/.making-third"]

@@ -346,10 +346,10 @@ async def test_the_list_is_live_filters_and_finds(it: Stage, page: Page) -> None
     await job.complete()
     await expect(row).to_have_count(0)
     await page.get_by_role("button", name="Completed").click()
-    await page.get_by_label("Search jobs").fill("quickly")
+    async with page.expect_response(re.compile(r"[?&]q=quickly")):
+        await page.get_by_label("Search jobs").fill("quickly")
     await expect(page.locator(".jobs .job")).to_have_count(1)
-    await row.get_by_role("link").focus()
-    await page.keyboard.press("Enter")
+    await row.get_by_role("link").press("Enter")
     await expect(page.get_by_role("heading", name="Quickly seen")).to_be_visible()
 
 

@@ -20,7 +20,7 @@ from tests.sites.spec import SiteSpec
 
 pytestmark = pytest.mark.timeout(900)
 MEMORY = 250 << 20
-AT_ONCE, MORE = 20, 10
+AT_ONCE, MORE = 20, 4
 
 
 class Watch(threading.Thread):
@@ -54,7 +54,7 @@ def sites(farm: SourceFarm) -> list[Site]:
     return [farm.create(SiteSpec("many-one")), farm.create(SiteSpec("many-two", content="bare"))]
 
 
-def test_twenty_clones_at_once_and_ten_more_beside_them(busy: Product, sites: list[Site]) -> None:
+def test_twenty_clones_at_once_and_more_beside_them(busy: Product, sites: list[Site]) -> None:
     watch = Watch(busy.pid("cloner"))
     watch.start()
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -119,10 +119,14 @@ def test_a_part_that_stands_still_is_waited_for_visibly(hurried: Product, site: 
     check(hurried, site, job_id)
 
 
-@pytest.mark.parametrize(("name", "step"), [("php", "plan"), ("mariadb", "stage"), ("caddy", "files")])
-def test_a_part_is_killed_in_a_step_of_a_restore(hurried: Product, farm: SourceFarm, name: str, step: str) -> None:
+@pytest.fixture(scope="module")
+def pair(hurried: Product, farm: SourceFarm) -> Pair:
     site = farm.create(SiteSpec("returning"))
-    pair = Pair(hurried, site, hurried.clone(site))
+    return Pair(hurried, site, hurried.clone(site))
+
+
+@pytest.mark.parametrize(("name", "step"), [("php", "plan"), ("mariadb", "stage"), ("caddy", "files")])
+def test_a_part_is_killed_in_a_step_of_a_restore(hurried: Product, pair: Pair, name: str, step: str) -> None:
     pair.on_clone("UPDATE {p}posts SET post_content=%s WHERE ID=1", f"after {name}")
     (pair.document_root / "wp-content" / "uploads" / "big.bin").write_bytes(os.urandom(24 << 20))
     job_id = pair.submit()
@@ -131,5 +135,4 @@ def test_a_part_is_killed_in_a_step_of_a_restore(hurried: Product, farm: SourceF
     job = hurried.wait(job_id, timeout=240)
     assert job["status"] == "completed", f"{job['error']}\n{hurried.log()[-6000:]}"
     assert job["attempt"] == 1
-    assert site.sql("SELECT post_content FROM {p}posts WHERE ID=1")[0][0] == f"after {name}"
-    site.destroy()
+    assert pair.site.sql("SELECT post_content FROM {p}posts WHERE ID=1")[0][0] == f"after {name}"
