@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.cloner.drivers.cell import reason
+from siteferry.embedded.cells.agents import reason
 
 PATH = "/srv/" + "a-long-name/" * 30 + "wp-includes/version.php"
 

@@ -139,7 +139,7 @@ class CellTarget:
         try:
             answer = self._call("user", wanted, seconds=USER_SECONDS)
         except AgentFailed as error:
-            raise CloneSilent(reason(str(error).replace(self._password(), "…"))) from error
+            raise CloneSilent(str(error).replace(self._password(), "…")[-500:]) from error
         user_id, login = answer.get("user_id"), answer.get("login")
         if not isinstance(user_id, int) or user_id <= 0 or not isinstance(login, str):
             raise UserNotFound
@@ -168,12 +168,7 @@ class CellTarget:
             words = str(error)
             for secret in filter(None, (values.get("password"), self._password())):
                 words = words.replace(secret, "…")
-            raise FinalizeFailed(f"WordPress could not make the clone's administrator: {reason(words)}") from error
-
-
-def reason(words: str) -> str:
-    """Of what PHP said, the end that says why; the way there is long, and full of paths."""
-    return words.partition("\nStack trace:")[0][-500:]
+            raise FinalizeFailed(f"WordPress could not make the clone's administrator: {words[-500:]}") from error
 
 
 def login_key_file(key: str) -> str:

@@ -19,6 +19,7 @@ CALLS = frozenset({"administrator", "mail", "place", "user"})
 MAX_OUTPUT = 1_000_000
 MAX_WORDS = 4000
 AT_ONCE = 4
+LONGEST_REASON = 500
 
 
 class AgentError(Exception):
@@ -114,8 +115,12 @@ def _answer(code: int, output: bytes, said: bytes) -> dict[str, Any]:
         answer = json.loads(output[output.index(b"{") :])
         if code == 0 and isinstance(answer, dict):
             return answer
-    words = one_line((said or output)[-600:].decode(errors="replace").strip())
-    raise AgentError(words or f"it ended without an answer ({code})")
+    raise AgentError(reason((said or output).decode(errors="replace")) or f"it ended without an answer ({code})")
+
+
+def reason(words: str) -> str:
+    """Of what PHP said, the end that says why; the way there is long, and full of paths."""
+    return one_line(words.partition("\nStack trace:")[0].strip()[-LONGEST_REASON:])
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
