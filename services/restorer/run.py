@@ -107,13 +107,12 @@ class RestoreRun:
         if self.command.clone_id is not None:
             self.clone_admin = secrets.logins.get("source", Login()).username
 
-    @property
+    @cached_property
     def base(self) -> Base | None:
         """What the site was when the clone was made; None: nobody knows, so every difference is the clone's."""
         # a clone may be restored to another site than the one it was made from: then its base says nothing
-        return (
-            self._fetched if self._fetched and same_site(self._fetched.header.source, self.target.site.home) else None
-        )
+        fetched = self._fetched
+        return fetched if fetched and same_site(fetched.header.source, self.target.site.home) else None
 
     def never_came(self, base: str, path: bytes) -> bool:
         """Whether a file of the source would have stayed there when the clone was made (ADR 59)."""
