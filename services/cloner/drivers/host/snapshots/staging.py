@@ -18,7 +18,7 @@ from services.cloner.drivers.host.snapshots.errors import SnapshotDamaged, Snaps
 from services.cloner.drivers.host.snapshots.manifest import Definition, KeptTable, Manifest
 from services.cloner.drivers.host.snapshots.renaming import rename_rows
 from services.cloner.drivers.host.snapshots.tables import LOCK_SECONDS, TABLES, as_table
-from services.cloner.drivers.host.snapshots.trees import READ
+from services.cloner.drivers.host.snapshots.trees import stored_file
 from shared.wordpress.transfer.database import SESSION
 from shared.wordpress.transfer.ddl import quote
 from shared.wordpress.transfer.errors import LOST_CODES, target_errors
@@ -96,8 +96,7 @@ class Tables:
                 name = f"{quote(self.coming)}.{quote(table.name)}"
                 cursor.execute(f"ALTER TABLE {name} DISCARD TABLESPACE")
                 for file, expected in table.files.items():
-                    source = _stored_file(folder / TABLES / file)
-                    try:
+                    with stored_file(folder / TABLES / file, "table") as source:
                         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                         made = os.open(data / file, flags, 0o660)
                         try:
@@ -106,8 +105,6 @@ class Tables:
                             os.fchown(made, facts.st_uid, facts.st_gid)
                         finally:
                             os.close(made)
-                    finally:
-                        os.close(source)
                 cursor.execute(f"ALTER TABLE {name} IMPORT TABLESPACE")
                 (data / f"{table.name}.cfg").unlink(missing_ok=True)
 
@@ -184,7 +181,7 @@ def _load(connection: Connection[Any], table: KeptTable, folder: Path) -> None:
     (file, expected), size, crc = next(iter(table.files.items())), 0, 0
     load = PipeLoad(connection, table.name, described.load_statement())
     try:
-        with os.fdopen(_stored_file(folder / TABLES / file), "rb") as rows:
+        with stored_file(folder / TABLES / file, "table") as source, os.fdopen(source, "rb", closefd=False) as rows:
             for lines in iter(lambda: rows.readlines(CHUNK), []):
                 data = b"".join(lines)
                 size, crc = size + len(data), crc32(data, crc)
@@ -199,10 +196,3 @@ def _load(connection: Connection[Any], table: KeptTable, folder: Path) -> None:
     connection.commit()
     if (size, crc) != (expected.size, expected.crc) or held != (table.rows, table.sum):
         raise SnapshotDamaged("Stored rows are not what they were when they were stored.")
-
-
-def _stored_file(path: Path) -> int:
-    try:
-        return os.open(path, READ)
-    except FileNotFoundError as error:
-        raise SnapshotDamaged("A stored table is gone from the disk.") from error

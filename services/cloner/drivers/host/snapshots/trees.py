@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -173,14 +173,11 @@ class Contents:
 
     def into(self, entry: Entry, made: int) -> None:
         """An entry's content into an empty file. Raises SnapshotDamaged, OSError, what the copier's check raises."""
-        try:
-            if entry.offset >= 0:
-                stored = self._copier.unpack(self._pack, entry.offset, entry.size, made)
-            else:
-                with ExitStack() as own:
-                    stored = self._copier.copy(_reading(content(self._folder, entry.content), own), made)
-        except FileNotFoundError as error:
-            raise SnapshotDamaged("A stored file is gone from the disk.") from error
+        if entry.offset >= 0:
+            stored = self._copier.unpack(self._pack, entry.offset, entry.size, made)
+        else:
+            with stored_file(content(self._folder, entry.content)) as source:
+                stored = self._copier.copy(source, made)
         if stored != Stored(entry.size, entry.crc):
             raise SnapshotDamaged("A stored file is not what it was when it was stored.")
 
@@ -190,12 +187,25 @@ class Contents:
 
     @cached_property
     def _pack(self) -> int:
-        return _reading(self._folder / PACK, self._open)
+        return self._open.enter_context(stored_file(self._folder / PACK))
 
 
 def content(folder: Path, number: int) -> Path:
     """Where a snapshot keeps a file's content."""
     return folder / FILES / str(number // IN_A_FOLDER) / str(number)
+
+
+@contextmanager
+def stored_file(path: Path, what: str = "file") -> Iterator[int]:
+    """A file of a snapshot, to read from. Raises SnapshotDamaged when it is not there, OSError."""
+    try:
+        descriptor = os.open(path, READ)
+    except FileNotFoundError as error:
+        raise SnapshotDamaged(f"A stored {what} is gone from the disk.") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def private(path: str, flags: int) -> int:
@@ -214,12 +224,6 @@ def _put_file(kept: Contents, entry: Entry, made: int, owner: Owner | None, ids:
         os.utime(made, ns=(entry.mtime, entry.mtime))
     finally:
         os.close(made)
-
-
-def _reading(path: Path, until: ExitStack) -> int:
-    descriptor = os.open(path, READ)
-    until.callback(os.close, descriptor)
-    return descriptor
 
 
 def _own_link(where: int, name: bytes, entry: Entry, owner: Owner | None) -> None:
