@@ -20,9 +20,10 @@ from siteferry.embedded.servers import free_port
 from tests.sites.site import Site
 
 START = """
-import asyncio, ctypes, signal, sys
+import asyncio, signal, sys
 from pathlib import Path
-ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG: tests that are killed take it with them
+from shared.engine.carriers.confine import PR_SET_PDEATHSIG, prctl
+prctl(PR_SET_PDEATHSIG, signal.SIGINT)  # tests that are killed take it with them
 from siteferry.embedded.up import Options, up
 sys.exit(asyncio.run(up(Path(sys.argv[1]), Options(port=int(sys.argv[2])))))
 """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from shared.own import is_this_machine
 from shared.wordpress.addresses import embedded_ipv4, is_localhost, refusal
+from siteferry.embedded.cells.facts import cell_facts
 from siteferry.embedded.cells.helper import Duty, Helper
 from siteferry.embedded.cells.sandbox import Account
 from siteferry.embedded.cells.settings import CellSettings
@@ -25,7 +25,6 @@ SILENT_SECONDS = 120.0
 DIAL_SECONDS = 15.0
 MOST = 16
 """Connections of one clone at the same time."""
-MAX_FACTS = 64 * 1024
 PORTS = frozenset({80, 443})
 """Ports of an allowed host that was given without one: it is HTTP that was allowed, not mail."""
 OK, REFUSED, UNREACHABLE, UNKNOWN_COMMAND, UNKNOWN_ADDRESS = 0, 2, 4, 7, 8
@@ -63,10 +62,8 @@ class Rules:
 def rules_of(settings: CellSettings, clone_id: str) -> Rules:
     """From what was written when the clone was made; nothing is allowed when that can not be read."""
     allowed: list[str] = []
-    path = Path(settings.clones) / clone_id / "guard" / "cell.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
-        facts = json.loads(path.read_bytes()[:MAX_FACTS])
-        allowed = [str(host).lower().rstrip(".") for host in facts["allow_http"]]
+        allowed = [str(host).lower().rstrip(".") for host in cell_facts(settings, clone_id)["allow_http"]]
     return Rules(
         own_host=f"{clone_id}.localhost",
         own_socket=str(settings.web_socket(clone_id)),

@@ -7,7 +7,6 @@ clone's account, gives up every right but those it names, and ends when nobody h
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import resource
 import signal
@@ -19,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.engine.carriers import landlock, seccomp
-from shared.engine.carriers.confine import runtime
+from shared.engine.carriers.confine import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl, runtime
 from siteferry.embedded.cells.sandbox import Account
 from siteferry.embedded.cells.spawn import Process
 
 IDLE_SECONDS = 30.0
 """Without a connection for so long a helper ends."""
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -127,9 +125,8 @@ def _give_up_rights(account: Account, duty: Duty) -> None:
         os.setgroups([])
         os.setresgid(account.gid, account.gid, account.gid)
         os.setresuid(account.uid, account.uid, account.uid)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == 1 and os.getpid() != 1:
         raise OSError("the launcher has ended")
     landlock.enforce(rules)

@@ -6,13 +6,13 @@ the cell writes there, and nothing there is ever part of the site: no reset, ver
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.cells.source import cell_source
 from shared.wordpress.media import DOCUMENTS, IMAGES, PLAIN
+from siteferry.embedded.cells.facts import cell_facts
 from siteferry.embedded.cells.settings import CellSettings
 
 FETCHED = "media"
@@ -20,7 +20,6 @@ FETCHED = "media"
 SOCKET = "media.sock"
 LARGEST = 64 << 20
 """Bytes of a file that is fetched."""
-MAX_FACTS = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,8 @@ class Origin:
 
 def origin_of(settings: CellSettings, clone_id: str) -> Origin | None:
     """None: the clone's media came with it, or nobody can read what was written."""
-    path = Path(settings.clones) / clone_id / "guard" / "cell.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(path.read_bytes()[:MAX_FACTS])["media"]
+        found = cell_facts(settings, clone_id)["media"]
         origin = Origin(str(found["prefix"]), str(found["source"]), str(found["page"]))
         if PLAIN.fullmatch(origin.prefix) and origin.source.startswith(("http://", "https://")):
             return origin
