@@ -11,7 +11,7 @@ import typer
 from shared.contract.events import Media
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
-from siteferry.cli.context import BasicAuth, LoginUrl, api_of, doors, parse_ttl, site_address
+from siteferry.cli.context import BasicAuth, LoginUrl, Password, PasswordStdin, api_of, doors, parse_ttl, site_address
 from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
 ExcludeTable = Annotated[
@@ -48,11 +48,6 @@ Constant = Annotated[
 
 Url = Annotated[str, typer.Argument(help="Address of the WordPress site.", show_default=False)]
 Username = Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the site.")]
-Password = Annotated[
-    str | None,
-    typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
-]
-PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 PairingKeyStdin = Annotated[
     bool,
     typer.Option("--pairing-key-stdin", help="Read the pairing key of a connector you installed from stdin."),

@@ -56,6 +56,11 @@ def _ask(whose: str, what: str, question: str, *, hidden: bool = False) -> str:
     return str(typer.prompt(question, hide_input=hidden, err=True))
 
 
+Password = Annotated[
+    str | None,
+    typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
+]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 LoginUrl = Annotated[
     str | None,
     typer.Option(metavar="URL|PATH", help="Where people sign in, if that is hidden: an address, or a path like /door."),

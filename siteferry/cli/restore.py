@@ -8,15 +8,10 @@ import typer
 
 from shared.ids import is_job_id
 from siteferry.cli.client import CliError, Exit
-from siteferry.cli.context import BasicAuth, LoginUrl, api_of, ask_login, doors, site_address
+from siteferry.cli.context import BasicAuth, LoginUrl, Password, api_of, ask_login, doors, site_address
 from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
 Username = Annotated[str | None, typer.Option("--username", "-u", help="An administrator of the target.")]
-Password = Annotated[
-    str | None,
-    typer.Option(help="Its password. It stays in your shell's history: prefer --password-stdin, or the prompt."),
-]
-PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 PasswordsStdin = Annotated[
     bool,
     typer.Option("--password-stdin", help="Read the target's password from stdin; the source's on a second line."),

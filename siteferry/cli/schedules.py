@@ -19,8 +19,6 @@ from siteferry.cli.clone import (
     MediaOption,
     Name,
     PairingKeyStdin,
-    Password,
-    PasswordStdin,
     Ttl,
     Url,
     Username,
@@ -29,7 +27,7 @@ from siteferry.cli.clone import (
     life,
     source,
 )
-from siteferry.cli.context import BasicAuth, LoginUrl, api_of
+from siteferry.cli.context import BasicAuth, LoginUrl, Password, PasswordStdin, api_of
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.submitted import PriorityOption
 

@@ -8,9 +8,9 @@ import typer
 from rich.text import Text
 
 from siteferry.cli import render
-from siteferry.cli.context import BasicAuth, LoginUrl, api_of, ask_login, doors
+from siteferry.cli.context import BasicAuth, LoginUrl, Password, PasswordStdin, api_of, ask_login, doors
 from siteferry.cli.jobs import JsonFlag
-from siteferry.cli.restore import Password, PasswordStdin, Username
+from siteferry.cli.restore import Username
 from siteferry.cli.submitted import FollowFlag, TimeoutOption, finish
 
 SnapshotArgument = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Id of the snapshot.", show_default=False)]
