@@ -11,6 +11,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 JOB_ID = re.compile(r"(?:clone|restore)-[0-9a-hjkmnp-tv-z]{16}")
 OPERATION_ID = re.compile(r"operation-[0-9a-hjkmnp-tv-z]{16}")
+SCHEDULE_ID = re.compile(r"schedule-[0-9a-hjkmnp-tv-z]{16}")
 BATCH_ID = re.compile(r"batch-[0-9a-hjkmnp-tv-z]{14}00")
 
 
@@ -28,6 +29,11 @@ def is_job_id(text: str) -> bool:
 def is_operation_id(text: str) -> bool:
     """Whether `text` has the form of an operation's id. Says nothing about whether the operation exists."""
     return OPERATION_ID.fullmatch(text) is not None
+
+
+def is_schedule_id(text: str) -> bool:
+    """Whether `text` has the form of a schedule's id. Says nothing about whether the schedule exists."""
+    return SCHEDULE_ID.fullmatch(text) is not None
 
 
 def new_batch_id(*, now: float | None = None) -> str:

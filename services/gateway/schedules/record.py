@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from enum import StrEnum
 
@@ -13,8 +12,6 @@ from shared.contract.api_keys import tenant_token
 from shared.contract.events import CloneOptions
 from shared.contract.subjects import Lane
 from shared.contract.times import Time
-
-SCHEDULE_ID = re.compile(r"schedule-[0-9a-hjkmnp-tv-z]{16}")
 
 
 class ScheduleState(StrEnum):

@@ -14,12 +14,13 @@ from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
 from services.gateway import reader
-from services.gateway.schedules.record import SCHEDULE_ID, Schedule
+from services.gateway.schedules.record import Schedule
 from shared.bus.connection import Bus
 from shared.contract import streams
 from shared.contract.api_keys import tenant_token
 from shared.contract.subjects import schedule_all, schedule_due, schedule_of
 from shared.contract.timetable import TIMETABLE
+from shared.ids import is_schedule_id
 from shared.log import get
 
 log = get(__name__)
@@ -69,7 +70,7 @@ class ScheduleStore:
 
     async def get(self, tenant: str, schedule_id: str) -> Kept | None:
         """A tenant's schedule as the bucket's leader has it."""
-        kept = await self.at((tenant_token(tenant), schedule_id)) if SCHEDULE_ID.fullmatch(schedule_id) else None
+        kept = await self.at((tenant_token(tenant), schedule_id)) if is_schedule_id(schedule_id) else None
         return None if kept is None or kept.schedule.tenant != tenant else kept
 
     async def at(self, entry: Entry) -> Kept | None:
