@@ -185,9 +185,12 @@ async def test_a_page_reads_that_it_asks_too_much(friend: str, tmp_path: Path) -
         assert answers[-1].headers["access-control-allow-origin"] == friend
         assert int(answers[-1].headers["retry-after"]) > 0
         it.house.kill()
-        async with asyncio.timeout(20):  # the message store is gone, which a busy gateway notices a moment later
-            while (away := await api.get("/jobs/clone-0")).status_code == 404:
-                await asyncio.sleep(0.1)
+
+        async def answered() -> httpx2.Response | None:  # a busy gateway notices a moment later that its store is gone
+            answer = await api.get("/jobs/clone-0")
+            return None if answer.status_code == 404 else answer
+
+        away = await eventually(answered, timeout=20, what="that the store is gone")
         assert (away.status_code, away.headers["access-control-allow-origin"]) == (503, friend)
         it.status.close()
         away = await api.get("/jobs/clone-0/events")  # so is a service: Caddy itself answers
