@@ -7,7 +7,7 @@ from nats.js.errors import NotFoundError
 
 from shared import tracing
 from shared.bus.connection import Bus
-from shared.contract.events import CloneRequested, Command, JobEvent, Message, RestoreRequested, decode
+from shared.contract.events import CloneRequested, Command, JobEvent, RestoreRequested, decode
 from shared.contract.streams import STREAMS
 from shared.contract.subjects import TERMINAL, EventType, Kind, Lane, story, subject
 
@@ -58,18 +58,18 @@ class Story:
         return raw.seq if told and raw is not None else None
 
     async def last_event(self) -> tuple[JobEvent, int] | None:
-        """The last thing any worker said about the job."""
-        found: list[tuple[int, Message]] = []
+        """The last thing any worker said about the job.
+
+        What a node of NATS that stood still stores of an attempt after that attempt's end is passed over.
+        """
+        found: list[tuple[JobEvent, int]] = []
         for event in WORKER_EVENTS:
             raw = await self._last(self._subject(event))
             message = None if raw is None else decode(event, raw.data or b"")
             if raw is not None and message is not None:
-                found.append((raw.seq or 0, message))
-        if not found:
-            return None
-        seq, newest = max(found, key=lambda pair: pair[0])
-        assert isinstance(newest, JobEvent)
-        return newest, seq
+                assert isinstance(message, JobEvent)
+                found.append((message, raw.seq or 0))
+        return max(found, key=_place, default=None)
 
     def _subject(self, event: EventType) -> str:
         return subject(self._kind, event, self._lane, self._job_id)
@@ -79,3 +79,9 @@ class Story:
             return await self._js.get_msg(self._stream, subject=where)
         except NotFoundError:
             return None
+
+
+def _place(told: tuple[JobEvent, int]) -> tuple[int, bool, int]:
+    """The order in which a worker said things: the end of an attempt is its last word, wherever it was stored."""
+    event, seq = told
+    return event.job.attempt, event.type in TERMINAL, seq

@@ -335,6 +335,14 @@ async def test_a_finished_job_delivered_again_is_acknowledged_and_no_more(engine
         await engine.bus.js.publish(raw.subject or "", raw.data or b"")
         await engine.all_acknowledged()
         assert await engine.events(job_id) == [*before, EventType.REQUESTED, EventType.REQUESTED]
+        # and progress came out of a node that stood still, after the end
+        where = subject("clone", EventType.PROGRESS, Lane.NORMAL, job_id)
+        late = await engine.bus.js.get_last_msg("CLONES", where)
+        await engine.bus.js.publish(where, late.data or b"")
+        await engine.bus.js.publish(raw.subject or "", raw.data or b"")
+        await engine.all_acknowledged()
+        assert (await engine.events(job_id))[len(before) + 2 :] == [EventType.PROGRESS, EventType.REQUESTED]
+        assert (await engine.job(job_id)).status is Status.COMPLETED
 
 
 async def test_a_command_nobody_can_read_fails_visibly(engine: Lab) -> None:

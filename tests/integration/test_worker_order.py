@@ -34,8 +34,13 @@ async def the_lab() -> AsyncIterator[Lab]:
 async def engine(the_lab: Lab) -> AsyncIterator[Lab]:
     the_lab.fresh_ledger()
     yield the_lab
-    await the_lab.all_acknowledged(timeout=30)
-    the_lab.stop_processes()
+    try:
+        await the_lab.all_acknowledged(timeout=30)
+    except AssertionError:  # the jobs of one failed test are not the next one's
+        await the_lab.bus.js.purge_stream(streams.STREAMS["clone"])
+        raise
+    finally:
+        the_lab.stop_processes()
     info = await the_lab.bus.js.stream_info(Records(the_lab.bus, streams.LIMITS).stream, subjects_filter=">")
     slots = [name for name in info.state.subjects or {} if re.search(r"\.(slot|run|place|claim|counting)\.", name)]
     assert slots == [], "a permit was left behind"
@@ -72,7 +77,7 @@ async def test_a_worker_of_one_lane_leaves_the_others_alone(engine: Lab) -> None
     low = [await engine.submit(QUICK, lane=Lane.LOW) for _ in range(3)]
     async with engine.worker(slots=2, settings=fast(lanes=(Lane.LOW,))):
         await all_ended(engine, low)
-        assert entered(engine) == low
+        assert set(entered(engine)) == set(low)
         assert (await depth(engine.bus, "clone"))[Lane.HIGH].waiting == 1
         await engine.cancel(high, Lane.HIGH)
         assert (await engine.ended(high)).status is Status.CANCELLED, "a cancel is every worker's"
