@@ -180,6 +180,14 @@ class Connectors:
             with suppress(BadRequestError):
                 await self._bucket.delete(name, last=found[1])
 
+    async def release(self, name: str, owner: str) -> None:
+        """Let others take a seized entry: its connector could not be removed."""
+        found = await self.look(name)
+        if found is not None and found[0].busy == owner:
+            entry = found[0].model_copy(update={"busy": None})
+            with suppress(BadRequestError):  # somebody has taken it over
+                await self._bucket.update(name, entry.model_dump_json().encode(), last=found[1])
+
     async def _change(self, source: str, update: Callable[[Entry], dict[str, object]]) -> None:
         while True:
             entry, revision = await self._read(source)

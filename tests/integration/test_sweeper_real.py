@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
@@ -17,7 +18,7 @@ from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.sweeper.report import Report
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.sweep import Sweeper
-from shared.bus.connector_registry import Connectors
+from shared.bus.connector_registry import BUSY_SECONDS, Connectors
 from shared.cells.client import CellsClient
 from shared.contract import streams
 from shared.ids import new_id
@@ -113,7 +114,9 @@ async def test_a_half_installed_connector_is_seen_and_told(
     [found] = [f for f in report.findings if f.what == "connector"]
     assert (found.id, found.outcome) == (site.home, "failed")
     assert "broke off" in (found.error or "")
+    began = time.monotonic()
     await seats.join(site.home, job_id, siteurl=site.siteurl)
+    assert time.monotonic() - began < BUSY_SECONDS / 2, "the next job waited for a sweeper that had given up"
     await seats.installed(site.home, job_id)
     again = await sweep(engine, driver)
     assert [f.outcome for f in again.findings if f.what == "connector"] == ["removed"]

@@ -59,6 +59,10 @@ class Sources:
         """The connector is gone."""
         await self._connectors.drop(name, self._owner)
 
+    async def release(self, name: str) -> None:
+        """The connector stays: the next job for its source need not wait for us."""
+        await self._connectors.release(name, self._owner)
+
     async def remove(self, entry: Entry, key: bytes) -> None:
         """Have the connector remove itself. Raises JobError when it stays or does not answer."""
         if not entry.home:

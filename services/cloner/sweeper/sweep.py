@@ -223,6 +223,7 @@ class Sweeper:
             await self._sources.forget(name)
         except TROUBLE as error:
             self._found("connector", home, decision, "failed", error)
+            await self._sources.release(name)
         else:
             self._found("connector", home, decision, "removed")
 
