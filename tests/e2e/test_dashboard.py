@@ -353,6 +353,27 @@ async def test_the_list_is_live_filters_and_finds(it: Stage, page: Page) -> None
     await expect(page.get_by_role("heading", name="Quickly seen")).to_be_visible()
 
 
+async def test_a_list_older_than_what_was_heard_is_asked_for_again(it: Stage, page: Page) -> None:
+    """Lists come from the gateway, which may know later of an end than the service that tells it live."""
+    job = await Simulated(it.bus, name="Ends unheard", keys=it.keys).submit()
+    await job.start()
+    await page.goto(f"{it.url}/#/?show=open")
+    row = page.locator(".jobs .job", has_text="Ends unheard")
+    async with page.expect_response(re.compile(r"/jobs\?count=true")) as last:
+        await expect(row).to_contain_text("Running")
+    old, told = await (await last.value).body(), 0
+
+    async def answer(route: Route) -> None:
+        nonlocal told
+        told += 1
+        await (route.fulfill(body=old, content_type="application/json") if told == 1 else route.continue_())
+
+    await page.route(re.compile(r"/jobs\?count=true"), answer)
+    await job.complete()
+    await expect(row).to_have_count(0)
+    assert told > 1
+
+
 async def test_unknown_jobs_and_the_policy(it: Stage, page: Page) -> None:
     answer = await page.goto(f"{it.url}/#/jobs/{new_id('clone')}")
     await expect(page.get_by_role("heading", name="There is no such job")).to_be_visible()

@@ -26,6 +26,8 @@ export class Found {
   #places = /** @type {Map<string, [number, number]>} */ (new Map());
   #seen = [0, 0];
   #stale = true;
+  /** Whether something was heard that the next answer may not know yet: it comes from another service. */
+  #unsure = false;
   #asking = false;
   #askedAt = 0;
   #took = 0;
@@ -76,7 +78,8 @@ export class Found {
       if (known && (known.seq ?? 0) < record.seq) this.#pieces.get(piece)[at] = record;
       this.#draw();
     }
-    if (type !== "progress" || !place || this.query.includes("sort=updated")) this.#changed();
+    if (type !== "progress" || !place) this.#unsure = true;
+    if (this.#unsure || this.query.includes("sort=updated")) this.#changed();
   }
 
   #changed() {
@@ -110,12 +113,13 @@ export class Found {
     if (this.#asking || this.#ended) return;
     const wanted = this.#wanted();
     if (!wanted.length) return;
-    const afresh = this.#stale;
-    [this.#asking, this.#stale] = [true, false];
+    const afresh = this.#stale, unsure = this.#unsure;
+    [this.#asking, this.#stale, this.#unsure] = [true, false, false];
     const at = (this.#askedAt = Date.now());
     try {
       const query = this.query && `&${this.query}`;
       const pages = await Promise.all(wanted.map((piece) => get(`/${this.topic}?count=true&limit=${PIECE}&offset=${piece * PIECE}${query}`)));
+      if (this.#older(pages) || unsure) this.#stale = true;
       this.#take(wanted, pages, afresh);
       this.problem = null;
     } catch (problem) {
@@ -128,6 +132,9 @@ export class Found {
     if (this.#stale && !this.#timer && !this.#ended) this.#later();
     else if (this.#wanted().length) this.#ask(); // somebody has scrolled on meanwhile
   }
+
+  /** Whether an answer is behind what was heard. */
+  #older = (pages) => pages.some((page) => page[this.topic].some((record) => (this.#record(record[this.key])?.seq ?? 0) > (record.seq ?? 0)));
 
   #take(wanted, pages, afresh) {
     const before = (id) => this.#record(id);
