@@ -26,7 +26,7 @@ from shared.wordpress.connector.client import ConnectorClient, endpoints
 from shared.wordpress.connector.skips import FileRule
 from shared.wordpress.http import site_client
 from shared.wordpress.probe import SiteAddress, find_site
-from shared.wordpress.rewrite import Rewriter
+from shared.wordpress.rewrite import Rewriter, warm_patterns
 from shared.wordpress.signin import AdminSession, Desk, sign_in
 from shared.wordpress.transfer.ddl import Dialect
 
@@ -204,3 +204,4 @@ def warm() -> None:
     """Whatever is loaded late: once, before carriers are forked; and what they must keep off."""
     keep_off(Settings().own)
     site_client().close()
+    warm_patterns()

@@ -34,7 +34,7 @@ from shared.wordpress.base import BadBase, Base, read_base
 from shared.wordpress.connector.writer import SiteWriter
 from shared.wordpress.http import site_client
 from shared.wordpress.media import stays
-from shared.wordpress.rewrite import Rewriter
+from shared.wordpress.rewrite import Rewriter, warm_patterns
 from shared.wordpress.visit import Login, Visit
 
 log = get(__name__)
@@ -241,3 +241,4 @@ def warm() -> None:
     """Whatever is loaded late: once, before carriers are forked; and what they must keep off."""
     keep_off(Settings().own)
     site_client().close()
+    warm_patterns()

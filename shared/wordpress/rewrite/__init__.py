@@ -10,7 +10,7 @@ from __future__ import annotations
 from .leftovers import Leftover
 from .mapping import PathMapping, UrlMapping
 from .report import ColumnReport, Kind, Place, Reason, RewriteReport, Sample
-from .rewriter import ColumnRule, Mode, Rewriter
+from .rewriter import ColumnRule, Mode, Rewriter, warm_patterns
 from .tsv import escape, unescape
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "UrlMapping",
     "escape",
     "unescape",
+    "warm_patterns",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from urllib.parse import unquote
 
 from .context import Found, starts_clean
@@ -40,7 +41,7 @@ class PathAnchor:
         def spelled(names: Sequence[str]) -> list[bytes]:
             return [spelled_text(name, limit) if encoded else re.escape(name.encode()) for name in names]
 
-        self._left = re.compile(rb"(%b)%b\Z" % (separator, separator.join(spelled(parts))))
+        self._left_source = rb"(%b)%b\Z" % (separator, separator.join(spelled(parts)))
         self._window = len(parts) * (limit + 1) + len(mapping.source) * (_SPELLED if encoded else 1)
         self._target = mapping.target.split("/")[1:]
         below = (spelled(other.source.removeprefix(mapping.source).split("/")[1:]) for other in longer)
@@ -49,6 +50,11 @@ class PathAnchor:
         # "/app" alone may be any link on the site; only with WordPress's own directories below it is it a directory.
         self._below = re.compile(separator + b"wp-") if len(parts) == 1 else None
         self._ends = re.compile(ends)
+
+    @cached_property
+    def _left(self) -> re.Pattern[bytes]:
+        """Takes 40 ms to compile where it is encoded, and most sites have no such path."""
+        return re.compile(self._left_source)
 
     def locate(self, data: bytes, at: int, lo: int, hi: int) -> Found | None:
         """The path whose last component stands at `at`; None if it is another one, or a longer source takes it."""
