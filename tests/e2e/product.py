@@ -127,7 +127,7 @@ class Product:
         deadline = time.monotonic() + timeout
         while (job := self.job(job_id))["status"] not in TERMINAL:
             assert time.monotonic() < deadline, f"{job}\n{self.log()[-6000:]}"
-            time.sleep(0.1)
+            time.sleep(0.25)  # each look costs the machine as much as a hundredth of a clone
         return job
 
     def clone(self, site: Site, *, timeout: float = 120, **more: Any) -> dict[str, Any]:
