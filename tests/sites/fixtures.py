@@ -12,12 +12,26 @@ from tests.sites.farm import SourceFarm
 from tests.sites.site import Site
 from tests.sites.spec import SiteSpec
 
+ORDINARY = "ordinary"
+_farms: list[SourceFarm] = []
+
 
 @pytest.fixture(scope="session")
 def farm() -> Iterator[SourceFarm]:
     """The worker's farm of WordPress sources, about three seconds to start."""
     with SourceFarm() as running:
+        _farms.append(running)
         yield running
+        _farms.clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sites_go_with_their_module() -> Iterator[None]:
+    """The next module may call its sites the same, and need the space."""
+    yield
+    for running in _farms:
+        for name in running.sites.keys() - {ORDINARY}:
+            running.destroy(name)
 
 
 class MakeSite:
@@ -51,4 +65,4 @@ def make_site(farm: SourceFarm) -> Iterator[MakeSite]:
 @pytest.fixture(scope="session")
 def plain_site(farm: SourceFarm) -> Site:
     """An ordinary site for tests that only read from it, one per worker."""
-    return farm.create(SiteSpec("ordinary"))
+    return farm.create(SiteSpec(ORDINARY))

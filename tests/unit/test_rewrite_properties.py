@@ -230,13 +230,13 @@ def test_four_times_the_size_takes_four_times_the_work(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _hostile(0))
-def test_four_megabytes_of_malice_take_seconds(name: str) -> None:
-    own, value = rewriter(), _hostile(4_000_000)[name]
+def test_a_megabyte_of_malice_takes_seconds(name: str) -> None:
+    own, value = rewriter(), _hostile(1_000_000)[name]
     began = time.process_time()
     own.rewrite(value)
     own.rewrite_tsv(b"1\t%s\t\\N\t\\N\n" % escape(value), COLUMNS, "t")
     own.leftovers(value)
-    assert time.process_time() - began < 30, "linear work takes a few seconds, quadratic work takes hours"
+    assert time.process_time() - began < 15, "linear work takes a few seconds, quadratic work takes hours"
 
 
 @pytest.mark.parametrize(

@@ -90,14 +90,14 @@ class Hints:
                 ahead = aheads[code]
                 for form in _cases(code):
                     digits = _units(form)[0]
-                    unicode.setdefault(b"u" + digits[:2], Ways()).add(digits[2:] + rest, digits[2:] + ahead)
+                    unicode.setdefault(b"u" + digits[:2], Ways()).add(digits[2:], digits[2:] + ahead, rest)
                     if form.isascii() and (index in _NAMES_BEGIN or not code.isalnum()):
-                        scripts.add(b"x" + digits[2:] + rest, b"x" + digits[2:] + ahead)
-                    percent.add(_percent(form) + rest, _percent(form) + ahead)
-                    entities.add(_entity(form) + rest, _entity(form) + ahead)
-                    names.add(_css(form) + rest, _number(form))
+                        scripts.add(b"x" + digits[2:], b"x" + digits[2:] + ahead, rest)
+                    percent.add(_percent(form), _percent(form) + ahead, rest)
+                    entities.add(_entity(form), _entity(form) + ahead, rest)
+                    names.add(_css(form), _number(form), rest)
                 if not code.isalnum():
-                    names.add(re.escape(code.encode()) + rest, re.escape(code.encode()) + ahead)
+                    names.add(re.escape(code.encode()), re.escape(code.encode()) + ahead, rest)
         following = names.joined(_slashes(self._hosts))
         names, following = (_behind_a_backslash(ways) for ways in (names, following))
         self._backslashed = Search(b"\\", b"", following)
@@ -245,7 +245,7 @@ def _slashes(hosts: Iterable[str]) -> Ways:
     for host in hosts:
         for name in (host, host.removeprefix("www.")):
             if name[1:]:
-                ways.add(_css("/") + _any(name[0]) + _any(name[1]), _number("/"))
+                ways.add(_css("/"), _number("/"), _any(name[0]) + _any(name[1]))
     ways.add(_css(":") + rb"[/\\]", _number(":"))
     ways.add(rb":[/\\]")
     return ways
@@ -258,15 +258,15 @@ def _open_slashes(hosts: Iterable[str]) -> Ways:
         for name in (host, host.removeprefix("www.")):
             if name[1:]:
                 rest = _any(name[0]) + _any(name[1])
-                ways.add(rb"\#0*47(?![0-9;])" + rest, rb"\#0*47(?![0-9;])")
-                ways.add(rb"\#x0*2f(?![0-9a-f;])" + rest, rb"\#x0*2f(?![0-9a-f;])")
+                ways.add(rb"\#0*47(?![0-9;])", rb"\#0*47(?![0-9;])", rest)
+                ways.add(rb"\#x0*2f(?![0-9a-f;])", rb"\#x0*2f(?![0-9a-f;])", rest)
     return ways
 
 
 def _structure() -> Ways:
     """Behind the start of an escape: a length of serialized PHP, an entity's name, a shortcode's."""
     ways = Ways()
-    ways.add(b"3a" + _LENGTH + _any(":"), b"3a[0-9]")
+    ways.add(b"3a" + _LENGTH, b"3a[0-9]", _any(":"))
     ways.add(b"26" + _INNER_ENTITY)
     ways.add(b"5bvc_raw_")
     return ways
@@ -276,13 +276,13 @@ def _letters() -> Ways:
     """Behind the start of an escape: the letter a serialized value begins with."""
     ways = Ways()
     for letter in _HEAD_LETTERS:
-        ways.add(b"%02x" % ord(letter) + _any(":"), rb"%02x[:\\%%&]" % ord(letter))
+        ways.add(b"%02x" % ord(letter), rb"%02x[:\\%%&]" % ord(letter), _any(":"))
     return ways
 
 
 def _entities_of_structure() -> Ways:
     ways = Ways()
-    ways.add(_entity(":") + _LENGTH + _any(":"), _entity(":") + b"[0-9]")
+    ways.add(_entity(":") + _LENGTH, _entity(":") + b"[0-9]", _any(":"))
     ways.add(_entity("[") + b"vc_raw_")
     return ways
 
