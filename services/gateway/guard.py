@@ -49,7 +49,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, settings: GatewaySettings) -> None:
         self._app = app
-        self._settings = settings
+        self._origins, self._hosts = settings.origins, settings.hosts
         self._needed = settings.keys_needed
         self._cookie = session_cookie(settings.edge_url)
         self._ending = ending(settings.v1_deprecated, settings.v1_sunset)
@@ -70,7 +70,7 @@ class Guard:
         status, method, location = 500, scope["method"], ""
         always = {
             **SECURITY_HEADERS,
-            **may_read(headers.get("origin"), self._settings.origins),
+            **may_read(headers.get("origin"), self._origins),
             "x-request-id": request_id(headers.get("x-request-id")),
         }
         if scope["path"].startswith(problems.V1):
@@ -129,14 +129,14 @@ class Guard:
             raise problems.http_problem(404)
         allow = {"Allow": ", ".join(methods)}
         if is_preflight("OPTIONS", headers):
-            allow |= may_ask(headers.get("origin"), self._settings.origins, methods)
+            allow |= may_ask(headers.get("origin"), self._origins, methods)
         return Response(status_code=204, headers=allow)
 
     def _check(self, method: str, path: str, headers: Headers) -> None:
         host = headers.get("host", "").lower()
-        check_host(host, None if self._needed else self._settings.hosts)
+        check_host(host, None if self._needed else self._hosts)
         if method not in SAFE:
-            check_origin(headers, host, self._settings.origins)
+            check_origin(headers, host, self._origins)
             check_body(headers, BODY_MAX_OF.get(path, BODY_MAX))
 
     async def _principal(self, scope: Scope, headers: Headers) -> Principal:
