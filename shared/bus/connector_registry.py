@@ -92,18 +92,18 @@ class Connectors:
         """
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
-            entry, revision = await self._read(source)
+            entry, revision = await self._read(_name(source))
             now = time.time()
             if entry is None or entry.expires_at < now + (MARGIN_SECONDS if not entry.jobs else 0):
                 entry = self._fresh(now, home or source, siteurl or home or source)
             if entry.installed and entry.busy is None and not broken:
-                if await self._write(source, self._with(entry, job_id), revision):
+                if await self._write(_name(source), self._with(entry, job_id), revision):
                     return self._seat(entry, must_install=False)
             elif entry.free_for(job_id, now):
                 entry = self._with(entry, job_id).model_copy(
                     update={"busy": job_id, "busy_since": now, "installed": False, "begun": True}
                 )
-                if await self._write(source, entry, revision):
+                if await self._write(_name(source), entry, revision):
                     return self._seat(entry, must_install=True)
             if waiting is not None:
                 await waiting()
@@ -113,7 +113,7 @@ class Connectors:
     async def installed(self, source: str, job_id: str) -> None:
         """This job has installed the connector; the others may use it."""
         done: dict[str, object] = {"installed": True, "begun": False, "busy": None}
-        await self._change(source, lambda entry: done if entry.busy == job_id else {})
+        await self._change(_name(source), lambda entry: done if entry.busy == job_id else {})
 
     async def leave(self, source: str, job_id: str) -> bool:
         """Give the seat back. True: it was the last one; this job removes the connector and then calls `forget`.
@@ -131,15 +131,15 @@ class Connectors:
                 return {"jobs": [], "busy": job_id, "busy_since": time.time(), "installed": False}
             return {"jobs": jobs, **({"busy": None} if mine else {})}
 
-        await self._change(source, without)
+        await self._change(_name(source), without)
         return last
 
     async def forget(self, source: str, job_id: str, *, gone: bool = True) -> None:
         """The connector is gone from the source; if it is not, the entry stays for the sweeper or the next job."""
         if not gone:
-            await self._change(source, lambda entry: {"busy": None} if entry.busy == job_id else {})
+            await self.release(_name(source), job_id)
             return
-        entry, revision = await self._read(source)
+        entry, revision = await self._read(_name(source))
         if entry is not None and entry.busy == job_id and not entry.jobs:
             try:
                 await self._bucket.delete(_name(source), last=revision)
@@ -181,32 +181,28 @@ class Connectors:
                 await self._bucket.delete(name, last=found[1])
 
     async def release(self, name: str, owner: str) -> None:
-        """Let others take a seized entry: its connector could not be removed."""
-        found = await self.look(name)
-        if found is not None and found[0].busy == owner:
-            entry = found[0].model_copy(update={"busy": None})
-            with suppress(BadRequestError):  # somebody has taken it over
-                await self._bucket.update(name, entry.model_dump_json().encode(), last=found[1])
+        """Let others take an entry whose connector stays."""
+        await self._change(name, lambda entry: {"busy": None} if entry.busy == owner else {})
 
-    async def _change(self, source: str, update: Callable[[Entry], dict[str, object]]) -> None:
+    async def _change(self, name: str, update: Callable[[Entry], dict[str, object]]) -> None:
         while True:
-            entry, revision = await self._read(source)
+            entry, revision = await self._read(name)
             if entry is None:
                 return
             changed = entry.model_copy(update=update(entry))
-            if changed == entry or await self._write(source, changed, revision):
+            if changed == entry or await self._write(name, changed, revision):
                 return
 
-    async def _read(self, source: str) -> tuple[Entry | None, int]:
+    async def _read(self, name: str) -> tuple[Entry | None, int]:
         try:
-            found = await self._bucket.get(_name(source))
+            found = await self._bucket.get(name)
         except KeyNotFoundError as error:
             return None, (error.entry.revision or 0) if error.entry is not None else 0
         return Entry.model_validate_json(found.value or b"{}"), found.revision or 0
 
-    async def _write(self, source: str, entry: Entry, revision: int) -> bool:
+    async def _write(self, name: str, entry: Entry, revision: int) -> bool:
         try:
-            await self._bucket.update(_name(source), entry.model_dump_json().encode(), last=revision)
+            await self._bucket.update(name, entry.model_dump_json().encode(), last=revision)
         except KeyWrongLastSequenceError:
             return False
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,13 +60,11 @@ TEXT = st.lists(ALONG.map("".join) | ANY, min_size=1, max_size=12).map("".join)
 @given(text=TEXT)
 def test_one_by_one_is_what_all_at_once_is(rows: bool, text: str) -> None:
     data = text.lower().encode()
-    hints, most = HINTS[rows], searching._ONE_BY_ONE
-    found = sorted(hints.positions(data))
-    try:
-        searching._ONE_BY_ONE = 0
-        assert found == sorted(hints.positions(data))
-    finally:
-        searching._ONE_BY_ONE = most
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching, "_ONE_BY_ONE", sys.maxsize)
+        found = sorted(HINTS[rows].positions(data))
+        patch.setattr(searching, "_ONE_BY_ONE", 0)
+        assert found == sorted(HINTS[rows].positions(data))
 
 
 def test_most_examples_hold_something() -> None:
