@@ -168,6 +168,8 @@ async def test_twenty_events_a_second_redraw_the_list_a_few_times_a_second(
         job = next(turns)
         sent += 1
         await job.emit(EventType.PROGRESS, progress=min(99.0, sent / 10), message=f"Event {sent}")
+        if sent % PER_SECOND == 0:
+            await page.mouse.wheel(0, 300 if sent % (2 * PER_SECOND) else -300)  # over what is known
         await asyncio.sleep(max(0.0, began + sent / PER_SECOND - time.monotonic()))
     await expect(page.locator(".jobs .job", has_text=f"Event {sent}")).to_be_visible()
     elapsed = time.monotonic() - began

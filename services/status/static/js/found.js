@@ -66,7 +66,7 @@ export class Found {
   /** These are looked at: from one place to before another. */
   look = (first, last) => {
     this.#seen = [first, Math.max(first, last - 1)];
-    if (this.#wanted().length) this.#ask();
+    if (this.#unknown().length) this.#ask();
   };
 
   /** The live connection says that a record has changed. */
@@ -102,16 +102,20 @@ export class Found {
     this.onNews(true);
   }
 
-  /** Pieces that are looked at and not known, or all of those when what is known may be old. */
-  #wanted() {
+  /** Pieces that are looked at. */
+  #looked() {
     const [first, last] = this.#seen.map((place) => Math.floor(place / PIECE));
-    const places = Array.from({ length: last - first + 1 }, (_, at) => first + at);
-    return places.filter((piece) => this.#stale || (!this.#pieces.has(piece) && piece * PIECE < (this.total ?? 1)));
+    return Array.from({ length: last - first + 1 }, (_, at) => first + at);
+  }
+
+  /** Those that are not known. */
+  #unknown() {
+    return this.#looked().filter((piece) => !this.#pieces.has(piece) && piece * PIECE < (this.total ?? 1));
   }
 
   async #ask() {
     if (this.#asking || this.#ended) return;
-    const wanted = this.#wanted();
+    const wanted = this.#stale ? this.#looked() : this.#unknown();
     if (!wanted.length) return;
     const afresh = this.#stale, unsure = this.#unsure;
     [this.#asking, this.#stale, this.#unsure] = [true, false, false];
@@ -130,7 +134,7 @@ export class Found {
     this.#asking = false;
     this.#tell();
     if (this.#stale && !this.#timer && !this.#ended) this.#later();
-    else if (this.#wanted().length) this.#ask(); // somebody has scrolled on meanwhile
+    else if (this.#unknown().length) this.#ask(); // somebody has scrolled on meanwhile
   }
 
   /** Whether an answer is behind what was heard. */
