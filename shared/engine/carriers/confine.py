@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from shared import turns
 from shared.engine.carriers import landlock, seccomp
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -72,6 +73,8 @@ class Confinement:
     """Beyond the runtime."""
     memory: int = 1 << 30
     """Bytes of data; a bit more where it is reserved but not used."""
+    nice: int = turns.WORK
+    """How far it stands behind others."""
 
 
 @cache
@@ -91,6 +94,7 @@ def confine(limits: Confinement, ports: int | None = None) -> None:
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    turns.stand(limits.nice)
     os.chdir("/")
     os.umask(0o022)
     rules = landlock.prepare(readable=(*runtime(), *limits.readable), writable=limits.writable)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import secrets
 import zlib
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from shared import turns
 from shared.contract.jobs import Note
 from shared.engine.carriers.carrier import Carrier, Keeper, Recipe
 from shared.engine.carriers.confine import Account, Confinement
@@ -46,14 +49,29 @@ class Carriers:
         """`modules`: what carriers have loaded; a function of theirs named `warm` is called there once."""
         self.settings = settings or CarrierSettings()
         self.forks = ForkServer(modules)
+        self._places: defaultdict[str | None, set[int]] = defaultdict(set)
 
-    async def open(self, recipe: Recipe, keeper: Keeper, shelf: Shelf) -> Carrier:
-        """A new carrier. Raises CarrierDied when there can be none."""
+    @contextmanager
+    def place(self, tenant: str | None) -> Iterator[int]:
+        """The first free place among the jobs of a tenant that have carriers here; None: of nobody's job."""
+        taken = self._places[tenant]
+        mine = next(number for number in itertools.count() if number not in taken)
+        taken.add(mine)
+        try:
+            yield mine
+        finally:
+            taken.discard(mine)
+            if not taken:
+                self._places.pop(tenant, None)
+
+    async def open(self, recipe: Recipe, keeper: Keeper, shelf: Shelf, place: int) -> Carrier:
+        """A new carrier of a job that has this place among its tenant's. Raises CarrierDied when there can be none."""
         limits = Confinement(
             account=recipe.account or spare_account(keeper.job_id),
             writable=recipe.writable,
             readable=recipe.readable,
             memory=self.settings.memory,
+            nice=turns.of_job(place),
         )
         child = await self.forks.fork(limits, shelf)
         return Carrier(child, recipe, keeper, self.settings.deadlines)
@@ -65,14 +83,15 @@ class Carriers:
         """
         shelf, passing = Shelf.make(), Passing()
         try:
-            carrier = await self.open(Recipe("once", _itself), passing, shelf)
-            try:
-                async with asyncio.timeout(seconds):
-                    return await carrier.call(function, *arguments)
-            except TimeoutError as error:
-                raise CarrierStalled(f"The site was not looked at within {seconds:g} s.") from error
-            finally:
-                await carrier.close()
+            with self.place(None) as place:
+                carrier = await self.open(Recipe("once", _itself), passing, shelf, place)
+                try:
+                    async with asyncio.timeout(seconds):
+                        return await carrier.call(function, *arguments)
+                except TimeoutError as error:
+                    raise CarrierStalled(f"The site was not looked at within {seconds:g} s.") from error
+                finally:
+                    await carrier.close()
         finally:
             shelf.close()
 
@@ -88,6 +107,9 @@ class JobCarriers:
         self._pool = pool
         self._keeper = keeper
         self._shelf: Shelf | None = None
+        self._place = 0
+        self._held = ExitStack()
+        """Both of them, while there are carriers."""
         self._carriers: dict[str, Carrier] = {}
         self._opening = asyncio.Lock()
 
@@ -106,9 +128,9 @@ class JobCarriers:
         for name in names or tuple(self._carriers):
             if carrier := self._carriers.pop(name, None):
                 await carrier.close()
-        if not names and self._shelf is not None:
-            self._shelf.close()
+        if not names:
             self._shelf = None
+            self._held.close()
 
     async def _of(self, name: str, make: Maker) -> Carrier:
         async with self._opening:
@@ -117,9 +139,16 @@ class JobCarriers:
                 return known
             if known is not None:
                 await known.close()
-            self._shelf = self._shelf or Shelf.make()
-            carrier = self._carriers[name] = await self._pool.open(await make(), self._keeper, self._shelf)
+            recipe, (shelf, place) = await make(), self._means()
+            carrier = self._carriers[name] = await self._pool.open(recipe, self._keeper, shelf, place)
             return carrier
+
+    def _means(self) -> tuple[Shelf, int]:
+        if self._shelf is None:
+            self._place = self._held.enter_context(self._pool.place(getattr(self._keeper.command, "tenant", None)))
+            self._shelf = Shelf.make()
+            self._held.callback(self._shelf.close)
+        return self._shelf, self._place
 
 
 class Passing:

@@ -9,6 +9,7 @@ import signal
 from contextlib import suppress
 from typing import Any
 
+from shared import turns
 from shared.printable import one_line
 from siteferry.embedded.cells.sandbox import Account, agent_command, filter_file
 from siteferry.embedded.cells.settings import CellSettings
@@ -64,6 +65,7 @@ class Agents:
             command = agent_command(self._settings, clone_id, account, name, filtered=filtered)
             process = await asyncio.create_subprocess_exec(
                 *prefix,
+                *turns.behind(turns.WORK),
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -15,7 +15,9 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
+from shared import turns
 from shared.cells.isolation import Walls
+from siteferry.embedded.cells.busy import Busy
 from siteferry.embedded.cells.egress import egress
 from siteferry.embedded.cells.helper import Helper
 from siteferry.embedded.cells.logs import CellLog
@@ -31,8 +33,6 @@ from siteferry.embedded.servers.base import make_directory
 log = logging.getLogger(__name__)
 
 BACKLOG = 511
-BEHIND = ("nice", "-n", "5")
-"""A cell's processes stand behind those that carry out jobs: six endless requests of one clone weigh as much as two."""
 QUICK_DEATH = 5.0
 """Seconds: a cell that ends sooner after its start did not work."""
 TRIES = 3
@@ -83,6 +83,7 @@ class Cell:
         make_directory(Path(self.path).parent, mode=0o755)  # the edge opens it to see whether the clone is there
         self._web = _listen(self.path, mode=0o666)
         self._log = CellLog(self.directory / "log", self.account, clone_id)
+        self._busy = Busy()
         self.fetched_bytes = 0
         """Those of them that were fetched from the source."""
         self._helpers: list[Helper] = [egress(settings, clone_id, self.account, self.directory)]
@@ -151,8 +152,12 @@ class Cell:
                 what = "has no database any more" if now[1] else "can not write files any more"
                 log.warning("%s holds %s, more than it may: it %s", self.clone_id, held, what)
             self.full, self.cut_off = now
-            if self.awake:
-                self._kill()
+            self.sleep()
+
+    def take_turns(self) -> None:
+        """Stand behind others while it keeps a processor busy; to be called every few seconds."""
+        if self._process:
+            self._busy.look(self.clone_id, self._process.pid)
 
     def _others(self) -> int | None:
         """Bytes of the clone but for what was fetched; None when it holds more than it may."""
@@ -201,7 +206,8 @@ class Cell:
                     filtered=number,
                     database=not self.cut_off,
                 )
-                self._process = Process.start([*prefix, *BEHIND, *command], files=files, ended=self._ended)
+                command = [*prefix, *turns.behind(turns.WORK), *command]
+                self._process = Process.start(command, files=files, ended=self._ended)
         except BaseException:
             os.close(report)
             raise
@@ -209,6 +215,7 @@ class Cell:
             php.close()
             os.close(theirs)
             os.close(null)
+        self._busy = Busy()
         self.state, self.woken = State.AWAKE, time.monotonic()
         self.seen = self.woken
         if self._plain:
@@ -226,6 +233,7 @@ class Cell:
             first = int(json.loads(said)["child-pid"])
             if self._process and self._init is None:
                 self._init = os.pidfd_open(first)
+                turns.put([first], turns.WORK)
         if not data:
             asyncio.get_running_loop().remove_reader(report)
             os.close(report)

@@ -107,6 +107,7 @@ class Launcher:
         for cell in self.cells.values():
             if cell.state is not State.AWAKE:
                 continue
+            cell.take_turns()
             if busy.get(cell.path):
                 cell.seen = now
             elif now - cell.seen > self.settings.idle_seconds:
