@@ -5,8 +5,10 @@ Pure ASGI (Starlette's BaseHTTPMiddleware costs a task and a queue per request).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from nats.errors import MaxPayloadError
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,6 +36,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION = "/session"
 BODY_MAX = 256 * 1024
 """Bytes. A request with 500 excluded paths needs less."""
+LINGER_BYTES, LINGER_SECONDS = 1024 * 1024, 2.0
+"""Of a refused body: whoever still sends while we answer may never see the answer, behind a proxy above all."""
 BULK = ("/jobs/retry", "/jobs/cancel", "/clones/delete", "/clones/extend")
 BODY_MAX_OF = {"/batches": 4 * 1024 * 1024, **dict.fromkeys(BULK, 512 * 1024)}
 """Where more is taken: 1,000 clones of 4 kB each, 10,000 ids."""
@@ -67,7 +71,7 @@ class Guard:
         trace_id = tracing.trace_id(traceparent)
         state = scope.setdefault("state", {})
         state.update(trace_id=trace_id, traceparent=traceparent)
-        status, method, location = 500, scope["method"], ""
+        status, method, location, inside = 500, scope["method"], "", False
         always = {
             **SECURITY_HEADERS,
             **may_read(headers.get("origin"), self._origins),
@@ -110,8 +114,11 @@ class Guard:
                 raise problems.method_not_allowed(paths.methods_of(scope["app"], scope["path"]))
             if scope["query_string"]:
                 paths.check_query(scope)
+            inside = True
             await self._app(scope, receive, send_guarded)
         except Exception as error:
+            if not inside:
+                await hear_out(receive)
             problem = as_problem(error, trace_id)
             state["code"] = problem.code
             await problem.response(instance=scope["path"], trace_id=trace_id)(scope, receive, send_guarded)
@@ -194,6 +201,15 @@ def check_body(headers: Mapping[str, str], most: int = BODY_MAX) -> None:
         raise Problem(
             415, "unsupported_media_type", "The body must be JSON.", hint="Send Content-Type: application/json."
         )
+
+
+async def hear_out(receive: Receive) -> None:
+    """Take the rest of a body that nobody reads, as far as it is not too much."""
+    taken = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while taken < LINGER_BYTES and (message := await receive()).get("more_body"):
+                taken += len(message["body"])
 
 
 def _trace(scope: Scope, status: int, took: float, traceparent: str, caller: str | None) -> None:

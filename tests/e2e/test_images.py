@@ -186,7 +186,7 @@ def test_the_cloner_is_killed(town: Product, site: Site, first: Copy, moments: t
         os.kill(town.pid("cloner"), signal.SIGKILL)
     job = town.wait(job_id, timeout=180)
     assert job["status"] == "completed", job["error"]
-    assert job["attempt"] == 1, "a crash does not use up an attempt"
+    assert job["attempt"] == 1, f"a crash does not use up an attempt\n{town.log()[-6000:]}"
     made = Copy(site, job, town)
     assert (made.result["reused"] is None) == fresh
     equal(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -220,6 +221,19 @@ PATH = "wp-content/uploads/" + "x" * 900
 )
 def test_a_command_has_bounds(api: httpx2.Client, path: str, body: dict[str, Any], status: int) -> None:
     assert api.post(path, json=body).status_code == status
+
+
+def test_a_refused_body_is_heard_out_before_its_answer(api: httpx2.Client) -> None:
+    """Through a proxy, whoever answers while a body is still coming takes the answer's end with the connection."""
+    at = (api.base_url.host, api.base_url.port)
+    head = f"POST /clone HTTP/1.1\r\nHost: localhost\r\nContent-Length: {300_000}\r\n\r\n"
+    with socket.create_connection(at, timeout=0.5) as connection:
+        connection.sendall(head.encode() + b"x" * 150_000)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(10)
+        connection.sendall(b"x" * 150_000)
+        assert connection.recv(12) == b"HTTP/1.1 413"
 
 
 def test_a_batchs_defaults_are_not_multiplied_without_bounds(gateway: Gateway, api: httpx2.Client) -> None:
