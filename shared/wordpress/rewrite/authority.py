@@ -11,7 +11,7 @@ import unicodedata
 
 from .spelling import PERCENT, RAW_LIMIT, colon, slash, spelled
 
-SAFE_ENDS = frozenset(b"/\"'<>) \t\r\n?#,;]}|")
+SAFE_ENDS = frozenset(b'/"<> \t\r\n?#')
 """Bytes behind a host or port that end it in every spelling."""
 
 HOST_END = rb"(?![a-z0-9_-]|\.[a-z0-9_-]|@|%(?:25)*40)"
@@ -25,6 +25,23 @@ _NEXT = re.compile(
 )
 _DOTS = ".\u3002\uff0e\uff61"
 _HEX = re.compile(rb"%(?:25)*([0-9a-fA-F]{2})")
+_AT = rb"(?:@|%(?:25)*40|&(?:amp;)*(?:commat|\#0*64|\#[xX]0*40);|\\+u0040)"
+_BEHIND = rb"(?:[/?\#]|\\+/|:[0-9]|%(?:25)*(?:2[fF]|3[aA][0-9]|3[fF]))"
+_LISTED = re.compile(
+    rb"(?:[:,;&()'|^`{}\[\]]|%(?:25)*(?:2[6-9cC]|3[aAbB])|&(?:amp;)*(?:amp|comma|semi|lpar|apos|\#0*(?:3[489]|4[0145]|59));"
+    rb"|\\+u00(?:2[6-9cC]|3[bB]))(?:"
+    + _AT
+    + rb"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9]|"
+    + _BEHIND
+    + rb")|\[[0-9a-fA-F:])"
+    + rb"|(?!mailto:|sips?:|xmpp:)(?:[A-Za-z0-9._~!$*+=:;,&()'|^`{}\[-]|%(?!(?:25)*(?:2[0236fF]|3[fF]|40))(?:25)*[0-9a-fA-F]{2}){1,128}?"
+    + _AT
+    + rb"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])"
+    + _BEHIND
+    + b")"
+)
+"""A user made of a host and of what stands between the parts of a list: "host;x@evil.test/". A mail address
+that nothing follows is the next entry of the list."""
 _USER_INFO = (
     rb"(?:[A-Za-z0-9._~!$*+=:-]|%(?!(?:25)*(?:2[0236fF]|3[fF]|40))(?:25)*[0-9a-fA-F]{2})*+(?:@|%(?:25)*40|\\+u0040)"
 )
@@ -114,15 +131,21 @@ class Authority:
             return b"", end
         root = self._root.match(data, end, hi)
         end = root.end() if root else end
-        if self._other(data, end, hi):
+        if self._other(data, end, hi) or self.listed(data, end, hi):
             return None
         match = self._port.match(data, end, hi)
         if match is not None:
-            return None if self._other(data, match.end(), hi) else (match[1].lstrip(b"0"), match.end())
+            other = self._other(data, match.end(), hi) or self.listed(data, match.end(), hi)
+            return None if other else (match[1].lstrip(b"0"), match.end())
         if self._port_start.match(data, end, hi):
             return None
         empty = self._empty_port.match(data, end, hi)
         return b"", empty.end() if empty else end
+
+    def listed(self, data: bytes, end: int, hi: int) -> bool:
+        """Whether a host that ends at `end` is the user of another one for whoever reads an address, and an entry for
+        whoever reads a list."""
+        return _LISTED.match(data, end, hi) is not None
 
     def _other(self, data: bytes, end: int, hi: int) -> bool:
         if end >= hi:

@@ -27,7 +27,7 @@ _ENDS = 8
 _LONG = 5
 """Places at which these bytes may end that are tried, at most; a word of so many letters is in no escape."""
 _SLASHES = b"://"
-_BETWEEN = rb"[\\%%&\#;:/+\-.0-9a-z \t]{1,%d}" % _LONGEST
+_BETWEEN = rb"[\\%%&\#;:/+\-.0-9a-z{} \t]{1,%d}" % _LONGEST
 _RUN = re.compile(_BETWEEN)
 _KNOWN_SLASHES = re.compile(colon(TSV_LIMIT) + slash(TSV_LIMIT) * 2)
 _MEANT = {b"\\": rb"(?=\\*+[0-9a-fux%&:.\-])"}

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from .context import Found, starts_clean
 from .mapping import PathMapping
-from .report import Kind
+from .report import Kind, Reason
 from .spelling import PATH_END, PERCENT, goes_on_with_blank, slash, spelled_text
 
 _WRAPPERS = re.compile(rb"(?:file|phar|zip|compress\.zlib|compress\.bzip2)://\Z")
@@ -20,6 +20,14 @@ _QUOTED = re.compile(
 )
 
 
+_LINE = 160
+_DIRECTIVE = re.compile(
+    rb"(?:\A|[\r\n]|\\[rn])[ \t]*(?:(?:dis)?allow:|clean-param:|noindex:|rewrite(?:base|rule|cond)\b|redirect\w*\b|"
+    rb"errordocument\b|(?:script)?alias\w*\b|<?location\w*\b|rewrite\b|try_files\b|error_page\b)[^\r\n\\]*[ \t^\"]\Z",
+    re.IGNORECASE,
+)
+"""Lines of robots.txt and of web servers' configuration: nobody asks a clone for them, and what was rewritten for a
+clone at the root could not be told from any other path on the way back."""
 _LONGEST_WRAPPER = len("compress.bzip2://")
 _SPELLED = 12
 """Bytes that a slash or a letter of an encoded path takes, as far as it is looked for."""
@@ -101,7 +109,8 @@ class RootAnchor:
             if goes_on_with_blank(data, start, end, hi):
                 return None
             if start > lo and not _QUOTED.search(data, max(lo, start - 24), start):
-                return None
+                told = _DIRECTIVE.search(data[max(lo, start - _LINE) : start])
+                return (start, end, None, Reason.DIRECTIVE) if told else None
             if self._done is not None and self._done.match(data, start, hi):
                 return None
             replacement = b"".join(match[1] + part.encode() for part in self._new)

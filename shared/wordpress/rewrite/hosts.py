@@ -19,18 +19,24 @@ _LEFT_LENGTHS = (7, 8, 9, 10, 11, 12)  # http:// https:// and with one or two ba
 
 _NEAR = 48
 _USER = re.compile(rb"/[^\s/@\"'<>]{1,128}@\Z")
+_TORN_SCHEME = re.compile(rb"https?(?::|=3a)(=)?(?:[\r\n]|\\+[rn])+\Z", re.IGNORECASE)
+"""A scheme with a line break between it and its slashes: whoever drops the break reads one address."""
 _SHORT_ESCAPE = re.compile(rb"\\{1,2}[^\\u]")
 
 
 class HostAnchor:
     """Candidates of one bare host, with every route that starts there."""
 
-    def __init__(self, bare_host: str, ways: Sequence[Route], limit: int, bare_domains: bool) -> None:
-        self.needle = bare_host.encode()
+    def __init__(
+        self, needle: bytes, ways: Sequence[Route], limit: int, bare_domains: bool, *, legacy: bool = False
+    ) -> None:
+        """`needle`: the host without "www.", in lower case as far as ASCII goes. `legacy`: it is not in UTF-8."""
+        self.needle = needle
+        self._legacy = legacy
         self._bare_domains = bare_domains
         self._limit = limit
         literal = re.escape(self.needle)
-        befores = [rb"[/f;@:\\]", rb"3b", rb"3a", rb"5c", rb"/[\r\n\t]", rb"/\\[rnt]"]
+        befores = [rb"[/f;@:\\\r\n\t]", rb"3b", rb"3a", rb"5c", rb"=2e", rb"\\[rnt]"]
         ways_before = [before + www + literal for before in befores for www in (b"", rb"www\.")]
         ways_before += [before + literal for before in (rb"\)\?", rb"ww\.[\r\n\t]", rb"ww\.\\[rnt]")]
         left = rb"(?:%b)" % b"|".join(rb"(?<=%b)" % way for way in ways_before)
@@ -44,7 +50,7 @@ class HostAnchor:
         self._authority = Authority(limit)
         self._ways: dict[tuple[bytes, bytes], list[tuple[re.Pattern[bytes] | None, BaseUrl]]] = {}
         for way in ways:
-            key = (way.host.encode(), way.port.encode())
+            key = (b"www." + needle if way.host.startswith("www.") else needle, way.port.encode())
             self._ways.setdefault(key, []).append((self._path_pattern(way.path), way.target))
         self._www = b"www." + self.needle
         self._has_port = any(way.port for way in ways)
@@ -101,10 +107,12 @@ class HostAnchor:
             return self._unspelled(data, start, end, host, lo, hi)
         way = self._route(data, host, end, hi, data[begin : begin + 5].lower() == b"https")
         if way is None:
-            return None
+            return (begin, end, None, Reason.CREDENTIALS) if self._authority.listed(data, end, hi) else None
         end, target = way
         if not left.scheme and self._scheme_left.search(data, max(lo, begin - self._limit - 24), begin):
             return begin, end, None, Reason.SCHEME
+        if not left.scheme and (torn := _TORN_SCHEME.search(data, max(lo, begin - _NEAR), begin)):
+            return torn.start(), end, None, Reason.QUOTED if torn[1] else Reason.LINE_BREAK
         replacement = self._render(data[begin:start], left, target)
         return None if data[begin:end] == replacement else (begin, end, replacement, left.kind)
 
@@ -134,6 +142,8 @@ class HostAnchor:
 
     def _route(self, data: bytes, host: bytes, end: int, hi: int, secure: bool) -> tuple[int, BaseUrl] | None:
         """Where the base URL ends and where it leads; `end` is where the host ends."""
+        if self._legacy and end < hi and data[end] >= 0x80:
+            return None  # one more letter of a character set that is not UTF-8
         read = self._authority.read(data, end, hi)
         if read is None:
             return None

@@ -20,8 +20,12 @@ from dataclasses import dataclass
 from .report import Reason
 
 _JSON = re.compile(
-    rb'\\(?:(["\\/bfnrt\'0])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|(?:u(?![dD][89a-fA-F])([0-9a-fA-F]{4})|x([0-7][0-9a-fA-F])))'
+    rb"((?:\\(?:x[89a-fA-F][0-9a-fA-F]|[23][0-7]{2}))+)"
+    rb'|\\(?:u\{0*+([0-9a-fA-F]{1,6})\}|([01][0-7]{2}|[4-7][0-7])|(["\\/bfnrt\'0])'
+    rb"|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?:u(?![dD][89a-fA-F])([0-9a-fA-F]{4})|x([0-7][0-9a-fA-F])))"
 )
+"""And what scripts and PHP write: `\\u{2f}`, `\\057`, `\\x2f`. Bytes beyond ASCII are letters in UTF-8, or one each."""
 _PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
 _ENTITY = re.compile(
     rb"&(?:#([0-9]{1,7})(?:;|(?![0-9]))|#[xX]([0-9a-fA-F]{1,6})(?:;|(?![0-9a-fA-F]))|([A-Za-z][A-Za-z0-9]{1,31});)"
@@ -38,6 +42,8 @@ In a form's data a plus is the blank behind a number; in an address none follows
 _WIDE = re.compile(rb"\xef(?:\xbc[\x8d\x8e\x90-\x99\xa1-\xba]|\xbd[\x81-\x9a\xa1])|\xe3\x80\x82")
 """https://www.unicode.org/reports/tr46/: a host's letters of full width, and its dots as East Asia writes them."""
 _BREAKS = re.compile(rb"(?:[\r\n\t]|\\+[rnt])+")
+_QUOTED = re.compile(rb"=(?:([0-9A-Fa-f]{2})|(?:\r|\\+r)?(?:\n|\\+n))")
+"""https://www.rfc-editor.org/rfc/rfc2045#section-6.7: mail as it is sent, which plugins keep in their logs."""
 _ENTITIES = {f"&{name}".encode(): text for name, text in html.entities.html5.items() if name.endswith(";")}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _LOOKED_AT = 64
@@ -45,11 +51,27 @@ _LOOKED_AT = 64
 
 def _from_json(escape: re.Match[bytes]) -> bytes | None:
     if escape[1]:
-        return _JSON_LETTERS.get(escape[1], escape[1])
-    if escape[4] or escape[5]:
-        return chr(int(escape[4] or escape[5], 16)).encode()
-    units = bytes.fromhex((escape[2] + escape[3]).decode())
+        return _from_bytes(escape[1])
+    if escape[3]:
+        return chr(int(escape[3], 8)).encode()
+    if escape[4]:
+        return _JSON_LETTERS.get(escape[4], escape[4])
+    if number := escape[2] or escape[7] or escape[8]:
+        code = int(number, 16)
+        return None if code > 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code).encode()
+    units = bytes.fromhex((escape[5] + escape[6]).decode())
     return units.decode("utf-16-be").encode()
+
+
+def _from_bytes(run: bytes) -> bytes:
+    """Bytes beyond ASCII by their numbers: PHP writes UTF-8 so, scripts each letter."""
+    numbers = run.split(b"\\")[1:]
+    raw = bytes(int(number[1:], 16) if number[:1] == b"x" else int(number, 8) for number in numbers)
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1").encode()
+    return raw
 
 
 def _from_percent(escape: re.Match[bytes]) -> bytes | None:
@@ -82,6 +104,10 @@ def _from_wide(escape: re.Match[bytes]) -> bytes | None:
 
 def _from_break(escape: re.Match[bytes]) -> bytes | None:
     return b""
+
+
+def _from_quoted(escape: re.Match[bytes]) -> bytes | None:
+    return bytes.fromhex(escape[1].decode()) if escape[1] else b""
 
 
 def _to_json(byte: bytes, style: dict[bytes, bytes]) -> bytes:
@@ -140,6 +166,7 @@ ESCAPINGS = (
     Escaping("backslashed", b"\\", _BACKSLASHED, _from_backslashed, _as_it_is, innermost=True),
     Escaping("wide", b"", _WIDE, _from_wide, _as_it_is, innermost=True),
     Escaping("breaks", b"", _BREAKS, _from_break, _as_it_is, innermost=True, kept=Reason.LINE_BREAK),
+    Escaping("quoted", b"=", _QUOTED, _from_quoted, _as_it_is, innermost=True, kept=Reason.QUOTED),
     Escaping("json", b"\\", _JSON, _from_json, _to_json),
     Escaping("percent", b"%", _PERCENT, _from_percent, _to_percent),
     Escaping("entity", b"&", _ENTITY, _from_entity, _to_entity),

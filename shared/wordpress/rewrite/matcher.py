@@ -17,7 +17,7 @@ from .context import Found
 from .directories import PathAnchor, RootAnchor
 from .hosts import HostAnchor
 from .mapping import PathMapping, Route, UrlMapping, clean_paths, folders, routes
-from .names import host_forms, upper_letters
+from .names import host_forms, legacy_forms, upper_letters
 from .signs import SIGNS, Hints, holds_escaped_head, holds_head, rare_first
 from .spelling import RAW_LIMIT, WINDOW
 
@@ -66,7 +66,9 @@ class Matcher:
                 host = form if bare == way.host else f"www.{form}"
                 by_host.setdefault(form, []).append(replace(way, host=host))
             self._upper.update(upper_letters(bare))
-        self.anchors += [HostAnchor(host, ways, limit, bare_domains) for host, ways in by_host.items()]
+        for host, ways in by_host.items():
+            self.anchors.append(HostAnchor(host.encode(), ways, limit, bare_domains))
+            self.anchors += [HostAnchor(form, ways, limit, bare_domains, legacy=True) for form in legacy_forms(host)]
         directories = clean_paths(paths)
         for mapping in directories:
             longer = [other for other in directories if other.source.startswith(mapping.source + "/")]

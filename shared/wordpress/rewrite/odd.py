@@ -22,6 +22,15 @@ _ANY_SLASH = (
     % PERCENT
 )
 _BROKEN = re.compile(rb"[/fF;](?P<rest>(?:www\.)?(?:[\r\n\t]|\\+[rnt])+)\Z", re.IGNORECASE)
+_SOFT = rb"(?:=(?:\r|\\+r)?(?:\n|\\+n))*"
+_QUOTED = re.compile(
+    b"".join((rb"(?:https?", _SOFT, rb"(?::|=3a))?", (_SOFT + rb"(?:/|=2f)") * 2, _SOFT))
+    + _SOFT.join((b"(?:w", b"w", b"w", rb"(?:\.|=2e)"))
+    + _SOFT
+    + rb")?\Z",
+    re.IGNORECASE,
+)
+"""https://www.rfc-editor.org/rfc/rfc2045#section-6.7: mail as it is sent, with numbers and lines that go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,8 @@ class Odd:
             inner = self._run.search(data, first, broken.start("rest"))
             slashes = inner is not None and not self._one.fullmatch(inner[3]) and len(inner[3]) > 1
             return OddStart(broken.start(), Reason.LINE_BREAK) if slashes else None
+        if b"=" in data[first:start] and (quoted := _QUOTED.search(data, first, start)) and b"=" in quoted[0]:
+            return OddStart(quoted.start(), Reason.QUOTED)
         run = self._run.search(data, first, start)
         if run is None:
             return None

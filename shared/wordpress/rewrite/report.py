@@ -44,6 +44,8 @@ class Reason(StrEnum):
     BASE64 = "base64"
     SLASHES = "unusual_slashes"
     LINE_BREAK = "broken_by_a_line_break"
+    QUOTED = "quoted_printable"
+    DIRECTIVE = "path_in_a_directive"
     OPTIONAL = "behind_an_optional_part_of_a_pattern"
 
 

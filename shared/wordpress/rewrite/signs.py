@@ -44,6 +44,8 @@ ANY_HEAD = re.compile(
 
 DOUBLED_QUOTES = re.compile(rb'[sSE]:[0-9]{1,10}:""(?!;)|[OC]:[0-9]{1,10}:""')
 
+_QUOTED_SIGNS = ".-"
+"""Characters of a host that mail may hold as numbers; letters never are."""
 _BLANK = rb"(?:[ \t\r\n\f+]|\\+[nrt]|%(?:25)*+(?:20|2b|0[9acd]))?"
 """Ends a number in CSS; it may be escaped itself."""
 
@@ -51,7 +53,7 @@ _COLONS = re.compile(rb':[0-9]{1,10}(?::(?:["{\\]|&|%)|\\|&|%)')
 _LENGTH = rb"[0-9]{1,10}"
 _NAMES_BEGIN = (0, len("www."))
 """Where a name with "www." and one without begins: scripts that write letters as numbers write all of them so."""
-SIGNS = (b"%", b"&", b"\\", WIDE, STOP, b"\n", b"\r", b"\t")
+SIGNS = (b"%", b"&", b"\\", WIDE, STOP, b"\n", b"\r", b"\t", b"=2")
 """One of these is in whatever must be decoded."""
 _INNER_ENTITY = rb"(?:amp(?:;|%(?:25)*3b))*(?:#|%(?:25)*23|sol|colon|quot)"
 
@@ -84,6 +86,7 @@ class Hints:
         self._hosts = list(dict.fromkeys(hosts))
         unicode: dict[bytes, Ways] = {}
         percent, entities, names, scripts = Ways(), Ways(), Ways(), single(b"x5bvc_raw_")
+        quoted: dict[bytes, Ways] = {}
         aheads = self._aheads(escapes=b"\\%&")
         for text in self._hosts:
             for index, (code, rest) in enumerate(_grams(text)):
@@ -91,8 +94,11 @@ class Hints:
                 for form in _cases(code):
                     digits = _units(form)[0]
                     unicode.setdefault(b"u" + digits[:2], Ways()).add(digits[2:], digits[2:] + ahead, rest)
-                    if form.isascii() and (index in _NAMES_BEGIN or not code.isalnum()):
-                        scripts.add(b"x" + digits[2:], b"x" + digits[2:] + ahead, rest)
+                    if index in _NAMES_BEGIN or not (code.isalnum() and code.isascii()):
+                        for number in _numbers(form):
+                            scripts.add(number, number + ahead, rest)
+                    if form in _QUOTED_SIGNS:
+                        quoted.setdefault(b"=" + digits[2:], Ways()).add(b"", ahead, rest)
                     percent.add(_percent(form), _percent(form) + ahead, rest)
                     entities.add(_entity(form), _entity(form) + ahead, rest)
                     names.add(_css(form), _number(form), rest)
@@ -100,7 +106,7 @@ class Hints:
                     names.add(re.escape(code.encode()), re.escape(code.encode()) + ahead, rest)
         following = names.joined(_slashes(self._hosts))
         names, following = (_behind_a_backslash(ways) for ways in (names, following))
-        self._backslashed = Search(b"\\", b"", following)
+        self._backslashed, self._quoted = Search(b"\\", b"", following), quoted
         inner = several(entity_grams(self._hosts))
         encoded = percent.joined(inner, scripts.behind(b"5c"))
         buried = Buried([*joints(self._hosts), *RAW_BLOCKS])
@@ -110,7 +116,7 @@ class Hints:
             entities.joined(_open_slashes(self._hosts), names.behind(_BACKSLASH_ENTITY)),
             buried,
         )
-        numbers = scripts.joined(names.behind(b"x5c"))
+        numbers = scripts.joined(names.behind(b"x5c"), _numbered_slashes(self._hosts))
         self._names.append(Search(b"\\", b"", names.joined(numbers), buried))
         structure = _structure()
         self._all = [
@@ -123,7 +129,7 @@ class Hints:
             # one search for all that a backslash begins: rows and JSON are full of them
             Search(
                 b"\\",
-                rb"(?=[02-7a-f.:\-nrtx])",
+                rb"(?=[0-7a-f.:\-nrtx]|u\{)",
                 following.joined(numbers, structure.behind(b"x"), self._escaped_breaks()),
                 buried,
             ),
@@ -144,9 +150,15 @@ class Hints:
         plain = broken_names(self._hosts, rb"[\r\n\t]", rb"\r\n\t")
         breaks = [] if rows else [Search(sign, b"", single(*plain)) for sign in (b"\n", b"\r", b"\t")]
         escaped = Search(b"\\", b"", self._escaped_breaks())
-        self._inner = {"backslashed": [self._backslashed], "wide": wide, "breaks": [*breaks, escaped]}
-        self._names += [*wide, *breaks, escaped]
-        return wide + breaks
+        quoted = [Search(sign, b"", ways) for sign, ways in self._quoted.items()]
+        self._inner = {
+            "backslashed": [self._backslashed],
+            "wide": wide,
+            "breaks": [*breaks, escaped],
+            "quoted": [*quoted, *breaks, escaped],
+        }
+        self._names += [*wide, *breaks, escaped, *quoted]
+        return wide + breaks + quoted
 
     def positions(self, lowered: bytes, offset: int = 0) -> list[int]:
         """Where an escaped character of a host stands, moved by `offset`; not in order."""
@@ -184,7 +196,7 @@ class Hints:
         Whatever `names` finds matches, and little more. It grows with the alphabet, not with the hosts: PCRE refuses
         patterns beyond 64 KB. Case must be ignored.
         """
-        unicode, percent, entities, backslashed = [], [], [], []
+        unicode, percent, entities, backslashed, numbered = [], [], [], [], []
         aheads = self._aheads(escapes=b"\\%&")
         for character, ahead in sorted(aheads.items()):
             for form in _cases(character):
@@ -192,6 +204,7 @@ class Hints:
                 percent.append(_percent(form) + ahead)
                 entities.append(_entity(form) + ahead)
                 backslashed.append(_css(form))
+                numbered += [number + ahead for number in _numbers(form)]
             if not character.isalnum():
                 backslashed.append(re.escape(character.encode()) + ahead)
         if not aheads:
@@ -203,8 +216,8 @@ class Hints:
             ways.append(rb"u(?:%b)" % b"|".join(far))
         ways.append(rb"%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % (b"|".join(percent), b"|".join(entities)))
         ways.append(rb"(?:\\|5c|&(?:amp;)*+%b)(?:%b)" % (_BACKSLASH_ENTITY, b"|".join(backslashed)))
-        if short:
-            ways.append(rb"(?:\\|5c)x(?:%b)" % b"|".join(short))
+        ways.append(rb"(?:\\|5c)(?:%b)" % b"|".join(numbered))
+        ways.append(rb"=2(?:[de]%b)" % b"|[de]".join(aheads[sign] for sign in _QUOTED_SIGNS if sign in aheads))
         ways += self._coarse_veiled(aheads)
         ways.append(coarse([*joints(self._hosts), *RAW_BLOCKS]))
         return b"|".join(ways)
@@ -318,6 +331,28 @@ def _number(character: str) -> bytes:
     return b"0{0,4}%x" % ord(character)
 
 
+def _numbers(character: str) -> list[bytes]:
+    r"""Pattern sources of what stands behind the backslash where scripts and PHP write a character as a number: `x2e`,
+    `056`, `u{2e}`; for letters beyond ASCII those of its bytes, too."""
+    code, found = ord(character), [rb"u\{0*%x\}" % ord(character)]
+    if code < 0x80:
+        return [b"x%02x" % code, rb"0*%o(?![0-7])" % code if code < 0o100 else b"%o" % code, *found]
+    for raw in {character.encode(), character.encode("latin-1", "ignore")} - {b""}:
+        found += [rb"\\+".join(b"x%02x" % byte for byte in raw), rb"\\+".join(b"%o" % byte for byte in raw)]
+    return found
+
+
+def _numbered_slashes(hosts: Iterable[str]) -> Ways:
+    """What leads to a host, behind a backslash: a slash as one of `_numbers` before its first two characters."""
+    ways = Ways()
+    for host in hosts:
+        for name in (host, host.removeprefix("www.")):
+            if name[1:]:
+                for number in (rb"0?57", rb"u\{0*2f\}"):
+                    ways.add(number, number, _any(name[0]) + _any(name[1]))
+    return ways
+
+
 @cache
 def _entity(character: str) -> bytes:
     code = ord(character)
@@ -339,6 +374,7 @@ def _any(character: str) -> bytes:
         ways.append(rb"%(?:25)*+" + _percent(form))
         ways.append(rb"&(?:amp;)*+" + _entity(form))
         ways.append(_BACKSLASH + _css(form))
+        ways.append(_BACKSLASH + rb"(?:%b)" % b"|".join(_numbers(form)))
     if not character.isalnum():
         ways.append(_BACKSLASH + re.escape(character.encode()))
     return rb"(?:%b)" % b"|".join(ways)

@@ -87,6 +87,7 @@ def broken_names(hosts: Iterable[str], line_break: bytes, last: bytes) -> tuple[
                 rest += rb"(?<=%b%b%b)" % (near, line_break, re.escape(host[at:]))
             tree.setdefault(re.escape(host[at : at + 1]), set()).add(rest)
             before.add(re.escape(host[at - 1 : at]))
+    before.add(b"=")  # as mail breaks its lines
     if not tree:
         return rb"(?!)", rb"(?!)"
     ways = [first + rb"(?:%b)" % b"|".join(sorted(rests)) for first, rests in sorted(tree.items())]
