@@ -39,7 +39,7 @@ CARRIED = (
     "services.cloner.run",
     *(
         f"services.cloner.steps.{name}"
-        for name in ("base", "entry", "finalize", "preflight", "reuse", "transfer", "verify")
+        for name in ("base", "edits", "entry", "finalize", "preflight", "reuse", "transfer", "verify")
     ),
     "services.cloner.drivers.host",
     "services.cloner.preview",

@@ -27,6 +27,8 @@ CONSTANTS = frozenset(
 )
 """Constants WordPress knows that a clone keeps."""
 
+OWN_ADDRESS = ("WP_HOME", "WP_SITEURL")
+"""By these a copy answers at its own address, whatever its rows say. No clone has them of its source."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 NEVER = re.compile(
     r"SITEFERRY_.*|DB_.*|(AUTH|SECURE_AUTH|LOGGED_IN|NONCE)_(KEY|SALT)|ABSPATH|WPINC|SHORTINIT|WP_HOME|WP_SITEURL|RELOCATE|"

@@ -9,6 +9,7 @@ Permanent
 +-- CloneGone           the clone a job is about is not there any more
 +-- StatesNotOffered    the driver keeps no states of clones
 +-- TooManyVersions
++-- CloneEdited         a refresh would take away what was edited in the clone
 Temporary
 +-- FinalizeFailed      WordPress could not be started on the clone
 """
@@ -79,6 +80,14 @@ class TooManyVersions(Permanent):
 
     code = "too_many_versions"
     hint = "Delete one: siteferry versions CLONE --delete NAME. Then try again."
+
+
+class CloneEdited(Permanent):
+    """The clone was edited since it was made or last refreshed, and a refresh would take that away."""
+
+    code = "clone_edited"
+    decided = True
+    hint = "Keep what it is (siteferry versions CLONE --keep NAME), then ask again with overwrite (--overwrite)."
 
 
 class ClonePhpDies(Temporary):

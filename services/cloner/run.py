@@ -46,6 +46,8 @@ class Brief:
     """How far behind the source's the ids of new rows begin."""
     no_media: str = ""
     """Why media can not stay on the source; "" when they can."""
+    becomes: tuple[str, str] | None = None
+    """Address and document root of the clone whose place it will take; None: it stays where it is made."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class CloneRun:
 
     @property
     def job_id(self) -> str:
-        """The job's id, which is the clone's id."""
+        """The job's id, which is that of the place it fills."""
         return self.context.job_id
 
     @property
@@ -80,6 +82,11 @@ class CloneRun:
         command = self.context.command
         assert isinstance(command, CloneRequested)
         return command
+
+    @property
+    def clone_id(self) -> str:
+        """The clone that it is, or whose place it takes."""
+        return self.command.clone_id or self.job_id
 
     @property
     def state(self) -> dict[str, Any]:
@@ -173,10 +180,11 @@ class CloneRun:
     @cached_property
     def plan(self) -> Plan:
         """What is to be done, from the inspection."""
+        url, root = self.settings.becomes or (self.target.url, str(self.target.document_root))
         return make_plan(
             self.facts,
-            target_url=self.target.url,
-            document_root=str(self.target.document_root),
+            target_url=url,
+            document_root=root,
             dialect=self.settings.dialect,
             options=self.options,
             id_band=self.settings.id_band,

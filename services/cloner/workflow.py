@@ -13,21 +13,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from services.cloner.briefs import Briefs
 from services.cloner.carried import Needed, Prepared
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.forks import Forks
 from services.cloner.images import ImageUse, reused
 from services.cloner.made import made
+from services.cloner.refresh import EDITS, Refresh
 from services.cloner.rows_task import Rows, RowsTask
-from services.cloner.run import Brief, CloneRun, Secrets, step
+from services.cloner.run import CloneRun, step
 from services.cloner.settings import ClonerSettings
 from services.cloner.states import StateJobs
 from services.cloner.steps import base, entry, finalize, preflight, reuse, transfer, verify
 from shared.bus import base_store
 from shared.bus.connector_registry import Connectors
 from shared.contract.events import CloneRequested
-from shared.contract.jobs import CloneAction, CloneResult, Note, StateResult
+from shared.contract.jobs import CloneAction, CloneResult, Note, RefreshResult, StateResult
 from shared.contract.subjects import Kind
 from shared.engine.carriers.carrier import Recipe
 from shared.engine.carriers.confine import Account
@@ -63,17 +65,29 @@ class CloneWorkflow:
         self._driver = driver
         self._connectors = connectors
         self._settings = settings
-        self._keys = keys
+        self._briefs = Briefs(driver, settings, keys)
         self._states = StateJobs(driver)
         self._forks = Forks(driver, keys, self._states, resets=settings.resets)
         self._images = ImageUse(driver, settings)
+        self._refresh = Refresh(
+            driver,
+            keys,
+            self._states,
+            resets=settings.resets,
+            reads=self._read_clone,
+            leaves=self._remove_connector,
+            destroys=self._destroy,
+        )
 
     def steps(self, command: CloneRequested) -> Sequence[StepSpec]:
         """The nine steps of every clone; or what is done to one that is there."""
         if command.action is CloneAction.FORK:
             return self._forks.steps()
-        if command.action is not None:
-            return self._states.steps(command)
+        if command.action is CloneAction.REFRESH:
+            return self._refresh.steps(self._making())
+        return self._making() if command.action is None else self._states.steps(command)
+
+    def _making(self) -> Sequence[StepSpec]:
         return (
             StepSpec("sign_in", "Sign in to the source", 3, self._sign_in),
             StepSpec("connector", "Install the connector", 4, self._install, undo=self._remove_connector),
@@ -86,12 +100,14 @@ class CloneWorkflow:
             StepSpec("remove_connector", "Remove the connector", 2, self._leave),
         )
 
-    async def finish(self, context: JobContext) -> CloneResult | StateResult:
+    async def finish(self, context: JobContext) -> CloneResult | StateResult | RefreshResult:
         """The result; schedules the end of the clone's life."""
         state, command = context.state, context.command
         assert isinstance(command, CloneRequested)
         if command.action is CloneAction.FORK:
             return await self._forks.finish(context)
+        if command.action is CloneAction.REFRESH:
+            return await self._refresh.finish(context)
         if command.action is not None:
             return await self._states.finish(context)
         received = state["received"]
@@ -126,7 +142,7 @@ class CloneWorkflow:
         if secret.get("basic_password"):
             # every request needs it, also those of carriers that know no login
             basic = json.dumps([secret["basic_username"], secret["basic_password"]])
-            context.state["basic"] = self._seal(context, basic)
+            context.state["basic"] = self._briefs.seal(context, basic)
         await self._look(context, entry.sign_in, login=secret)
 
     async def _install(self, context: JobContext) -> None:
@@ -186,7 +202,7 @@ class CloneWorkflow:
 
     def _remember_key(self, context: JobContext, key: bytes) -> None:
         """Keep the connector's key in the job's state, sealed."""
-        context.state["connector_key"] = self._seal(context, base64.b64encode(key).decode())
+        context.state["connector_key"] = self._briefs.seal(context, base64.b64encode(key).decode())
 
     # --- its place
 
@@ -223,11 +239,11 @@ class CloneWorkflow:
             samples = list(config.allow_http[:20])
             context.note(Note(code="allow_http_ignored", message=text, count=len(config.allow_http), samples=samples))
             config = replace(config, allow_http=())
-        await context.blocking(target.write_config, config)
-        password = self._open(context, state["password"]) if "password" in state else finalize.new_password()
+        await context.blocking(target.write_config, self._refresh.config(context, config))
+        password = self._briefs.open(context, state["password"]) if "password" in state else finalize.new_password()
         context.hide(password)
         state["username"] = state.get("username") or said.username
-        state["password"], state["wordpress_path"] = self._seal(context, password), config.wordpress_path
+        state["password"], state["wordpress_path"] = self._briefs.seal(context, password), config.wordpress_path
         await context.checkpoint()  # known before it exists, so that another worker sets the same again
         context.report(message="Making the clone's administrator")
         like = await self._account(context)
@@ -318,10 +334,14 @@ class CloneWorkflow:
             return await self._fill(context, FILES, function, *arguments, login=login)
 
         async def make() -> Recipe:
-            brief = await self._brief(context, self._driver.place(context.job_id))
+            brief = await self._briefs.brief(context, self._driver.place(context.job_id))
             return Recipe(LOOKING, CloneRun, (brief,), kept=KEPT)
 
-        return await context.confined(LOOKING, make, step, function, self._secrets(context, login), *arguments)
+        return await context.confined(LOOKING, make, step, function, self._briefs.secrets(context, login), *arguments)
+
+    async def _read_clone(self, context: JobContext, target: Target, function: Callable[..., Any]) -> Any:
+        """A step in a carrier that may read another clone than the one that is made."""
+        return await self._fill(context, EDITS, function, target=target)
 
     async def _fill(
         self,
@@ -331,60 +351,24 @@ class CloneWorkflow:
         *arguments: Any,
         login: dict[str, Any] | None = None,
         told: Callable[[Reported], None] | None = None,
+        target: Target | None = None,
     ) -> Any:
-        """A step in a carrier that may write the clone's files and database."""
+        """A step in a carrier that may write the clone's files; or read those of `target`."""
+        reading, target = target is not None, target or self._driver.place(context.job_id)
 
         async def make() -> Recipe:
-            target = self._driver.place(context.job_id)
             owner, carried = target.owner, await context.blocking(target.carried)
-            brief = await self._brief(context, carried)
+            brief = await self._briefs.brief(context, carried)
+            folders, beside = ([str(folder) for folder in found] for found in (target.writable, target.readable))
             return Recipe(
                 name,
                 CloneRun,
                 (brief,),
                 account=None if owner is None else Account(owner.uid, owner.gid),
-                writable=tuple(str(folder) for folder in target.writable),
-                readable=tuple(str(folder) for folder in target.readable),
+                writable=() if reading else tuple(folders),
+                readable=(*beside, *folders) if reading else tuple(beside),
                 kept=KEPT,
                 told=told,
             )
 
-        return await context.confined(name, make, step, function, self._secrets(context, login), *arguments)
-
-    async def _brief(self, context: JobContext, target: Target) -> Brief:
-        settings = self._settings
-        dialect = await context.blocking(self._driver.dialect)
-        php = await context.blocking(self._driver.php_version)
-        return Brief(
-            target,
-            dialect,
-            settings.allow_private_sources,
-            settings.connector_hours,
-            settings.compress,
-            php,
-            settings.id_band,
-            self._no_media(context),
-        )
-
-    def _no_media(self, context: JobContext) -> str:
-        """Why media can not stay on the source, "" when they can."""
-        if not self._driver.fetches_media:
-            return "clones of this installation fetch nothing from their sources"
-        return (
-            "the site is behind a password of its web server, which no clone keeps" if "basic" in context.state else ""
-        )
-
-    def _secrets(self, context: JobContext, login: dict[str, Any] | None) -> Secrets:
-        state, known = context.state, {}
-        if login and login.get("password"):
-            known = {name: str(login[name]) for name in ("username", "password", "login_url") if login.get(name)}
-        key = base64.b64decode(self._open(context, state["connector_key"])) if "connector_key" in state else b""
-        password = self._open(context, state["password"]) if "password" in state else ""
-        basic = tuple(json.loads(self._open(context, state["basic"]))) if "basic" in state else None
-        return Secrets(known, key, password, basic)
-
-    def _seal(self, context: JobContext, text: str) -> str:
-        return self._keys.seal(text, purpose=context.job_id)
-
-    def _open(self, context: JobContext, sealed: str) -> str:
-        return self._keys.open(sealed, purpose=context.job_id)
+        return await context.confined(name, make, step, function, self._briefs.secrets(context, login), *arguments)

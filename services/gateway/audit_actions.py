@@ -12,6 +12,7 @@ class Action(StrEnum):
     CLONE_DELETE = "clone.delete"
     CLONE_EXTEND = "clone.extend"
     CLONE_RESET = "clone.reset"
+    CLONE_REFRESH = "clone.refresh"
     CLONE_FORK = "clone.fork"
     CLONE_LOGIN_LINK = "clone.login-link"
     CLONE_MAIL = "clone.mail"
@@ -56,6 +57,7 @@ ACTIONS: dict[str, Action] = {
     "deleteClone": Action.CLONE_DELETE,
     "extendClone": Action.CLONE_EXTEND,
     "resetClone": Action.CLONE_RESET,
+    "refreshClone": Action.CLONE_REFRESH,
     "forkClone": Action.CLONE_FORK,
     "createVersion": Action.VERSION_CREATE,
     "deleteVersion": Action.VERSION_DELETE,

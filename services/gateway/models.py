@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,9 +17,8 @@ from pydantic import (
 )
 
 from services.gateway import domain
-from services.gateway.either import LOGIN_OR_KEY, MINUTES_OR_MOMENT
+from services.gateway.either import LOGIN_OR_KEY
 from services.gateway.exact import Whole
-from services.gateway.moments import Moment
 from shared.contract.events import CloneOptions, Media
 from shared.contract.jobs import (
     CloneAction,
@@ -27,6 +26,7 @@ from shared.contract.jobs import (
     ErrorInfo,
     Note,
     Phase,
+    RefreshResult,
     RestoreAction,
     RestoreResult,
     Reused,
@@ -112,7 +112,36 @@ class CloneChoices(CloneOptions):
         return self
 
 
-class CloneRequest(Body):
+class WayIn(Body):
+    """How to get in to a site: either an administrator's login or a pairing key."""
+
+    username: Username | None = None
+    password: Password | None = None
+    pairing_key: PairingKey | None = None
+    login_url: LoginUrl | None = None
+    basic_auth: BasicAuth | None = Field(None, description="For a site behind a password of its web server.")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        login = self.username is not None or self.password is not None
+        if login and self.pairing_key is not None:
+            raise ValueError("send either username and password, or pairing_key, not both")
+        if not login and self.pairing_key is None:
+            raise ValueError("send username and password, or pairing_key")
+        if login and (self.username is None or self.password is None):
+            raise ValueError("username and password belong together: one of them is missing")
+        return self
+
+    def credentials(self) -> dict[str, Any]:
+        """What the vault stores, in clear: `{username, password}` or `{pairing_key}`, and the `doors` before it."""
+        more = doors(self.login_url, self.basic_auth)
+        if self.pairing_key is not None:
+            return {"pairing_key": self.pairing_key.get_secret_value(), **more}
+        assert self.password is not None
+        return {"username": self.username, "password": self.password.get_secret_value(), **more}
+
+
+class CloneRequest(WayIn):
     """The wish to clone a site: its address, and either an administrator's login or a pairing key."""
 
     model_config = ConfigDict(
@@ -132,11 +161,6 @@ class CloneRequest(Body):
     )
 
     source_url: SourceUrl
-    username: Username | None = None
-    password: Password | None = None
-    pairing_key: PairingKey | None = None
-    login_url: LoginUrl | None = None
-    basic_auth: BasicAuth | None = Field(None, description="For a site behind a password of its web server.")
     ttl_minutes: TtlMinutes = TTL_DEFAULT
     name: Name | None = None
     priority: Priority = None
@@ -148,42 +172,12 @@ class CloneRequest(Body):
         return domain.normalise_source(value)
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> CloneRequest:
-        login = self.username is not None or self.password is not None
-        if login and self.pairing_key is not None:
-            raise ValueError("send either username and password, or pairing_key, not both")
-        if not login and self.pairing_key is None:
-            raise ValueError("send username and password, or pairing_key")
-        if login and (self.username is None or self.password is None):
-            raise ValueError("username and password belong together: one of them is missing")
+    def _media_can_stay(self) -> Self:
         if self.basic_auth is not None and self.options.media is Media.REMOTE:
             raise ValueError(
                 "options.media can not be remote for a site with basic_auth: no clone keeps that password. Leave it "
                 "out, so that the media are copied"
             )
-        return self
-
-    def credentials(self) -> dict[str, Any]:
-        """What the vault stores, in clear: `{username, password}` or `{pairing_key}`, and the `doors` before it."""
-        more = doors(self.login_url, self.basic_auth)
-        if self.pairing_key is not None:
-            return {"pairing_key": self.pairing_key.get_secret_value(), **more}
-        assert self.password is not None
-        return {"username": self.username, "password": self.password.get_secret_value(), **more}
-
-
-class ExtendRequest(Body):
-    """How long a clone shall live: `ttl_minutes` from now, or until `expires_at`."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"ttl_minutes": 2880}], **MINUTES_OR_MOMENT})
-
-    ttl_minutes: TtlMinutes | None = None
-    expires_at: Moment | None = Field(None, description="With time zone; at most 30 days from now.")
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> ExtendRequest:
-        if (self.ttl_minutes is None) == (self.expires_at is None):
-            raise ValueError("send either ttl_minutes or expires_at")
         return self
 
 
@@ -270,9 +264,10 @@ class JobSummary(BaseModel):
     message: str
     name: str | None
     source_url: str
-    target_url: str = Field(description="Where a restore goes; empty for clones.")
+    target_url: str = Field(description="Where a restore goes; of a refresh, the clone; else empty.")
     action: RestoreAction | CloneAction | None = Field(
-        description="What a restore does: restore, rollback or discard; or what is done to a clone: reset or keep."
+        description="What a restore does: restore, rollback or discard; or what is done to a clone: reset, "
+        "keep, fork or refresh."
     )
     priority: Lane
     attempt: int
@@ -292,7 +287,7 @@ class JobAnswer(JobSummary):
     """A job with its steps, and its result or error."""
 
     steps: list[Step]
-    result: Result | RestoreOutcome | StateResult | None
+    result: Result | RestoreOutcome | StateResult | RefreshResult | None
     links: Links
 
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from services.gateway.either import IDS_OR_FILTER, MINUTES_OR_MOMENT
 from services.gateway.exact import Switch
-from services.gateway.models import Body, CloneChoices, ExtendRequest, Text, TtlMinutes
+from services.gateway.models import Body, CloneChoices, Text, TtlMinutes
+from services.gateway.models_clones import ExtendRequest
 from services.gateway.models_restore import RestoreChoices
 from services.gateway.moments import Moment
 from services.gateway.problems import Problem, validation

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.gateway.models import TTL_DEFAULT, Body, Name, TtlMinutes
+from services.gateway.either import LOGIN_OR_KEY
+from services.gateway.exact import Switch
+from services.gateway.models import TTL_DEFAULT, Body, Name, TtlMinutes, WayIn
 from shared.contract.states import NAME_PATTERN
 from shared.contract.times import Time
 
@@ -27,6 +29,26 @@ class VersionRequest(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "before-update"}]})
 
     name: VersionName = Field(description="Small letters, digits and hyphens; 40 at most.")
+
+
+class RefreshRequest(WayIn):
+    """The way in to the clone's source, and whether what was edited in the clone may go."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"username": "admin", "password": "correct horse battery staple"},
+                {"pairing_key": "sf1_…", "overwrite": True},
+            ],
+            **LOGIN_OR_KEY,
+        }
+    )
+
+    overwrite: Switch = Field(
+        False,
+        description="What was edited in the clone may go. Without it a clone that was edited stays as it is: the job "
+        "ends with `clone_edited`, and its details list what.",
+    )
 
 
 class ForkRequest(Body):

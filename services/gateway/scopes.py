@@ -47,6 +47,7 @@ NEEDED: dict[str, Scope] = {
     "getCloneMail": SUBMIT,
     "createLoginLink": SUBMIT,
     "resetClone": SUBMIT,
+    "refreshClone": SUBMIT,
     "forkClone": SUBMIT,
     "createVersion": SUBMIT,
     "listVersions": READ,

@@ -13,7 +13,18 @@ from services.gateway.lenient import read_as
 from services.gateway.reader import Stored
 from shared.bus.connection import Bus
 from shared.contract import streams
-from shared.contract.events import CloneRequested, Message, RestoreRequested, decode, fold, fold_clone, fold_snapshot
+from shared.contract.events import (
+    CloneRequested,
+    Command,
+    Message,
+    RestoreRequested,
+    Retry,
+    changed,
+    decode,
+    fold,
+    fold_clone,
+    fold_snapshot,
+)
 from shared.contract.jobs import Clone, Job, Snapshot
 from shared.contract.subjects import kind_of, parse, story
 from shared.log import get
@@ -120,6 +131,16 @@ class Store:
     async def story(self, job_id: str) -> list[Stored]:
         """Every message about a job, oldest first."""
         return await reader.read_all(self._bus.nc, streams.STREAMS[kind_of(job_id)], story(job_id))
+
+    async def command(self, job_id: str) -> Command | None:
+        """What was asked for, as it was changed since; None once the log has forgotten it."""
+        command: Command | None = None
+        for _, message in await self._messages(job_id, start=1):
+            if isinstance(message, CloneRequested | RestoreRequested):
+                command = command or message
+            elif isinstance(message, Retry) and command is not None:
+                command = changed(command, message.changes)
+        return command
 
     async def _messages(self, job_id: str, *, start: int) -> list[tuple[int, Message]]:
         stream = streams.STREAMS[kind_of(job_id)]

@@ -6,7 +6,16 @@ from typing import Any
 
 from services.gateway.models import CloneAnswer, CloneSummary, JobAnswer, JobSummary, Links, RestoreOutcome, Result
 from services.gateway.models_restore import SnapshotAnswer, SnapshotLinks
-from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, Snapshot, StateResult
+from shared.contract.jobs import (
+    Clone,
+    CloneResult,
+    CloneState,
+    Job,
+    RefreshResult,
+    RestoreResult,
+    Snapshot,
+    StateResult,
+)
 from shared.log import get
 from shared.secrets.vault import KeyRing, SecretGone
 
@@ -97,7 +106,7 @@ def _summary(job: Job, clone: Clone | None) -> dict[str, Any]:
 
 def _outcome(
     job: Job, made: Clone | Snapshot | None, keys: KeyRing | None
-) -> Result | RestoreOutcome | StateResult | None:
+) -> Result | RestoreOutcome | StateResult | RefreshResult | None:
     if isinstance(job.result, CloneResult):
         return _result(job.result, made if isinstance(made, Clone) else None, keys, job.job_id)
     if isinstance(job.result, RestoreResult):

@@ -92,6 +92,10 @@ class CloneRequested(Message):
     clone_id: str | None = None
     state: str | None = None
     """Of an action: the state that is kept or put back, `made` or `version-` and a version's name."""
+    target_url: str = ""
+    """Of a refresh: the address of the clone."""
+    overwrite: bool = False
+    """Of a refresh: what was edited in the clone may go."""
     name: str | None = None
     tenant: str = "local"
     key: str | None = None
@@ -113,6 +117,7 @@ class CloneRequested(Message):
             lane=self.lane,
             name=self.name,
             source_url=self.source_url,
+            target_url=self.target_url,
             action=self.action,
             tenant=self.tenant,
             batch_id=self.batch_id,
@@ -131,17 +136,19 @@ class CloneRequested(Message):
     @property
     def makes_room(self) -> bool:
         """Whether it needs a place for a new clone."""
-        return self.action in {None, CloneAction.FORK}
+        return self.action in {None, CloneAction.FORK, CloneAction.REFRESH}
 
     @property
     def reads(self) -> str:
         """The clone that must not be exchanged for another state meanwhile; "" for none."""
+        if self.action is CloneAction.REFRESH:
+            return self.target_url
         return self.source_url if self.action in {CloneAction.RESET, CloneAction.KEEP} else ""
 
     @property
     def changes_what_it_reads(self) -> bool:
         """Whether it is the one that exchanges it."""
-        return self.action is CloneAction.RESET
+        return self.action in {CloneAction.RESET, CloneAction.REFRESH}
 
 
 class RestoreOptions(BaseModel):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.contract.edits import Edits
 from shared.contract.subjects import Kind, Lane
 from shared.contract.times import Time
 
@@ -156,6 +157,8 @@ class CloneAction(StrEnum):
     """What it is becomes a version."""
     FORK = "fork"
     """A new clone is made of what it is."""
+    REFRESH = "refresh"
+    """It becomes what its source is now."""
 
 
 class TablePlan(Record):
@@ -264,7 +267,26 @@ class StateResult(Record):
     timings: dict[str, float] = Field(default_factory=dict)
 
 
-Result = CloneResult | RestoreResult | StateResult
+class RefreshResult(Record):
+    """What a completed refresh of a clone gives."""
+
+    clone_id: str
+    clone_url: str
+    refreshed_at: Time
+    """What the clone is now its source was then."""
+    overwritten: Edits
+    """What had been edited in the clone, and is gone."""
+    files: int = 0
+    bytes: int = 0
+    """Of files."""
+    tables: int = 0
+    rows: int = 0
+    reused: Reused | None = None
+    notes: list[Note] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict)
+
+
+Result = CloneResult | RestoreResult | StateResult | RefreshResult
 """Told apart by their required fields."""
 
 
@@ -289,7 +311,7 @@ class Job(Record):
     name: str | None = None
     source_url: str = ""
     target_url: str = ""
-    """Where a restore goes; empty for clones."""
+    """Where a restore goes; of a refresh, the clone; else empty."""
     action: RestoreAction | CloneAction | None = None
     tenant: str = "local"
     batch_id: str | None = None

@@ -20,9 +20,12 @@ ASK_ANEW = frozenset(
         "secret_gone",
         "invalid_command",
         "production_would_lose",
+        "clone_edited",
     }
 )
 """Errors a retry can not mend: it would use the same address, login and wish again."""
+GO_ON = {"production_would_lose": "--accept-loss", "clone_edited": "--overwrite"}
+"""Refusals that a person may overrule, and how."""
 HOPELESS = frozenset({"multisite_unsupported", "snapshot_gone"})
 
 
@@ -31,7 +34,7 @@ def next_step(job: dict[str, Any]) -> str:
     code, command = _code(job), next_command(job)
     if not command:
         return ""
-    if code == "production_would_lose":
+    if code in GO_ON:
         return f"To go on all the same: {command}"
     return f"Ask for it anew with: {command}" if code in ASK_ANEW else f"Once it is put right: {command}"
 
@@ -43,7 +46,7 @@ def next_command(job: dict[str, Any]) -> str:
         return ""
     if code not in ASK_ANEW:
         return f"siteferry retry {job['job_id']}"
-    return _anew(job) + (" --accept-loss" if code == "production_would_lose" else "")
+    return f"{_anew(job)} {GO_ON.get(code, '')}".rstrip()
 
 
 def _code(job: dict[str, Any]) -> str | None:
@@ -55,6 +58,8 @@ def _anew(job: dict[str, Any]) -> str:
     """The command that asks for the same once more, with a login to be given."""
     if job.get("type", "clone") == "clone":
         login = "--pairing-key-stdin" if _code(job) == "bad_pairing_key" else "-u USER"
+        if job.get("action") == "refresh":
+            return f"siteferry refresh {_source(job['target_url'])} {login} --watch"
         return f"siteferry clone {job['source_url']} {login} --watch"
     if (job.get("action") or "restore") != "restore":
         return f"siteferry {job['action']} SNAPSHOT -u USER --watch"

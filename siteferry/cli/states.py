@@ -1,4 +1,4 @@
-"""Commands about what clones were: `reset`, `versions`."""
+"""Commands about what clones were, and what their site is now: `reset`, `refresh`, `fork`, `versions`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from rich.text import Text
 
 from siteferry.cli import render
 from siteferry.cli.client import CliError, Exit
+from siteferry.cli.clone import PairingKeyStdin, Username, credentials
 from siteferry.cli.clones import CloneArgument
-from siteferry.cli.context import api_of, parse_ttl
+from siteferry.cli.context import BasicAuth, LoginUrl, Password, PasswordStdin, api_of, doors, parse_ttl
 from siteferry.cli.jobs import JsonFlag
 from siteferry.cli.submitted import FollowFlag, TimeoutOption, finish
 
@@ -34,6 +35,36 @@ def reset(
     api = api_of(context)
     body = {} if to is None else {"version": to}
     accepted = api.submit(f"/clones/{clone_id}/reset", body)
+    finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
+
+
+def refresh(
+    context: typer.Context,
+    clone_id: CloneArgument,
+    username: Username = None,
+    password: Password = None,
+    password_stdin: PasswordStdin = False,
+    pairing_key_stdin: PairingKeyStdin = False,
+    login_url: LoginUrl = None,
+    basic_auth: BasicAuth = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="What was edited in the clone may go. Without: it is listed, and stays.")
+    ] = False,
+    follow: FollowFlag = False,
+    timeout: TimeoutOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Have a clone be what its site is now, with an administrator's login there. It keeps its id, address and login.
+
+    \b
+    siteferry refresh clone-0k3v9x2m7c1p5t8w -u admin --watch
+    siteferry refresh clone-0k3v9x2m7c1p5t8w -u admin --overwrite --watch
+    siteferry refresh clone-0k3v9x2m7c1p5t8w --pairing-key-stdin < key.txt
+    """
+    body = credentials(username, password, password_stdin, pairing_key_stdin) | doors(login_url, basic_auth)
+    body |= {"overwrite": overwrite}
+    api = api_of(context)
+    accepted = api.submit(f"/clones/{clone_id}/refresh", body)
     finish(api, accepted, follow=follow, timeout=timeout, as_json=as_json)
 
 

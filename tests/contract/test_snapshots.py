@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from services.cloner.drivers.host.snapshots import (
 )
 from services.cloner.drivers.host.snapshots import place as places
 from services.cloner.drivers.host.snapshots.contents import SMALL
+from services.cloner.drivers.host.states import RENEWED
 from shared.ids import new_id
 from tests.contract.houses import CONFIG, HostHouse
 
@@ -335,7 +337,7 @@ from services.cloner.drivers.host.driver import HostDriver
 from services.cloner.drivers.host.mariadb import CloneDatabases
 from shared.cells.client import CellsClient
 from pathlib import Path
-socket, user, password, clones, control, clone, verb, die_at = sys.argv[1:]
+socket, user, password, clones, control, clone, verb, die_at, beside = sys.argv[1:]
 driver = HostDriver(clones=Path(clones), databases=CloneDatabases(Path(socket), user, Path(password)),
     edge_url="http://localhost:8080", cells=CellsClient(Path(control)))
 left = int(die_at)
@@ -355,6 +357,8 @@ Cursor.execute = execute
 target = driver.place(clone)
 if verb == "capture":
     driver.snapshots.capture(target, clone, "second")
+elif verb == "renew":
+    driver.states.renew(clone, beside, keep=True, check=lambda: None)
 else:
     driver.snapshots.stage(clone, "made", target)
     snapshots.put_in_place(target)
@@ -362,7 +366,7 @@ print("lived")
 """
 
 
-def killed(driver: HostDriver, clone: str, verb: str, die_at: int) -> bool:
+def killed(driver: HostDriver, clone: str, verb: str, die_at: int, beside: str = "") -> bool:
     """Run it in a process that dies before its nth deed; whether it did."""
     databases: Any = driver.databases
     arguments = [
@@ -372,7 +376,7 @@ def killed(driver: HostDriver, clone: str, verb: str, die_at: int) -> bool:
         str(driver.clones),
         str(driver.cells._control),
     ]
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), *arguments, clone, verb, str(die_at)]
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), *arguments, clone, verb, str(die_at), beside]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL or done.stdout == "lived\n", done.stderr
     return done.returncode != 0
@@ -406,6 +410,46 @@ def test_killed_at_any_deed_a_clone_is_what_it_was_or_what_it_should_be(driver: 
         outcomes.add(now[1])
         die_at += 11
     assert outcomes == {"old", "new"}
+
+
+def test_killed_at_any_deed_a_refreshed_clone_is_what_it_was_or_what_was_made_beside_it(
+    driver: HostDriver, clone: str
+) -> None:
+    target, beside = driver.place(clone), new_id("clone")
+    driver.ensure(beside)
+    copy, address = driver.place(beside), {"WP_HOME": "http://copy", "WP_SITEURL": "http://copy"}
+    copy.write_config(replace(CONFIG, prefix="new_", constants={**CONFIG.constants, **address}))
+    names = f"CREATE TABLE t (v VARCHAR(90)) AS SELECT '{clone} {beside}' AS v"
+    run(driver, beside, names)
+    (copy.document_root / "state").write_text("new")
+    outcomes, die_at, lived = set(), 0, False
+    while not lived:
+        run(driver, clone, "CREATE OR REPLACE TABLE t AS SELECT 'old' AS v", "CREATE OR REPLACE TABLE added (id INT)")
+        (target.document_root / "state").write_text("old")
+        (target.directory / RENEWED).unlink(missing_ok=True)
+        target.write_config(CONFIG)
+        driver.states.keep(clone, "made", facts={}, check=lambda: None, durable=False)
+        lived = not killed(driver, clone, "renew", die_at, beside)
+        took = driver.states.renewed(clone, beside, keep=True)
+        held, state = database(driver, clone), (target.document_root / "state").read_text()
+        constants = (target.directory / "guard" / "constants.php").read_text()
+        assert ("new_" in (target.directory / "wp-config.php").read_text()) is took, die_at
+        assert "WP_HOME" not in constants
+        assert target.database in constants
+        assert (state, "added" not in str(held)) == (("new", True) if took else ("old", False)), die_at
+        assert not list(target.directory.glob(".[cg]*ing"))
+        assert driver.snapshots.names(clone) == ["made"]
+        assert {name for name in driver.databases.names() if name.startswith(target.database)} == {target.database}
+        outcomes.add(took)
+        die_at += 17
+    assert outcomes == {True, False}
+    assert run(driver, beside, "SELECT v FROM t") == [(f"{clone} {beside}".encode(),)], "the copy stays as it is"
+    for _ in range(2):
+        assert run(driver, clone, "SELECT v FROM t") == [(f"{clone} {clone}".encode(),)]
+        run(driver, clone, "DELETE FROM t")
+        driver.states.put_back(clone, "made", check=lambda: None)
+    assert not driver.states.renewed(clone, new_id("clone"), keep=True), "another one's"
+    driver.destroy(beside)
 
 
 def test_killed_while_capturing_nothing_is_visible_and_a_sweep_clears_it(driver: HostDriver, clone: str) -> None:

@@ -25,8 +25,11 @@ async def engine() -> AsyncIterator[Lab]:
 
 def about_a_clone(engine: Lab, action: CloneAction, clone: str = CLONE) -> Permits:
     job_id = new_id("clone")
+    about = {"source_url": clone}
+    if action is CloneAction.REFRESH:
+        about = {"source_url": "https://shop.test", "target_url": f"{clone}/"}
     command = CloneRequested(
-        job_id=job_id, lane=Lane.NORMAL, source_url=clone, secret_ref=job_id, ttl_minutes=0, action=action
+        job_id=job_id, lane=Lane.NORMAL, secret_ref=job_id, ttl_minutes=0, action=action, clone_id=job_id, **about
     )
     return Permits(engine.bus, command, Limits(), ttl=30, since=1)
 
@@ -63,6 +66,21 @@ async def test_whoever_would_read_a_clone_waits_until_it_is_reset(engine: Lab) -
     assert await about_a_clone(engine, CloneAction.RESET, other).acquire() is None
     await reset.release()
     assert await restore(engine).acquire() is None
+
+
+async def test_while_a_clone_is_refreshed_nobody_else_reads_or_exchanges_it(engine: Lab) -> None:
+    refresh = about_a_clone(engine, CloneAction.REFRESH)
+    assert await refresh.acquire() is None
+    for other in (
+        restore(engine),
+        *(about_a_clone(engine, action) for action in (CloneAction.RESET, CloneAction.KEEP)),
+    ):
+        assert await other.acquire() is not None
+    assert await about_a_clone(engine, CloneAction.REFRESH).acquire() is not None
+    await refresh.release()
+    reader = restore(engine)
+    assert await reader.acquire() is None
+    assert await about_a_clone(engine, CloneAction.REFRESH).acquire() is not None
 
 
 async def test_a_reset_that_finds_a_reader_holds_nothing(engine: Lab) -> None:

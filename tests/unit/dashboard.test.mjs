@@ -122,6 +122,10 @@ test("what may help is offered, what can not is not", () => {
   assert.deepEqual(failed("multisite_unsupported"), { retry: false, anew: "" });
   assert.deepEqual(next({ type: "clone", status: "cancelled", error: null }), { retry: false, anew: "Start again" });
   assert.deepEqual(next({ type: "clone", status: "failed", error: { code: "source_unreachable" } }, true), { retry: false, anew: "Start again" });
+  const refresh = (code) => failed(code, { action: "refresh" });
+  assert.deepEqual(refresh("clone_edited"), { retry: false, anew: "Refresh this clone again", byKey: false });
+  assert.deepEqual(refresh("wrong_password"), { retry: false, anew: "Refresh this clone again", byKey: false });
+  assert.deepEqual(refresh("source_unreachable"), { retry: true, anew: "", byKey: false });
   assert.deepEqual(next({ type: "clone", status: "running" }), { retry: false, anew: "" });
   assert.deepEqual(failed("production_would_lose", { type: "restore" }), { retry: false, anew: "Restore this clone again" });
   assert.deepEqual(failed("target_busy", { type: "restore" }), { retry: true, anew: "" });

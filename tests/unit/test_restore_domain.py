@@ -14,11 +14,11 @@ from services.restorer.domain.addresses import same_site, url_mappings
 from services.restorer.domain.diff import REMOVE, SAME, WRITE, Act, Verdict
 from services.restorer.domain.identity import Encoded
 from services.restorer.domain.losses import kind_of, loss, own_trace
-from services.restorer.domain.options import active_plugins, kept_options, serialized
+from services.restorer.domain.options import active_plugins, kept_options
 from services.restorer.domain.paths import folder, wanted
 from services.restorer.domain.people import user_map, with_author
 from services.restorer.domain.stored import same_but_for_json
-from services.restorer.domain.tables import RUNTIME, refuse_tied, select
+from services.restorer.domain.tables import refuse_tied, select
 from services.restorer.errors import NotEnoughRoom, UnsupportedTables
 from services.restorer.rebase import after_restore, packed
 from services.restorer.steps.stage import check_room
@@ -30,6 +30,7 @@ from shared.contract.snapshot_discard import discard_of
 from shared.ids import is_job_id
 from shared.wordpress.base import Base, BaseHeader, BaseTable, read_base
 from shared.wordpress.rewrite import Rewriter
+from shared.wordpress.runtime import RUNTIME_TABLES, serialized
 
 A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
 ONLY = Verdict(Act.REMOVE, "production_only")
@@ -141,14 +142,14 @@ def test_what_rows_of_a_table_are(table: str, what: str | None) -> None:
     "mailpoet_scheduled_tasks mail_queue post_views rank_math_404_logs visits blc_links wc_rate_limits".split(),
 )
 def test_what_happens_while_a_site_runs_is_productions(name: str) -> None:
-    assert RUNTIME.match(name)
+    assert RUNTIME_TABLES.match(name)
 
 
 @pytest.mark.parametrize(
     "name", "bookings auditorium blog_posts catalog bp_activity streams frm_items wc_orders wc_orders_meta jobs".split()
 )
 def test_what_people_write_is_compared(name: str) -> None:
-    assert not RUNTIME.match(name)
+    assert not RUNTIME_TABLES.match(name)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,17 @@ class States(Protocol):
     def fork(self, clone_id: str, fork_id: str, *, check: Callable[[], None]) -> tuple[KeptState, SiteConfig]:
         """Fill a new clone's place with what a clone is now; with which configuration it is to be finished."""
 
+    def to_read(self, clone_id: str) -> Target:
+        """The place of a clone that is there, with an empty folder for its records. Raises CloneGone."""
+
+    def renew(self, clone_id: str, beside: str, *, keep: bool, check: Callable[[], None]) -> list[str]:
+        """Exchange what a clone holds for what was made in the place `beside`, which names the clone's address; and
+        what of it could not be made, in words. `keep`: a reset puts it back to this. What was kept of it being made
+        goes."""
+
+    def renewed(self, clone_id: str, beside: str, *, keep: bool) -> bool:
+        """End what a death left half done, and tell whether the clone is what was made `beside`."""
+
     def settle(self, clone_id: str) -> None:
         """End what a death left half done: the clone is what it was, or wholly the state."""
 

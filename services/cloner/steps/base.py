@@ -62,7 +62,7 @@ def pack_up(run: CloneRun) -> bool:
         if state.get("base_rows") is None or state.get("base_files") is None:
             raise OSError("not all digests were kept")
         header = BaseHeader(
-            run.job_id,
+            run.clone_id,
             run.site.home,
             run.plan.config.prefix,
             state["copied_from"],

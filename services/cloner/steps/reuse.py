@@ -53,7 +53,7 @@ def fingerprint(run: CloneRun) -> str:
         "tables": [_built(table) for table in plan.tables],
         "views": list(plan.views),
     }
-    text = json.dumps(told, sort_keys=True, default=str).replace(run.job_id, "")
+    text = json.dumps(told, sort_keys=True, default=str).replace(run.clone_id, "")
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -18,7 +18,8 @@ from services.gateway.access import Principal
 from services.gateway.deeds import asker_of
 from services.gateway.edge import CloneId, Edge, enter, keys_for, owned_clone
 from services.gateway.listing import Look, Sort, find
-from services.gateway.models import CloneAnswer, ClonePage, ExtendRequest
+from services.gateway.models import CloneAnswer, ClonePage
+from services.gateway.models_clones import ExtendRequest
 from services.gateway.models_mail import Mail, MailList
 from services.gateway.problems import Problem
 from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, Count, Offset, Search, read_cursor

@@ -17,7 +17,7 @@ from services.gateway.models import CloneRequest
 from services.gateway.models_batch import BatchRequest
 from services.gateway.models_restore import DiscardRequest, RestoreRequest, RollbackRequest
 from services.gateway.models_schedules import ScheduleRequest
-from services.gateway.models_states import ForkRequest, ResetRequest, VersionRequest
+from services.gateway.models_states import ForkRequest, RefreshRequest, ResetRequest, VersionRequest
 from services.gateway.problems import V1
 from services.gateway.routes.responses import problem
 from services.gateway.scopes import NEEDED
@@ -91,6 +91,7 @@ def _complete(document: dict[str, Any], answer: type[BaseModel]) -> None:
         RollbackRequest,
         DiscardRequest,
         ForkRequest,
+        RefreshRequest,
         ResetRequest,
         VersionRequest,
         ScheduleRequest,

@@ -12,13 +12,12 @@ from services.gateway.models import Accepted
 from services.gateway.models_restore import RestoreRequest
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
-from services.gateway.routes.states import refuse_while_busy
+from services.gateway.routes.states import login_of, refuse_while_busy
 from services.gateway.routes.submit import STORED, WAITED, Async, allowed_lane, described, parsed, store, waits
 from shared.contract.events import RestoreRequested
 from shared.contract.jobs import Clone
 from shared.contract.subjects import Lane
 from shared.ids import new_id
-from shared.secrets.vault import SecretGone
 
 router = APIRouter(tags=["restore"])
 
@@ -53,7 +52,7 @@ async def submit_restore(request: Request, edge: Edge, principal: Principal, key
 
     async def accept(job_id: str) -> Response:
         clone = None if wish.clone_id is None else await _source_clone(edge, principal, wish, wish.clone_id)
-        secret = wish.target_login() | (wish.source_login() if clone is None else _login_of(edge, clone))
+        secret = wish.target_login() | (wish.source_login() if clone is None else login_of(edge, clone, "source_"))
         command = _command(wish, job_id, lane, principal, clone)
         return await store(edge, command, secret, request.state.traceparent)
 
@@ -99,17 +98,3 @@ async def _source_clone(edge: Edge, principal: Principal, wish: RestoreRequest, 
             422, "invalid_request", "The request is not valid: target_url is the clone itself.", hint="Name another."
         )
     return clone
-
-
-def _login_of(edge: Edge, clone: Clone) -> dict[str, str]:
-    """The clone's own administrator. Raises a 409 problem when its password can not be opened any more."""
-    try:
-        password = edge.keys.open(clone.sealed_password, purpose=clone.clone_id)
-    except SecretGone as gone:
-        raise Problem(
-            409,
-            gone.code,
-            "The clone's password can not be opened with the keys of this installation.",
-            hint="Send the clone's address as source_url, with a login of your own.",
-        ) from None
-    return {"source_username": clone.username, "source_password": password}

@@ -12,15 +12,24 @@ from services.gateway.domain import same_site
 from services.gateway.edge import CloneId, Edge, active_clone, enter
 from services.gateway.listing import Look, find
 from services.gateway.models import Accepted
-from services.gateway.models_states import ForkRequest, ResetRequest, Version, VersionName, VersionRequest, Versions
+from services.gateway.models_states import (
+    ForkRequest,
+    RefreshRequest,
+    ResetRequest,
+    Version,
+    VersionName,
+    VersionRequest,
+    Versions,
+)
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
 from shared.contract import states
-from shared.contract.events import CloneRequested
+from shared.contract.events import CloneOptions, CloneRequested
 from shared.contract.jobs import Clone, CloneAction, Job, Status
 from shared.contract.states import MADE, version_state
 from shared.ids import new_id
+from shared.secrets.vault import SecretGone
 
 router = APIRouter(tags=["clones"])
 PATIENCE = 10.0
@@ -42,6 +51,23 @@ async def reset_clone(request: Request, clone_id: CloneId) -> Response:
     wish = parsed(ResetRequest, await request.body() or b"{}")
     state = MADE if wish.version is None else version_state(wish.version)
     return await _submit(request, clone_id, CloneAction.RESET, state)
+
+
+@router.post(
+    "/clones/{clone_id}/refresh",
+    operation_id="refreshClone",
+    summary="Refresh a clone from its site",
+    status_code=202,
+    response_model=Accepted,
+    openapi_extra=described(RefreshRequest),
+    responses=problem(404, 409, 415, 422, 429, also=STORED),
+)
+async def refresh_clone(request: Request, clone_id: CloneId) -> Response:
+    """Have a clone be what the site it was made of is now, with the options it was made with. It keeps its id, its
+    address and its login. Was it edited since it was made or refreshed, the job ends with `clone_edited`, lists what,
+    and changes nothing; with `overwrite` that goes. Answers at once with a job."""
+    wish = parsed(RefreshRequest, await request.body())
+    return await _submit(request, clone_id, CloneAction.REFRESH, None, wish=wish)
 
 
 @router.post(
@@ -104,7 +130,15 @@ async def delete_version(request: Request, clone_id: CloneId, name: Annotated[Ve
     return _told(await _ask(edge, states.Question(clone_id=clone_id, drop=version_state(name))))
 
 
-async def _submit(request: Request, clone_id: str, action: CloneAction, state: str | None, **more: Any) -> Response:
+async def _submit(
+    request: Request,
+    clone_id: str,
+    action: CloneAction,
+    state: str | None,
+    *,
+    wish: RefreshRequest | None = None,
+    **more: Any,
+) -> Response:
     edge, principal = enter(request)
     limit = await edge.take(principal)
     clone = await active_clone(edge, principal, clone_id)
@@ -114,6 +148,16 @@ async def _submit(request: Request, clone_id: str, action: CloneAction, state: s
         about: dict[str, Any] = {"source_url": clone.clone_url, "ttl_minutes": 0, "name": clone.name}
         if action is CloneAction.FORK:
             about = {"source_url": clone.source_url, **more, "name": more.get("name") or clone.name}
+        secret: dict[str, Any] = {"username": clone.username}
+        if wish is not None:
+            made = await edge.store.command(clone_id)
+            about |= {
+                "source_url": clone.source_url,
+                "target_url": clone.clone_url,
+                "overwrite": wish.overwrite,
+                "options": made.options if isinstance(made, CloneRequested) else CloneOptions(),
+            }
+            secret = {**wish.credentials(), **login_of(edge, clone, "clone_")}
         command = CloneRequested(
             job_id=job_id,
             lane=allowed_lane(None, principal),
@@ -125,7 +169,7 @@ async def _submit(request: Request, clone_id: str, action: CloneAction, state: s
             **about,
             **principal.share,
         )
-        return await store(edge, command, {"username": clone.username}, request.state.traceparent)
+        return await store(edge, command, secret, request.state.traceparent)
 
     response = await edge.idempotency.once(
         request.headers.get("idempotency-key"),
@@ -138,13 +182,31 @@ async def _submit(request: Request, clone_id: str, action: CloneAction, state: s
     return response
 
 
+def login_of(edge: Edge, clone: Clone, prefix: str) -> dict[str, str]:
+    """The clone's own administrator. Raises a 409 problem when its password can not be opened any more."""
+    try:
+        password = edge.keys.open(clone.sealed_password, purpose=clone.clone_id)
+    except SecretGone as gone:
+        raise Problem(
+            409,
+            gone.code,
+            "The clone's password can not be opened with the keys of this installation.",
+            hint="Restore it by its address, as source_url with a login of your own, or make a new clone.",
+        ) from None
+    return {f"{prefix}username": clone.username, f"{prefix}password": password}
+
+
 async def refuse_while_busy(edge: Edge, clone: Clone, *, restoring: bool = True) -> None:
     """Raises a 409 problem while a job puts the clone back or keeps what it is; or (`restoring`) restores from it."""
     await edge.jobs.refresh()
 
     def busy(job: Job) -> bool:
-        mine = job.tenant == clone.tenant and same_site(job.source_url, clone.clone_url)
-        return mine and (job.action in {CloneAction.RESET, CloneAction.KEEP} or (restoring and job.type == "restore"))
+        if job.tenant != clone.tenant:
+            return False
+        if job.action is CloneAction.REFRESH:
+            return same_site(job.target_url, clone.clone_url)
+        puts = job.action in {CloneAction.RESET, CloneAction.KEEP} or (restoring and job.type == "restore")
+        return puts and same_site(job.source_url, clone.clone_url)
 
     look: Look[Any] = Look(
         wanted=busy, state=lambda job: job.status, states=frozenset({Status.PENDING, Status.RUNNING}), limit=1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from services.restorer.errors import SchemaDrift, UnsupportedTables
 from shared.contract.events import RestoreOptions
 from shared.wordpress.connector.skips import ROW_RULES, RowRule, row_rules_for, rows_stay_behind
 from shared.wordpress.connector.target import TableRead
+from shared.wordpress.runtime import RUNTIME_TABLES
 from shared.wordpress.transfer.ddl import Dialect, UnknownDefinition
 
 Facts = Mapping[str, Any]
@@ -21,20 +21,6 @@ CORE = frozenset(
     "posts postmeta comments commentmeta terms termmeta term_taxonomy term_relationships options links".split()
 )
 USERS = frozenset({"users", "usermeta"})
-RUNTIME = re.compile(
-    # schedules and queues, wherever they are kept
-    r"^(actionscheduler_\w+|cavalcade_\w+|(queue|failed)_jobs|\w*_queues?|\w*_?scheduled_tasks?\w*|mailpoet_sending_\w+|"
-    # sessions, and who tried to sign in
-    r"(\w*_)?sessions?|\w*login_(attempts?|history|log|lockdown|activity)|\w*_?lockouts?|"
-    r"limit_login\w*|loginizer\w*|(itsec|aiowps|cerber|defender|sucuri|wf)_?\w*|"
-    # logs and audits
-    r"(\w*_)?logs?|\w*_log_\w*|(\w*_)?audit(_\w*)?|\w*activity_logs?\w*|simple_history\w*|wsal_\w+|stream(_meta)?|"
-    r"redirection_404|\w*_404_?\w*|blc_\w+|"
-    # counts of visits
-    r"\w*_?statistics_\w+|slim_stats\w*|koko_analytics\w*|burst_\w+|independent_analytics\w*|matomo_\w+|"
-    r"post_views\w*|popularposts\w*|(\w*_)?(visits?|visitors?|hits|pageviews)|wc_rate_limits)$"
-)
-"""What happens on a site while it runs: schedules, sessions, logs. The clone's are of no use to production."""
 DUE = frozenset(
     "nextrun next_run next_run_at nextrun_at next_execution next_execution_at run_at runtime run_time firstrun "
     "available_at execute_at scheduled_for scheduled_date_gmt".split()
@@ -153,7 +139,7 @@ def _stays(short: str, table: Facts, options: RestoreOptions) -> str | None:
         return "production's accounts stay"
     if table["kind"] != "table" or table.get("create_error"):
         return f"a {table['kind']}, not a table of rows"
-    runs = (RUNTIME.match(short) or _schedules(table)) and not asked & set(options.include_tables)
+    runs = (RUNTIME_TABLES.match(short) or _schedules(table)) and not asked & set(options.include_tables)
     if runs or rows_stay_behind(table["name"], table["name"].removesuffix(short)):
         return "what happens on the site while it runs"
     return None

@@ -9,7 +9,7 @@ from datetime import datetime
 from services.restorer.domain import diff
 from services.restorer.domain.diff import SAME, Act, Verdict, Why
 from services.restorer.domain.losses import kind_of, loss, modified_at, own_trace
-from services.restorer.domain.options import ACTIVE, active_plugins, serialized
+from services.restorer.domain.options import ACTIVE, active_plugins
 from services.restorer.domain.tables import Pair
 from services.restorer.run import RestoreRun
 from services.restorer.steps.rows import KEYS, Mover, Row, all_rows, batched, digest
@@ -18,6 +18,7 @@ from shared.contract.jobs import Loss, TablePlan
 from shared.wordpress.connector.package import PLUGIN_FILE
 from shared.wordpress.connector.writer import split_digest
 from shared.wordpress.rewrite import escape
+from shared.wordpress.runtime import serialized
 from shared.wordpress.transfer.fitting import column_limit
 
 MOST = 5_000

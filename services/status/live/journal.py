@@ -76,6 +76,8 @@ def _wanted(command: CloneRequested) -> str:
         return f"Clone of {command.source_url} requested"
     if command.action is CloneAction.FORK:
         return f"Fork of {command.clone_id} requested"
+    if command.action is CloneAction.REFRESH:
+        return f"Refresh of {command.target_url} from {command.source_url} requested"
     state = (command.state or "").removeprefix("version-")
     what = f"Reset to {state}" if command.action is CloneAction.RESET else f"Version {state}"
     return f"{what} of {command.source_url} requested"

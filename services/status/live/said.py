@@ -11,7 +11,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from services.status.live import shape
-from shared.contract.jobs import Clone, CloneResult, CloneState, Job, RestoreResult, SnapshotState, StateResult
+from shared.contract.jobs import (
+    Clone,
+    CloneResult,
+    CloneState,
+    Job,
+    RefreshResult,
+    RestoreResult,
+    SnapshotState,
+    StateResult,
+)
 from shared.contract.subjects import Lane
 
 
@@ -59,7 +68,7 @@ JobDetail = _part(
     set(shape._DETAIL),
     "A job with everything its page shows.",
     **_EVERYWHERE,
-    result=(PushedClone | PushedRestore | StateResult | None, ...),
+    result=(PushedClone | PushedRestore | StateResult | RefreshResult | None, ...),
     links=(Links, ...),
 )
 CloneSummary = _part("CloneSummary", Clone, set(shape._CLONE), "A clone in a list.", job_id=(str, ...))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from services.cloner.constants import OWN_ADDRESS
 from services.cloner.drivers.cell import CONFIG, SITE
+from services.cloner.drivers.host.removal import remove_tree
 from services.cloner.drivers.host.snapshots import (
     Manifest,
     NoSuchSnapshot,
@@ -16,8 +18,10 @@ from services.cloner.drivers.host.snapshots import (
     put_in_place,
     settle,
 )
+from services.cloner.drivers.host.snapshots.place import make_folders, staged
 from services.cloner.drivers.port import KeptState, SiteConfig
 from services.cloner.errors import CloneGone
+from shared.contract.states import MADE
 
 if TYPE_CHECKING:
     from services.cloner.drivers.host.driver import HostDriver, HostTarget
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
 
 ORIGIN = "origin"
 """What a fork is made of, until it is made."""
+RENEWAL = "renewal"
+"""What a refreshed clone is to become, until it has."""
+RENEWED = ".renewed"
+"""In a clone's directory: which place it was exchanged for last, from the moment that only goes forwards."""
 
 
 class HostStates:
@@ -48,7 +56,7 @@ class HostStates:
         """Exchange what the clone holds for a state; and what of it could not be made, in words."""
         with self._snapshots.alone(clone_id, check, busy=True):
             target = self._there(clone_id)
-            manifest = self._snapshots.stage(clone_id, name, target, check=check)
+            manifest = self._snapshots.stage(clone_id, name, target, check=check, renamed=True)
             check()
             return _told(name, manifest), put_in_place(target)
 
@@ -70,6 +78,69 @@ class HostStates:
             put_in_place(target)
             self._snapshots.remove(fork_id, ORIGIN)
         return _told(ORIGIN, manifest), config
+
+    def to_read(self, clone_id: str) -> HostTarget:
+        """A clone that is there, with an empty folder for its records."""
+        target = self._there(clone_id)
+        remove_tree(target.records)
+        make_folders(target, [target.records.name])
+        return target
+
+    def renew(self, clone_id: str, beside: str, *, keep: bool, check: Callable[[], None]) -> list[str]:
+        """Exchange what a clone holds for what was made in the place `beside`."""
+        left: list[str] = []
+        with self._snapshots.alone(clone_id, check, busy=True):
+            target = self._there(clone_id)
+            if not self._went_on(target, beside):
+                self._forget_renewal(clone_id, of_others_than=beside)
+                self._snapshots.capture(self._driver.place(beside), clone_id, RENEWAL, check=check)
+                self._snapshots.stage(clone_id, RENEWAL, target, check=check, renamed=True)
+                check()
+                (target.directory / RENEWED).write_text(beside)
+                left = put_in_place(target)
+            self._complete(target, beside, keep=keep)
+        return left
+
+    def renewed(self, clone_id: str, beside: str, *, keep: bool) -> bool:
+        """End what a death left half done, forwards if it had begun; whether the clone is what was made `beside`."""
+        with self._snapshots.alone(clone_id, busy=True):
+            target = self._driver.place(clone_id)
+            if not (target.directory / CONFIG).exists():
+                return False
+            if not self._went_on(target, beside):
+                self._forget_renewal(clone_id)
+                return False
+            self._complete(target, beside, keep=keep)
+        return True
+
+    def _went_on(self, target: HostTarget, beside: str) -> bool:
+        """End what a death left half done; whether that was, or has been, the exchange for what was made `beside`."""
+        mark, coming = target.directory / RENEWED, staged(target)
+        if coming is not None and coming.clone_id == beside:
+            mark.write_text(beside)
+        settle(target)
+        return mark.exists() and mark.read_text() == beside
+
+    def _complete(self, target: HostTarget, beside: str, *, keep: bool) -> None:
+        """Once files and tables are exchanged: the configuration, and what a reset puts back."""
+        told = json.loads((self._driver.place(beside).directory / SITE).read_text())
+        told["constants"] = {name: value for name, value in told["constants"].items() if name not in OWN_ADDRESS}
+        self._driver.cells.forget(target.clone_id)
+        target.write_config(SiteConfig(**told))
+        if RENEWAL in self._snapshots.names(target.clone_id):
+            self._snapshots.remove(target.clone_id, MADE)
+            if keep:
+                self._snapshots.rename(target.clone_id, RENEWAL, MADE)
+            else:
+                self._snapshots.remove(target.clone_id, RENEWAL)
+
+    def _forget_renewal(self, clone_id: str, of_others_than: str = "") -> None:
+        try:
+            if self._snapshots.get(clone_id, RENEWAL).clone_id == of_others_than:
+                return
+        except (NoSuchSnapshot, SnapshotDamaged):
+            pass
+        self._snapshots.remove(clone_id, RENEWAL)
 
     def settle(self, clone_id: str) -> None:
         """End what a death left half done, forwards if it had begun."""

@@ -53,9 +53,9 @@ export function Again({ job, word, byKey: keyFirst = false }) {
   </form>`;
 }
 
-/** Where a restore, roll-back or discard is asked for anew. @param {{job: any, word: string}} props */
+/** Where a restore, roll-back, discard or refresh is asked for anew. @param {{job: any, word: string}} props */
 export function Elsewhere({ job, word }) {
   const asked = useAsked(job.job_id);
-  const id = asked && ((job.action ?? "restore") === "restore" ? asked.clone_id : asked.snapshot_id);
+  const id = asked && (["restore", "refresh"].includes(job.action ?? "restore") ? asked.clone_id : asked.snapshot_id);
   return id ? html`<a class="button primary" href=${`#/jobs/${id}`}><${Icon} name="retry" />${word}</a>` : null;
 }

@@ -5,6 +5,7 @@ import { call, get, post } from "./api.js";
 import { moment, number, site } from "./format.js";
 import { announce, Confirm, Copy, Countdown, Icon, State, Trouble } from "./parts.js";
 import { Restore } from "./restore.js";
+import { Refresh } from "./refresh.js";
 import { Versions } from "./versions.js";
 
 const MORE = [[120, "2 hours"], [1440, "1 day"], [10080, "7 days"], [43200, "30 days"]];
@@ -84,6 +85,6 @@ export function ClonePanel({ clone }) {
     <div class="row wrap"><a class="button primary" href=${clone.clone_url} target="_blank" rel="noopener">Open the clone<${Icon} name="open" /></a>
       <${Admin} clone=${clone} />
       <${Copy} text=${clone.clone_url} label="Copy the address">Copy address<//><span class="push"></span><${CloneActions} clone=${clone} /></div>
-    <${Login} clone=${clone} /><${Mail} clone=${clone} /><${Versions} clone=${clone} /><${Restore} clone=${clone} />
+    <${Login} clone=${clone} /><${Mail} clone=${clone} /><${Versions} clone=${clone} /><${Refresh} clone=${clone} /><${Restore} clone=${clone} />
   </section>`;
 }

@@ -8,6 +8,7 @@ import { announce, Bar, Confirm, Copy, Freshness, Icon, Notes, State, Trouble, u
 import { Again, Elsewhere } from "./again.js";
 import { ClonePanel } from "./clone.js";
 import { next } from "./next.js";
+import { EditList, RefreshPanel } from "./refresh.js";
 import { RestoreResult, Stopped } from "./restore.js";
 import { StatePanel } from "./versions.js";
 
@@ -116,7 +117,7 @@ function Log({ job, log }) {
 }
 
 /** What the API's hints are on this page. */
-const HINTS = { production_would_lose: "Look at the list. To go on all the same, restore the clone again and tick there that you accept it." };
+const HINTS = { clone_edited: "Keep what it is as a version, then refresh it again and tick there that what was edited may go.", production_would_lose: "Look at the list. To go on all the same, restore the clone again and tick there that you accept it." };
 
 /** Why a job failed, what to do about it, and the buttons that do it. */
 function Failure({ job }) {
@@ -126,6 +127,7 @@ function Failure({ job }) {
     <p>${HINTS[job.error.code] ?? job.error.hint}</p>
     ${byKey && html`<p><a href="/connector.zip" download>Download the connector</a>, install it in wp-admin (Plugins, Add New, Upload), and start again with the key it shows under Tools, Siteferry.</p>`}
     <${Stopped} job=${job} />
+    ${job.error.code === "clone_edited" && html`<${EditList} edits=${job.error.details} />`}
     <${Actions} job=${job} />
     <p class="hint">Error code <code>${job.error.code}</code></p></section>`;
 }
@@ -145,6 +147,9 @@ function commandOf(job) {
   return `siteferry ${job.type} ${source}${job.target_url && ` ${job.target_url}`} --username USER --watch`;
 }
 
+/** Whether asking anew is asking for another clone. */
+const makes = (job) => job.type === "clone" && job.action !== "refresh";
+
 function Actions({ job }) {
   const [asking, setAsking] = useState(false);
   const [again, setAgain] = useState(false);
@@ -155,11 +160,11 @@ function Actions({ job }) {
   const cancel = () => post(`/jobs/${job.job_id}/cancel`).then(() => setAsking(false));
   return html`<div class="row wrap actions">
     ${!isOver(job) && html`<button type="button" disabled=${job.phase === "cancelling"} onClick=${() => setAsking(true)}>Cancel</button>`}
-    ${anew && (job.type === "clone" ? html`<button type="button" class="primary" aria-expanded=${again} onClick=${() => setAgain(!again)}><${Icon} name="retry" />${anew}</button>` : html`<${Elsewhere} job=${job} word=${anew} />`)}
+    ${anew && (makes(job) ? html`<button type="button" class="primary" aria-expanded=${again} onClick=${() => setAgain(!again)}><${Icon} name="retry" />${anew}</button>` : html`<${Elsewhere} job=${job} word=${anew} />`)}
     ${retry && html`<button type="button" class=${anew ? "" : "primary"} onClick=${run}>${!anew && html`<${Icon} name="retry" />`}Try again</button>`}
     ${(job.action ?? "restore") === "restore" && html`<${Copy} label=${`Copy this ${job.type} as a CLI command`} text=${commandOf(job)}>CLI command<//>`}
     <${Trouble} problem=${problem} />
-    ${again && anew && job.type === "clone" && html`<${Again} job=${job} word=${anew} byKey=${byKey} />`}
+    ${again && anew && makes(job) && html`<${Again} job=${job} word=${anew} byKey=${byKey} />`}
     ${asking && html`<${Confirm} title="Cancel this job?" yes="Cancel the job" onYes=${cancel} onNo=${() => setAsking(false)}>${job.type === "restore" ? "What was staged is removed from production. If it was exchanged already, it is rolled back." : "What was made so far is removed, here and on the source. The site itself is not touched."}<//>`}
   </div>`;
 }
@@ -184,14 +189,14 @@ export function JobPage({ id }) {
       <p class="route"><a href=${job.source_url} rel="noopener noreferrer" target="_blank">${site(job.source_url)}</a><${Icon} name="arrow" /><span>${job.target_url ? site(job.target_url) : result ? site(result.clone_url) : job.action && job.action !== "fork" ? "itself" : "a new clone"}</span></p>
       <div class="row between wrap meta"><p>${isOver(job) ? `took ${span(elapsed)}` : job.started_at ? `running for ${span(elapsed)}` : `waiting for ${span(elapsed)}`} · requested ${moment(job.created_at)}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}${job.priority !== "normal" ? ` · ${job.priority} priority` : ""}${job.batch_id && html` · <a href=${`#/batches/${job.batch_id}`}>part of a batch</a>`}</p><${Freshness} at=${job.updated_at} /></div>
     </header>
-    ${result && result.state_made_at ? html`<${StatePanel} job=${job} />` : result && job.type === "restore" ? html`<${RestoreResult} job=${job} />` : result ? html`<${ClonePanel} clone=${{ ...result, source_url: job.source_url }} />` : html`<${Failure} job=${job} />`}
+    ${result && result.state_made_at ? html`<${StatePanel} job=${job} />` : result && result.refreshed_at ? html`<${RefreshPanel} job=${job} />` : result && job.type === "restore" ? html`<${RestoreResult} job=${job} />` : result ? html`<${ClonePanel} clone=${{ ...result, source_url: job.source_url }} />` : html`<${Failure} job=${job} />`}
     <div class="columns">
       <section class="card" aria-labelledby="steps-title"><h2 id="steps-title">${isOver(job) ? "Steps" : "Progress"}</h2>
         ${!result && html`<${Progress} job=${job} />`}
         ${job.steps.length > 0 && html`<ol class="steps">${job.steps.map((step) => html`<${Step} key=${step.name} step=${step} now=${now} />`)}</ol>`}
         ${!(job.status === "failed" && job.error) && html`<${Actions} job=${job} />`}
       </section>
-      <div class="stack">${result && job.type === "clone" && !result.state_made_at && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
+      <div class="stack">${result && job.type === "clone" && !result.state_made_at && !result.refreshed_at && html`<${Numbers} result=${result} />`}<${Log} job=${job} log=${log} /></div>
     </div>
   </article>`;
 }

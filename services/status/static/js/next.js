@@ -24,6 +24,10 @@ export function next(job, forgotten = false) {
   if (!["failed", "cancelled"].includes(job.status) || HOPELESS.has(code)) return { retry: false, anew: "" };
   const gone = forgotten || job.status === "cancelled" || FORGOTTEN.has(code);
   if (job.type === "restore") return after(job, gone || LOGIN.has(code), OTHERWISE.has(code));
+  if (job.action === "refresh") {
+    const otherwise = gone || code === "clone_edited" || LOGIN.has(code) || PERSON.has(code);
+    return { retry: !otherwise, anew: otherwise || KEY.has(code) ? "Refresh this clone again" : "", byKey: KEY.has(code) };
+  }
   if (gone) return { retry: false, anew: "Start again" };
   if (LOGIN.has(code)) return { retry: false, anew: "Start again with another password" };
   if (KEY.has(code)) return { retry: !PERSON.has(code), anew: "Start again with a pairing key", byKey: true };

@@ -36,6 +36,11 @@ def ready(target: HostTarget) -> bool:
     return (target.directory / COMING / MANIFEST).exists()
 
 
+def staged(target: HostTarget) -> Manifest | None:
+    """What an exchange that has begun, or may, puts in place."""
+    return Manifest.read(target.directory / COMING) if ready(target) else None
+
+
 def put_in_place(target: HostTarget) -> list[str]:
     """Exchange what is staged for what is there; the clone answers nobody meanwhile. Repeatable until it succeeds.
 

@@ -103,7 +103,7 @@ class Snapshots:
         manifest, folder = self.get(owner, name), self._folder(owner, name)
         with target_errors("preparing the clone's files"):
             coming = make_coming(target)
-            ids = (manifest.clone_id, target.clone_id) if renamed else None
+            ids = (manifest.clone_id, target.clone_id) if renamed and manifest.clone_id != target.clone_id else None
             trees.put(folder, entries(folder, manifest), coming, Copier(check), target.owner, ids)
         tables_of(target).stage(folder, manifest, Copier(check), check, ids)
         manifest.write(coming)
@@ -144,6 +144,10 @@ class Snapshots:
             remove_tree(doomed)
             folder.rename(doomed)
             remove_tree(doomed)
+
+    def rename(self, owner: str, name: str, to: str) -> None:
+        """Give one another name, which nothing has."""
+        self._folder(owner, name).rename(self._folder(owner, to))
 
     def remove_all(self, owner: str) -> None:
         """Remove everything of an owner."""
