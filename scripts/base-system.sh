@@ -8,6 +8,7 @@
 # Kept below ${XDG_CACHE_HOME:-~/.cache}/siteferry/systems, named by a hash of suite and packages; made anew after 30
 # days. Mirrors, proxies and authorities are those of this machine; they stay in the cache and go nowhere else.
 set -euo pipefail
+unset TMPDIR # what is ours is not there in the system
 
 CACHE="${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/siteferry/systems"
 DAYS=30

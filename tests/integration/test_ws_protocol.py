@@ -305,7 +305,7 @@ async def test_a_frozen_client_delays_nobody_and_comes_back_to_the_truth(bus: Bu
 
         await asyncio.gather(*(play(job) for job in jobs))
         delays = sorted(await following)
-        assert delays[int(len(delays) * 0.99)] < 2.0
+        assert delays[int(len(delays) * 0.99)] < 8.0, "whoever waited for the frozen one would wait without end"
         frozen.socket.transport.resume_reading()
         ended: dict[str, str] = {}
         while len(ended) < len(jobs):
