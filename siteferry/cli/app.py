@@ -36,7 +36,7 @@ from siteferry.cli import (
     webhooks,
     workers,
 )
-from siteferry.cli.client import CliError, Exit
+from siteferry.cli.client import Api, CliError, Exit, Stranger
 from siteferry.cli.context import Common
 from siteferry.embedded.up import default_state_dir
 
@@ -190,10 +190,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
     except CliError as error:
-        render.err.print(render.words(f"siteferry: {error.message}", style="red"), soft_wrap=True)
-        if error.hint:
-            render.say(error.hint)
-        return error.code
+        return _failed(error)
     except typer.TyperException as error:
         show = getattr(error, "show", None)  # usage errors know how to show themselves
         show() if show else render.say(error.format_message())
@@ -203,4 +200,15 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our pipe has seen enough
         sys.stderr.close()
         return Exit.OK
+    except (TypeError, ValueError, LookupError, AttributeError):
+        if Api.latest is None or Api.latest.is_siteferry():
+            raise
+        return _failed(Stranger("Its answers have other shapes."))
     return code if isinstance(code, int) else Exit.OK
+
+
+def _failed(error: CliError) -> int:
+    render.err.print(render.words(f"siteferry: {error.message}", style="red"), soft_wrap=True)
+    if error.hint:
+        render.say(error.hint)
+    return error.code

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 
@@ -62,9 +62,9 @@ class Answer(dict[str, Any]):
 class Stranger(Unreachable):
     """What answers is not Siteferry, or one of another major version."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str = "") -> None:
         super().__init__(
-            f"What answers is not Siteferry, or not of this version. {why}",
+            f"What answers is not Siteferry, or not of this version. {why}".rstrip(),
             hint="Say where Siteferry is with --url or SITEFERRY_URL.",
         )
 
@@ -111,11 +111,23 @@ def find_target(url: str | None, api_key: str | None, state: Path | None, *, fir
 class Api:
     """Calls to the gateway. Every method raises CliError with what the gateway said."""
 
+    latest: ClassVar[Api | None] = None
+    """The one made last, for whoever finds that its answers make no sense."""
+
     def __init__(self, target: Target) -> None:
+        Api.latest = self
         headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
         self.url = target.url
         self.api_key = target.api_key
         self._client = httpx2.Client(base_url=target.url, headers=headers, timeout=TIMEOUT, trust_env=False)
+
+    def is_siteferry(self) -> bool:
+        """Whether what answers says that it is Siteferry."""
+        try:
+            said: object = self.get("/version").get("name")
+        except CliError:
+            return False
+        return said == "siteferry"
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON of a GET; parameters that are None are left out."""

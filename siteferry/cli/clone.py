@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
+from zipfile import is_zipfile
 
 import typer
 
 from shared.contract.events import Media
 from siteferry.cli import render
-from siteferry.cli.client import Api, CliError, Exit
+from siteferry.cli.client import Api, CliError, Exit, Stranger
 from siteferry.cli.context import BasicAuth, LoginUrl, Password, PasswordStdin, api_of, doors, parse_ttl, site_address
 from siteferry.cli.submitted import FollowFlag, PriorityOption, TimeoutOption, finish
 
@@ -177,6 +179,8 @@ def connector(
     """
     api: Api = api_of(context)
     archive = api.request("GET", "/connector.zip").content
+    if not is_zipfile(BytesIO(archive)):
+        raise Stranger("It gave no plugin.")
     try:
         output.write_bytes(archive)
     except OSError as error:

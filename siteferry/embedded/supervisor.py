@@ -97,7 +97,10 @@ class Child:
             if self._stop.is_set():
                 return
             self._answered_at = None
-            ended = await self._run_once()
+            try:
+                ended = await self._run_once()
+            except OSError as error:  # no memory, no process number, or its program is just being replaced
+                ended = f"it could not be started: {error.strerror}"
             ready_for = None if self._answered_at is None else clock() - self._answered_at
             if self._stop.is_set():
                 return
@@ -113,7 +116,7 @@ class Child:
     async def _prepare(self) -> None:
         try:
             await asyncio.to_thread(self.server.prepare)
-        except ServerError as error:
+        except (ServerError, OSError) as error:
             if not self.ready.done():
                 raise
             self._log.say(f"{self.server.name} can not be prepared: {error}")

@@ -268,6 +268,22 @@ def test_a_value_that_is_there_twice_is_named(databases: CloneDatabases, cursor:
     assert "exclude_tables" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "partitions",
+    ["LIST COLUMNS (u) (PARTITION a VALUES IN ('http://old.test/a'), PARTITION b VALUES IN ('x'))",
+     "RANGE COLUMNS (u) (PARTITION a VALUES LESS THAN ('http://old'), PARTITION b VALUES LESS THAN ('http://older'))"],
+)  # fmt: skip
+def test_rows_that_no_partition_is_for_are_named(databases: CloneDatabases, cursor: Any, partitions: str) -> None:
+    columns = (Column("id", "int", False), Column("u", "text", True), Column("n", "text", False))
+    create = f"CREATE TABLE parts (id INT, u VARCHAR(99), n VARCHAR(2)) ENGINE=InnoDB PARTITION BY {partitions}"
+    table = Table("parts", "InnoDB", create, columns, ())
+    with closing(a_loader(databases, table)) as loader:
+        loader.create(table)
+        with pytest.raises(RowsRefused, match=r"1 of 2 rows of parts: .*partition") as caught:
+            loader.load(table, b"1\thttp://old.test/a\tlong\n2\thttp://zebra.localhost/a\tlong\n")
+    assert "exclude_tables" in caught.value.hint
+
+
 def test_what_the_server_refuses_is_made_simpler_or_told(databases: CloneDatabases, cursor: Any) -> None:
     simpler = ("CREATE TABLE odd (id INT PRIMARY KEY)",)
     table = Table(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
 import signal
@@ -17,8 +19,9 @@ import pytest
 
 from siteferry.embedded.instance import AlreadyRunning, Instance, clear_leftovers, exclusive, running_instance
 from siteferry.embedded.logs import MergedLog
-from siteferry.embedded.supervisor import Backoff
+from siteferry.embedded.supervisor import Backoff, Supervisor
 from tests.integration.house import alive, eventually, members, place
+from tests.integration.supervised import Worker
 from tests.integration.test_servers import fetch
 
 CHILDREN = {"nats", "mariadb", "php-fpm", "worker", "caddy"}
@@ -134,6 +137,51 @@ def test_one_that_stood_still_for_a_moment_is_left_alone(home: Path) -> None:
         house.wait_for("caddy answers again")
         assert house.pids["caddy"] == before
         assert house.standing("caddy")["starts"] == 2, "who looked before must see that it was away"
+
+
+class Replaced(Worker):
+    """Its program, or room on the disk, may be away for a moment."""
+
+    def command(self) -> list[str]:
+        return [str(self.directory / "program"), "-u", "-c", self.code]
+
+    def prepare(self) -> None:
+        super().prepare()
+        if (self.directory / "full").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_one_that_can_not_be_started_for_a_while_is_started_again(home: Path) -> None:
+    server, said = Replaced(home / "worker"), (home / "log").open("w+")
+    server.directory.mkdir()
+    program, full = server.directory / "program", server.directory / "full"
+    program.symlink_to(sys.executable)
+    log = MergedLog(home / "siteferry.log", said)
+    supervisor = Supervisor([[server]], log, backoff=Backoff(0.05, 0.1, 600))
+    running = asyncio.create_task(supervisor.run(lambda: None))
+
+    def told(words: str) -> bool:
+        return words in (home / "log").read_text()
+
+    async def until(words: str) -> None:
+        await asyncio.to_thread(eventually, lambda: told(words), timeout=20, what=words)
+
+    try:
+        await asyncio.to_thread(eventually, lambda: supervisor.pids, timeout=20, what="its start")
+        program.unlink()
+        full.touch()
+        os.kill(supervisor.pids["worker"], signal.SIGKILL)
+        await until("worker can not be prepared: [Errno 28]")
+        await until("it could not be started: No such file or directory")
+        full.unlink()
+        program.symlink_to(sys.executable)
+        await until("worker is back")
+        assert alive(supervisor.pids["worker"])
+    finally:
+        supervisor.stop_requested.set()
+        await running
+        log.close()
+        said.close()
 
 
 def test_those_named_first_stop_first(home: Path) -> None:

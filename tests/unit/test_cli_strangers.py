@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -33,10 +36,22 @@ COMMANDS = [
     ["clone", "shop.example", "-u", "a", "--password", "b"],
     ["replay", "clone-1"],
     ["retry", "clone-1"],
+    ["open", "clone-1"],
 ]
+LISTS = [
+    *(["jobs"], ["clones"], ["mail", "clone-1"], ["dead"], ["workers"], ["audit"], ["statistics"], ["keys", "list"]),
+    *(["schedules", "list"], ["webhooks", "list"], ["versions", "clone-1"]),
+]
+OUR_NAMES = (
+    "jobs clones keys schedules webhooks batches snapshots records images versions workers mails status items type"
+).split()
+VERSION = b'{"name": "siteferry", "version": "9.9"}'
 ANSWERS = {
     "a page": (200, "text/html", b"<!doctype html><title>nginx</title>"),
     "other JSON": (200, "application/json", b'{"ok": true, "jobs": [{"id": 1}]}'),
+    "our names": (200, "application/json", json.dumps({name: [1] for name in OUR_NAMES}).encode()),
+    "nothing in our names": (200, "application/json", json.dumps(dict.fromkeys(OUR_NAMES)).encode()),
+    "objects in our names": (200, "application/json", json.dumps({name: [{}] for name in OUR_NAMES}).encode()),
     "a list": (200, "application/json", b"[1, 2]"),
     "a text": (200, "application/json", b'"hello"'),
     "nothing": (204, "", b""),
@@ -49,13 +64,13 @@ ANSWERS = {
 }
 
 
-@pytest.fixture(params=ANSWERS)
-def stranger(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[list[str]]]]:
-    """Its address, and commands worth trying there."""
-    status, kind, body = ANSWERS[request.param]
+@contextmanager
+def answering(status: int, kind: str, said: bytes, *, ours: bool = False) -> Iterator[str]:
+    """The address of a server that answers everything like this; `ours`: but for what it is."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
+            body = VERSION if ours and self.path == "/version" else said
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(status)
             if kind:
@@ -74,22 +89,56 @@ def stranger(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[list[st
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", COMMANDS if request.param == "other JSON" else COMMANDS[:4:3]
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(params=ANSWERS)
+def stranger(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[list[str]]]]:
+    """Its address, and commands worth trying there."""
+    tried = COMMANDS if request.param == "other JSON" else LISTS if "our names" in request.param else COMMANDS[:4:3]
+    with answering(*ANSWERS[request.param]) as url:
+        yield url, tried
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    """The address of a Siteferry with a job."""
+    with answering(200, "application/json", b'{"jobs": [{"job_id": "clone-1"}]}', ours=True) as url:
+        yield url
 
 
 def test_another_server_is_told_from_siteferry(
-    stranger: tuple[str, list[list[str]]], capsys: pytest.CaptureFixture[str]
+    stranger: tuple[str, list[list[str]]], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, commands = stranger
     for command in commands:
         code = app.run(["--url", url, *command])
         said = capsys.readouterr().err
-        assert code in (Exit.UNREACHABLE, Exit.FAILED), command
-        assert "siteferry: " in said, command
+        assert code in (Exit.UNREACHABLE, Exit.FAILED) or "our names" in request.node.callspec.id, command
+        assert code == Exit.OK or "siteferry: " in said, command
         assert "Traceback" not in said
+
+
+def test_our_own_mistakes_are_not_called_a_stranger(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object, **__: object) -> None:
+        raise TypeError("a mistake of ours")
+
+    monkeypatch.setattr(render, "state_word", mistaken)
+    with pytest.raises(TypeError, match="a mistake of ours"):
+        app.run(["--url", api, "jobs"])
+
+
+def test_no_plugin_is_made_of_what_is_none(tmp_path: Path) -> None:
+    plugin = tmp_path / "connector.zip"
+    for answer in ("a page", "other JSON"):
+        with answering(*ANSWERS[answer]) as url:
+            assert app.run(["--url", url, "connector", "--output", str(plugin)]) == Exit.UNREACHABLE
+    assert not plugin.exists()
 
 
 def test_version_as_an_option(capsys: pytest.CaptureFixture[str]) -> None:

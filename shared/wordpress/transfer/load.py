@@ -30,8 +30,9 @@ PACKET_BYTES = 256 * 1024
 F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, Linux
 WARNINGS = 1000
 """Warnings read after one statement; the server keeps as many (`max_error_count`)."""
-REFUSALS = frozenset({1062, 1048, 1452, 4025, 3819})
-"""Warnings of a LOAD DATA LOCAL that stand for a row that was not stored: duplicate key, NULL, foreign key, check."""
+CHANGES = frozenset({1261, 1262, 1264, 1265, 1292, 1366})
+"""Warnings for a value that was stored otherwise. Any other may stand for a row that a LOAD DATA LOCAL has left out: a
+duplicate key, NULL, a foreign key, a check, a value that no partition is for."""
 _PLACE = re.compile(r" at row \d+$")
 _COLUMN = re.compile(r"column (?:`[^`]*`\.`[^`]*`\.)?[`'](.*?)[`'](?= at row|$)")
 
@@ -123,7 +124,7 @@ class PipeLoad:
             for _, code, text in cursor.fetchall():
                 told = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
                 self.warnings[_PLACE.sub("", told)] += 1
-                if int(code) in REFUSALS and not self._refused:
+                if int(code) not in CHANGES and not self._refused:
                     self._refused = told
 
 
