@@ -31,7 +31,7 @@ class VersionMismatch(Permanent):
     """WordPress differs too much between the two sites."""
 
     code = "version_mismatch"
-    hint = "Update WordPress on the older side, then run the job again."
+    hint = "Update WordPress on the older side, then run the job again. A clone has no network: make a new one instead."
 
 
 class SchemaDrift(Permanent):

@@ -63,6 +63,8 @@ class Brief:
     allow_private_sources: bool
     connector_hours: int
     watch_seconds: float
+    preserved_tables: tuple[str, ...] = ()
+    """Patterns of tables that are production's in every restore."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ class RestoreRun:
     def selection(self) -> Selection:
         """The tables. Raises SchemaDrift, UnsupportedTables."""
         admins = [int(number) for number, login in self.theirs["users"] if login == self.clone_admin]
-        return select(self.theirs, self.ours, self.command.options, self.kept, admins)
+        preserved = self.settings.preserved_tables
+        return select(self.theirs, self.ours, self.command.options, self.kept, admins, preserved=preserved)
 
     @cached_property
     def users(self) -> dict[bytes, bytes]:

@@ -22,8 +22,17 @@ class RestorerSettings(CarrierLimits):
     """After this the connector on a site refuses to answer and removes itself, whatever became of the job."""
     watch_seconds: float = Field(10.0, ge=0)
     """How long a site that looks worse after a restore may need to recover before it is rolled back."""
+    restore_preserve_tables: str = ""
+    """Names of tables that are production's in every restore, comma-separated, with `*` for any letters and with or
+    without prefix, such as `acme_scans,*_visits`: of plugins whose tables change by themselves. A restore that names
+    one in `options.include_tables` takes it all the same."""
     restorer_health_port: int = 0
     """Port of `/livez`, `/readyz` and `/metrics`; 0: none."""
+
+    @property
+    def preserved_tables(self) -> tuple[str, ...]:
+        """Patterns of `restore_preserve_tables`."""
+        return tuple(filter(None, map(str.strip, self.restore_preserve_tables.split(","))))
 
     def engine(self) -> EngineSettings:
         """How the engine runs here. One restore per target at a time: two would exchange each other's tables."""

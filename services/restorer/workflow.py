@@ -273,7 +273,11 @@ class RestoreWorkflow:
 
         async def make() -> Recipe:
             brief = Brief(
-                hand.directory, settings.allow_private_sources, settings.connector_hours, settings.watch_seconds
+                hand.directory,
+                settings.allow_private_sources,
+                settings.connector_hours,
+                settings.watch_seconds,
+                settings.preserved_tables,
             )
             account = spare_account(context.job_id)
             if account is not None:

@@ -19,8 +19,10 @@ from services.restorer.domain.paths import folder, wanted
 from services.restorer.domain.people import user_map, with_author
 from services.restorer.domain.stored import same_but_for_json
 from services.restorer.domain.tables import refuse_tied, select
-from services.restorer.errors import NotEnoughRoom, UnsupportedTables
+from services.restorer.errors import NotEnoughRoom, UnsupportedTables, VersionMismatch
 from services.restorer.rebase import after_restore, packed
+from services.restorer.settings import RestorerSettings
+from services.restorer.steps.preflight import versions
 from services.restorer.steps.stage import check_room
 from services.restorer.steps.watch import Look, worse
 from services.restorer.work import FilesWork, Work
@@ -179,6 +181,31 @@ def test_a_table_stays_as_asked_with_or_without_its_prefix(name: str) -> None:
     table, options = a_table("wp_bookings", ("id", "int", None)), RestoreOptions(preserve_tables=[name])
     chosen = select(facts(table), facts(table), options, kept_options(options, ("wp_",)), [])
     assert (chosen.kept, chosen.pairs) == ({"wp_bookings": "kept as asked"}, [])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "stays"),
+    [("bookings", True), ("wp_bookings", True), ("acme_*, *_x,book*", True), ("*", True), ("", False), ("book", False)],
+)
+def test_tables_marked_once_stay_in_every_restore(patterns: str, stays: bool) -> None:
+    preserved = RestorerSettings(restore_preserve_tables=patterns).preserved_tables
+    table, options = a_table("wp_bookings", ("id", "int", None)), RestoreOptions()
+    chosen = select(facts(table), facts(table), options, kept_options(options, ("wp_",)), [], preserved=preserved)
+    assert bool(chosen.pairs) is not stays
+    assert ("SITEFERRY_RESTORE_PRESERVE_TABLES" in chosen.kept.get("wp_bookings", "")) is stays
+    asked = RestoreOptions(include_tables=["bookings"])
+    assert select(facts(table), facts(table), asked, kept_options(asked, ("wp_",)), [], preserved=preserved).pairs
+
+
+@pytest.mark.parametrize(("clone", "production", "advice"), [(53496, 57155, "new clone"), (57155, 53496, "older side")])
+def test_what_to_do_about_another_wordpress(clone: int, production: int, advice: str) -> None:
+    sides = [{"versions": {"wordpress_db": str(number), "wordpress": "x"}} for number in (clone, production)]
+    with pytest.raises(VersionMismatch) as refused:
+        versions(*sides, clone=True)
+    assert advice in refused.value.hint
+    with pytest.raises(VersionMismatch, match="built differently") as refused:
+        versions(*sides, clone=False)
+    assert "older side" in refused.value.hint
 
 
 def test_work_that_waits_among_posts_is_productions() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from services.restorer.domain.options import ACTIVE, Kept
@@ -80,8 +81,17 @@ class Selection:
     """Tables that stay because the two sites have built them differently, as sentences."""
 
 
-def select(source: Facts, target: Facts, options: RestoreOptions, kept: Kept, ours: Sequence[int]) -> Selection:
-    """Pair the tables. `ours`: ids of the clone's own administrator there, who never reaches production.
+def select(
+    source: Facts,
+    target: Facts,
+    options: RestoreOptions,
+    kept: Kept,
+    ours: Sequence[int],
+    *,
+    preserved: Sequence[str] = (),
+) -> Selection:
+    """Pair the tables. `ours`: ids of the clone's own administrator there, who never reaches production. `preserved`:
+    patterns of tables that stay in every restore.
 
     Raises SchemaDrift.
     """
@@ -90,7 +100,7 @@ def select(source: Facts, target: Facts, options: RestoreOptions, kept: Kept, ou
     for table in source["tables"]:
         short = _short(table["name"], source)
         live = _name(short, target)
-        why = _stays(short, table, options)
+        why = _stays(short, table, options, preserved)
         if why is None:
             try:
                 pair = _pair(short, live, table, theirs.get(live), (source, target), kept, ours, chosen.drift)
@@ -128,13 +138,15 @@ def _name(short: str, facts: Facts) -> str:
     return str(names.get(short, facts["prefix"] + short))
 
 
-def _stays(short: str, table: Facts, options: RestoreOptions) -> str | None:
+def _stays(short: str, table: Facts, options: RestoreOptions, preserved: Sequence[str]) -> str | None:
     """Why production keeps this table as it is; None when the clone's is taken."""
     asked = {name for name in (short, table["name"])}
     if asked & set(options.preserve_tables):
         return "kept as asked"
     if options.include_tables and not asked & set(options.include_tables):
         return "not asked for"
+    if not asked & set(options.include_tables) and any(fnmatchcase(name, one) for name in asked for one in preserved):
+        return "kept in every restore, by SITEFERRY_RESTORE_PRESERVE_TABLES"
     if options.preserve_users and short in USERS:
         return "production's accounts stay"
     if table["kind"] != "table" or table.get("create_error"):

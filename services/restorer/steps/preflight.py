@@ -20,22 +20,28 @@ def preflight(run: RestoreRun) -> None:
     for side, facts in (("source", theirs), ("target", ours)):
         if facts["multisite"]:
             raise NetworkUnsupported(f"The {side} is a WordPress network (multisite), which can not be restored yet.")
-    run.state["drift"] = versions(theirs, ours)
+    run.state["drift"] = versions(theirs, ours, clone=run.command.clone_id is not None)
     _rights(run, ours)
     chosen = run.selection
     run.context.report(message=f"{len(chosen.pairs)} tables to compare, {len(chosen.kept)} stay as they are")
 
 
-def versions(source: dict[str, Any], target: dict[str, Any]) -> list[str]:
-    """Differences of versions, one sentence each. Raises VersionMismatch when the databases do not fit together."""
+def versions(source: dict[str, Any], target: dict[str, Any], *, clone: bool) -> list[str]:
+    """Differences of versions, one sentence each. Raises VersionMismatch when the databases do not fit together.
+
+    `clone`: the source is one of ours, which has no network to get an update from.
+    """
     here, there = source["versions"], target["versions"]
     if here["wordpress_db"] != there["wordpress_db"]:
-        raise VersionMismatch(
+        mismatch = VersionMismatch(
             f"The source runs WordPress {here['wordpress']}, the target {there['wordpress']}; "
             "their databases are built differently.",
             source=here["wordpress"],
             target=there["wordpress"],
         )
+        if clone and _number(there["wordpress_db"]) > _number(here["wordpress_db"]):
+            mismatch.hint = "Production was updated since: make a new clone of it, and restore that one."
+        raise mismatch
     found = []
     for name, title in (("wordpress", "WordPress"), ("php", "PHP")):
         if here[name].rpartition(".")[0] != there[name].rpartition(".")[0]:
@@ -47,6 +53,11 @@ def versions(source: dict[str, Any], target: dict[str, Any]) -> list[str]:
             f"{other['flavour']} {other['version']} in production."
         )
     return found
+
+
+def _number(told: object) -> int:
+    text = str(told)[:12]
+    return int(text) if text.isdecimal() else 0
 
 
 def _rights(run: RestoreRun, ours: dict[str, Any]) -> None:
