@@ -284,6 +284,24 @@ def test_rows_that_no_partition_is_for_are_named(databases: CloneDatabases, curs
     assert "exclude_tables" in caught.value.hint
 
 
+def test_columns_the_server_makes_are_told_when_they_do_not_fit(databases: CloneDatabases, cursor: Any) -> None:
+    columns = (Column("id", "int", False), Column("u", "text", True), Column("short", "text", True))
+    create = (
+        "CREATE TABLE made (id INT PRIMARY KEY, u VARCHAR(99), short VARCHAR(2),"
+        " g VARCHAR(12) AS (CONCAT(u, '/x')) STORED, v VARCHAR(12) AS (CONCAT(u, '/x')) VIRTUAL, KEY g (g)) ENGINE=InnoDB"
+    )
+    table = Table("made", "InnoDB", create, columns, ("id",))
+    with closing(a_loader(databases, table)) as loader:
+        loader.create(table)
+        loader.load(table, b"1\thttp://a\tx\n2\thttp://clone-1.localhost\tlong\n")
+        told = loader.made_otherwise()
+        loader.commit_position(None)
+    assert "made.g: 1 row" in told
+    assert not any(name.startswith("made.short") for name in told), "what was sent is proved row by row"
+    cursor.execute("SELECT g FROM made ORDER BY id")
+    assert cursor.fetchall() == ((b"http://a/x",), (b"http://clone",))
+
+
 def test_what_the_server_refuses_is_made_simpler_or_told(databases: CloneDatabases, cursor: Any) -> None:
     simpler = ("CREATE TABLE odd (id INT PRIMARY KEY)",)
     table = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +32,7 @@ from shared.contract.jobs import RestorePlan
 from shared.contract.snapshot_discard import discard_of
 from shared.ids import is_job_id
 from shared.wordpress.base import Base, BaseHeader, BaseTable, read_base
-from shared.wordpress.rewrite import Rewriter
+from shared.wordpress.rewrite import Rewriter, escape
 from shared.wordpress.runtime import RUNTIME_TABLES, serialized
 
 A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
@@ -227,6 +228,13 @@ def test_addresses_in_forms_that_are_not_rewritten_are_found() -> None:
         hashlib.md5(url + b"/").hexdigest().encode(),
         b'a:1:{s:3:"url";s:40:"' + hashlib.sha1(b"clone-1.localhost:8080").hexdigest().encode() + b'";}',
         url.hex().encode(),
+        url.hex().upper().encode(),
+        base64.urlsafe_b64encode(b">>>" + url + b"/???"),
+        codecs.encode(url.decode(), "rot13").encode(),
+        b"x" + url[::-1],
+        escape(f"at {url.decode()}/x".encode("utf-16-be")),
+        escape(f"at {url.decode()}/x".encode("utf-16-le")),
+        escape(url.decode().encode("utf-32-be")),
     ):
         assert encoded.found_in(value), value
     for value in (b"", url, base64.b64encode(b"https://shop.example.com"), hashlib.md5(b"x").hexdigest().encode()):

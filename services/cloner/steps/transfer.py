@@ -194,10 +194,11 @@ def _prove(run: CloneRun, loader: Loader, rewriting: RowRewriting, check: Any) -
     with closing(run.target.connect()) as connection:
         found = proof.run(connection, known, records / ROWS_PROVED)
     run.state["base_proved"] = not found.same and known is not None
-    if not found.same:
-        samples = [*found.changed.samples(), *(f"{name}: {how}" for name, how in sorted(found.unnamed.items()))]
+    made = loader.made_otherwise()
+    if not found.same or made:
+        samples = [*found.changed.samples(), *(f"{name}: {how}" for name, how in sorted(found.unnamed.items())), *made]
         text = "Values that the clone's server does not store as the source does"
-        count = found.changed.count + len(found.unnamed)
+        count = found.changed.count + len(found.unnamed) + len(made)
         run.context.note(Note(code="values_changed", message=text, count=count, samples=samples[:20]))
 
 

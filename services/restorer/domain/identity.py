@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
+
+from shared.wordpress.rewrite import escape
 
 
 class Encoded:
@@ -17,7 +20,8 @@ class Encoded:
         self._needles = tuple(sorted(set(_needles(addresses))))
 
     def found_in(self, value: bytes) -> bool:
-        """Whether a value holds one of the addresses in base64 or hexadecimal, or a hash of one."""
+        """Whether rows in LOAD DATA format hold one of the addresses in base64 or hexadecimal, turned round or with its
+        letters moved, in a character set of two or four bytes a letter, or a hash of one."""
         return any(needle in value for needle in self._needles)
 
 
@@ -27,7 +31,11 @@ def _needles(addresses: Iterable[str]) -> Iterator[bytes]:
         for digest in (hashlib.md5, hashlib.sha1, hashlib.sha256):
             yield digest(text, usedforsecurity=False).hexdigest().encode()
         yield b'"%d"' % zlib.crc32(text)
-        yield text.hex().encode()
+        yield from (text.hex().encode(), text.hex().upper().encode())
+        if "://" in form:  # a bare host turned round may be a word of another language
+            yield from (form[::-1].encode(), codecs.encode(form, "rot13").encode())
+        for charset in ("utf-16-be", "utf-16-le", "utf-32-be"):  # of columns that are kept as they are stored
+            yield escape(form.encode(charset))
         # in a longer text the base64 of an address begins at any of three places, and its ends depend on what is beside
         for shift in range(3):
             encoded = base64.b64encode(b"\0" * shift + text)
@@ -35,6 +43,7 @@ def _needles(addresses: Iterable[str]) -> Iterator[bytes]:
             end = (shift + len(text)) * 8 // 6
             if end - start >= 12:
                 yield encoded[start:end]
+                yield encoded[start:end].replace(b"+", b"-").replace(b"/", b"_")
 
 
 def _forms(address: str) -> Iterator[str]:

@@ -218,6 +218,12 @@ class Loader:
             if table.uncounted:
                 self.execute(f"ALTER TABLE {quote(table.name)} {COUNT}", f"counting table {table.name}")
 
+    def made_otherwise(self) -> list[str]:
+        """Columns that the server makes by itself, of longer values now, and can not hold: only its warnings tell."""
+        sent = {f"{table.name}.{column.name}" for table in self.tables.values() for column in table.columns}
+        made = sorted((name, count) for name, count in self.warned.items() if name not in sent and name[-2:] != ".?")
+        return [f"{name}: {count} {'row' if count == 1 else 'rows'}" for name, count in made]
+
     def forget_cursor(self) -> None:
         """Remove the cursor table; the database then holds the site and nothing of ours."""
         with target_errors("tidying the database"):
