@@ -288,7 +288,7 @@ def test_columns_the_server_makes_are_told_when_they_do_not_fit(databases: Clone
     columns = (Column("id", "int", False), Column("u", "text", True), Column("short", "text", True))
     create = (
         "CREATE TABLE made (id INT PRIMARY KEY, u VARCHAR(99), short VARCHAR(2),"
-        " g VARCHAR(12) AS (CONCAT(u, '/x')) STORED, v VARCHAR(12) AS (CONCAT(u, '/x')) VIRTUAL, KEY g (g)) ENGINE=InnoDB"
+        " g VARCHAR(12) AS (CONCAT(u, '/x')) STORED, v VARCHAR(12) AS (CONCAT(u, '/x')) VIRTUAL, KEY g (g))"
     )
     table = Table("made", "InnoDB", create, columns, ("id",))
     with closing(a_loader(databases, table)) as loader:
