@@ -86,7 +86,6 @@ class CloneEdited(Permanent):
     """The clone was edited since it was made or last refreshed, and a refresh would take that away."""
 
     code = "clone_edited"
-    decided = True
     hint = "Keep what it is (siteferry versions CLONE --keep NAME), then ask again with overwrite (--overwrite)."
 
 

@@ -111,6 +111,19 @@ def test_rows_and_files_that_are_new_changed_or_gone(town: Product, site: Site, 
     equal(made)
 
 
+def test_a_refresh_begins_with_an_image_and_finds_nothing_edited_in_hard_tables(
+    town: Product, site: Site, first: Copy
+) -> None:
+    site.sql("UPDATE {p}posts SET post_title='For the refresh' WHERE post_status='publish' ORDER BY ID LIMIT 1")
+    login = {"username": site.username, "password": site.password}
+    answer = town.http.post(f"/clones/{first.result['clone_id']}/refresh", json=login)
+    job = town.wait(answer.json()["job_id"])
+    assert job["status"] == "completed", job["error"]
+    assert job["result"]["reused"] is not None, job["result"]["notes"]
+    assert job["result"]["overwritten"]["tables"] == {}
+    equal(first)
+
+
 def test_everything_travels_when_asked_and_when_tables_are_built_otherwise(
     town: Product, site: Site, first: Copy
 ) -> None:

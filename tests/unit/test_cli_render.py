@@ -139,6 +139,14 @@ def test_notes_show_how_many_and_some_of_them(capsys: pytest.CaptureFixture[str]
             {"error": {"code": "bad_pairing_key"}},
             "Ask for it anew with: siteferry clone https://a.example --pairing-key-stdin --watch",
         ),
+        (
+            {
+                "action": "refresh",
+                "target_url": "http://clone-0k3v9x2m7c1p5t8w.localhost:8080/",
+                "error": {"code": "clone_edited"},
+            },
+            "To go on all the same: siteferry refresh clone-0k3v9x2m7c1p5t8w -u USER --watch --overwrite",
+        ),
         ({"error": {"code": "multisite_unsupported"}}, ""),
     ],
 )

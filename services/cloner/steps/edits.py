@@ -137,7 +137,7 @@ class _Comparison:
         return found
 
     def _rows(self, connection: Any, base: BaseTable, found: _Table) -> None:
-        left = dict(base.rows)
+        left = base.rows  # what is found goes from it: a second one would be as large
         places = [base.columns.index(name) for name in base.key]
         for cells in self._stored(connection, base.columns):
             digest = hashlib.md5(b"\t".join(cells), usedforsecurity=False).digest()
@@ -172,7 +172,7 @@ class _Comparison:
         with connection.cursor(SSCursor) as cursor:
             cursor.execute(f"SELECT {cells} FROM {quote(self._name)}")
             while rows := cursor.fetchmany(FETCH):
-                self._run.token.check()
+                _moved(self._run, len(rows), self._name)
                 for row in rows:
                     yield [b"\\N" if cell is None else escape(cell) for cell in row]
 
@@ -237,12 +237,19 @@ def _files(run: CloneRun, base: Base) -> Iterator[str]:
         for path in _walk(run, root + b"/" + folder, place, {root + b"/" + other for other in others}):
             below = path[len(root) + len(folder) + 2 :]
             was, now = left.pop((place, below), None), _md5(path)
+            _moved(run, 1, _shown(folder, b""))
             if now is not None and now != was:
                 yield f"{'added' if was is None else 'changed'} {_shown(folder, below)}"
     places = {place: folder for folder, place in folders.items()}
     for place, below in left:
         if place in places and not run.plan.arrangement.is_quarantined(places[place] + b"/" + below):
             yield f"removed {_shown(places[place], below)}"
+
+
+def _moved(run: CloneRun, count: int, where: str) -> None:
+    run.token.check()
+    run.context.moved(count)
+    run.context.report(message=f"Looking for what was edited: {where}")
 
 
 def _shown(folder: bytes, below: bytes) -> str:
