@@ -18,10 +18,13 @@ from dataclasses import dataclass
 
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from shared.errors import Temporary
+from shared.log import get
 from shared.secrets.vault import KeyRing
+
+log = get(__name__)
 
 BUSY_SECONDS = 90.0
 """After this a job that installs or removes is taken for dead."""
@@ -198,7 +201,11 @@ class Connectors:
             found = await self._bucket.get(name)
         except KeyNotFoundError as error:
             return None, (error.entry.revision or 0) if error.entry is not None else 0
-        return Entry.model_validate_json(found.value or b"{}"), found.revision or 0
+        try:
+            return Entry.model_validate_json(found.value or b"{}"), found.revision or 0
+        except ValidationError:  # whoever comes next installs anew, rather than nobody ever again
+            log.warning("an entry of a connector that can not be read", entry=name)
+            return None, found.revision or 0
 
     async def _write(self, name: str, entry: Entry, revision: int) -> bool:
         try:

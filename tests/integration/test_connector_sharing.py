@@ -70,6 +70,17 @@ async def test_a_job_that_dies_while_installing_is_followed_by_another(
     assert not (await shared.join(SOURCE, "dies")).must_install, "it came back as a redelivery"
 
 
+@pytest.mark.parametrize(
+    "entry", [b"null", b"{", b'{"jobs": 7}', b'{"sealed_key": {"later": 1}, "expires_at": "soon"}']
+)
+async def test_an_entry_that_can_not_be_read_locks_no_site_out(shared: Connectors, entry: bytes) -> None:
+    await shared._bucket.put(connector_registry._name(SOURCE), entry)
+    seat = await asyncio.wait_for(shared.join(SOURCE, "one"), 5)
+    assert seat.must_install
+    await shared.installed(SOURCE, "one")
+    assert (await shared.join(SOURCE, "two")).key == seat.key
+
+
 async def test_joining_and_leaving_twice_is_joining_and_leaving_once(shared: Connectors) -> None:
     assert not await shared.leave(SOURCE, "never-joined")
     first = await shared.join(SOURCE, "one")

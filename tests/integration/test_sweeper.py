@@ -168,6 +168,19 @@ async def test_a_missed_end_is_made_up_for(engine: Lab) -> None:
     assert engine.ledger.things(gone) == set()
 
 
+async def test_records_that_can_not_be_read_keep_nothing_from_being_swept(engine: Lab) -> None:
+    async with engine.worker():
+        overdue = await completed(engine)
+    await engine.bus.publish(Extended(job_id=overdue, expires_at=now() - timedelta(minutes=10)))
+    for bucket in (streams.CLONES, streams.SNAPSHOTS, streams.CONNECTORS, streams.VAULT, streams.CHECKPOINTS):
+        for payload in (b"null", b"{", b'{"jobs": 7, "state": []}'):
+            await (await engine.bus.bucket(bucket)).put(new_id("clone"), payload)
+    try:
+        assert ("clone", overdue, "expired") in found(await (await sweeper(engine)).sweep())
+    finally:
+        await engine.bus.js.purge_stream(f"KV_{streams.SNAPSHOTS}")
+
+
 async def test_a_connector_nobody_uses_is_forgotten_and_a_used_one_kept(engine: Lab) -> None:
     seats = await connectors(engine)
     async with engine.worker():

@@ -8,19 +8,26 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
+from pydantic import BaseModel, ValidationError
 
 from services.cloner.sweeper.verdict import Known
 from shared.bus.connection import Bus
 from shared.bus.pull import request, status
 from shared.contract.events import decode, fold, fold_clone, fold_snapshot
 from shared.contract.jobs import Clone, Job, Snapshot
+from shared.contract.reading import understood
 from shared.contract.streams import STREAMS
 from shared.contract.subjects import kind_of, parse, story
 from shared.engine.lease import leases
+from shared.log import get
+
+log = get(__name__)
+Model = TypeVar("Model", bound=BaseModel)
 
 TIMEOUT = 5.0
 TRIES = 5
@@ -84,6 +91,15 @@ class Log:
             return (await self._bus.js.get_msg(STREAMS[kind_of(job_id)], subject=story(job_id))).seq or 0
         except NotFoundError:
             return 0
+
+
+def told(model: type[Model], msg: Msg) -> Model | None:
+    """A record of a bucket that was read directly; None where there is none, or none that this version can read."""
+    try:
+        return understood(model, msg.data) if msg.data else None
+    except ValidationError as error:
+        log.warning("skipped a record that can not be read", subject=msg.subject, problems=error.error_count())
+        return None
 
 
 def stored_at(msg: Msg) -> datetime:

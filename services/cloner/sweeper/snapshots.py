@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+from services.cloner.sweeper.log import told
 from services.cloner.sweeper.verdict import Known
 from shared.bus.connection import Bus
 from shared.bus.pull import direct
 from shared.contract import streams
 from shared.contract.jobs import Snapshot, SnapshotState
-from shared.contract.reading import understood
 from shared.contract.snapshot_discard import discard_of, discard_request
 
 
@@ -19,7 +19,7 @@ async def active(bus: Bus) -> dict[str, Snapshot]:
     reading = direct(bus.nc, f"KV_{streams.SNAPSHOTS}", seq=1, subject=f"$KV.{streams.SNAPSHOTS}.>")
     async with aclosing(reading) as messages:
         async for msg in messages:
-            snapshot = understood(Snapshot, msg.data) if msg.data else None
+            snapshot = told(Snapshot, msg)
             if snapshot is not None and snapshot.state is SnapshotState.ACTIVE:
                 found[snapshot.snapshot_id] = snapshot
     return found

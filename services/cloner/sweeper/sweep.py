@@ -19,7 +19,7 @@ from services.cloner import metrics
 from services.cloner.drivers.port import Provisioner
 from services.cloner.images import ImageLimits, surplus
 from services.cloner.sweeper import snapshots, verdict
-from services.cloner.sweeper.log import Log, entries
+from services.cloner.sweeper.log import Log, entries, told
 from services.cloner.sweeper.report import Finding, Outcome, Report, What
 from services.cloner.sweeper.sources import Sources
 from services.cloner.sweeper.verdict import Action, Known, Rules, Verdict
@@ -29,7 +29,6 @@ from shared.bus.pull import direct
 from shared.contract import streams
 from shared.contract.events import Expire, now
 from shared.contract.jobs import Clone, CloneState
-from shared.contract.reading import understood
 from shared.contract.snapshot_discard import discard_of
 from shared.engine.lease import Lease, leases
 from shared.engine.records import Records
@@ -124,7 +123,7 @@ class Sweeper:
         reading = direct(self._bus.nc, f"KV_{streams.CLONES}", seq=1, subject=f"$KV.{streams.CLONES}.>")
         async with aclosing(reading) as messages:
             async for msg in messages:
-                clone = understood(Clone, msg.data) if msg.data else None
+                clone = told(Clone, msg)
                 if clone is None or clone.state is CloneState.DELETED:
                     continue
                 if clone.state is CloneState.DELETING or (clone.expires_at is not None and clone.expires_at < now()):
@@ -295,10 +294,10 @@ class Sweeper:
     def _found(
         self, what: What, name: str, decision: Verdict, outcome: Outcome, error: BaseException | None = None
     ) -> None:
-        told = "" if error is None else str(error) or type(error).__name__
-        self._report.findings.append(Finding(what=what, id=name, why=decision.why, outcome=outcome, error=told))
+        words = "" if error is None else str(error) or type(error).__name__
+        self._report.findings.append(Finding(what=what, id=name, why=decision.why, outcome=outcome, error=words))
         log.info(
-            "left behind", what=what, id=name, why=decision.why, outcome=outcome, **({"error": told} if told else {})
+            "left behind", what=what, id=name, why=decision.why, outcome=outcome, **({"error": words} if words else {})
         )
 
 

@@ -18,6 +18,7 @@ from services.status.projection import Projection, State
 from shared.bus.connection import Bus
 from shared.contract import streams
 from shared.contract.jobs import Clone, CloneState
+from shared.contract.reading import understood
 from shared.log import get
 
 log = get(__name__)
@@ -102,7 +103,7 @@ class Lists:
         try:
             while (entry := await watcher.updates(READ_WITHIN)) is not None:  # type: ignore[no-untyped-call]
                 try:
-                    self._put_clone(Clone.model_validate_json(entry.value or b""))
+                    self._put_clone(understood(Clone, entry.value or b""))
                 except ValidationError:
                     log.warning("skipped a clone that can not be read", clone=entry.key)
         finally:
