@@ -84,7 +84,8 @@ MAIL = [
     b"https:=2F=2Fwww.example.com=2Fa", b"https=3A//www.example.com/a", b"https://www.example=2Ecom/a",
     b"https://www=2eexample.com/a", b"https://www.exam=\r\nple.com/a", b"https://www.exam=\nple.com/a",
     b"https:=\r\n//www.example.com/a", b"https:/=\r\n/www.example.com/a", b"https://=\r\nwww.example.com/a",
-    b"https://www.=\nexample.com/a", b"https://ww=\nw.example.com/a", b"https://www.example=\r\n.com/a",
+    b"https://www.example.c=\r\nom/a", b"https://www.example.co=\nm/a", b"https://www.=\nexample.com/a",
+    b"https://ww=\nw.example.com/a", b"https://www.example=\r\n.com/a",
     b"See =E2=80=93 <a href=3D\"https://www=\n=2Eexample.com/a\">",
 ]  # fmt: skip
 
@@ -98,6 +99,16 @@ def test_mail_as_it_is_sent_is_reported() -> None:
         assert sum(rewritten(S, stored)[1].values()) == 1, stored
     split = b"htt=\nps://www.example.com/a"
     assert rewritten(S, split) == (split, {"other_scheme": 1})
+
+
+def test_letters_beyond_ascii_in_mail() -> None:
+    for value in (b"https://m=C3=BCnchen.de/a", b"https://www.m=c3=bcnchen.de/a", b"https://m=FCnchen.de/a"):
+        assert rewritten("https://münchen.de", value) == (value, {"quoted_printable": 1})
+
+
+def test_names_that_end_on_the_next_line() -> None:
+    for value in (b"https://www.example.c\r\nom/", b"https://www.example.co\nm/"):
+        assert rewritten(S, value) == (value, {"broken_by_a_line_break": 1})
 
 
 def test_mail_whose_lines_break_elsewhere_is_rewritten() -> None:
@@ -154,7 +165,7 @@ def test_letters_beyond_ascii_as_numbers_of_bytes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "between", [";", ",", "'", "(", ")", "&", "&amp;", "|", "]", "}", ":;", ";x", ",a:b", "%3B", "&#59;", ":80;"]
+    "between", [";", ",", "'", "(", ")", "&", "&amp;", "|", "]", "}", ":;", ";x", ",a:b", "%3B", "&#59;", ":80;", ";é"]
 )
 def test_a_host_that_is_only_the_user_of_another(between: str) -> None:
     """https://url.spec.whatwg.org/#authority-state: what stands before an @ is a user, whatever it is made of."""
@@ -167,7 +178,8 @@ def test_a_host_that_is_only_the_user_of_another(between: str) -> None:
     ["url(https://www.example.com);@media print{}", "https://www.example.com;info@example.org",
      "https://www.example.com,info@example.org\n", "[https://www.example.com],@user", "<https://www.example.com>@x.y/",
      "'https://www.example.com' @a.b/", "https://www.example.com,mailto:info@example.org?subject=x",
-     "https://www.example.com/;@evil.test/", "https://www.example.com?;@evil.test/", "https://www.example.com;a/b@c.d/"],
+     "https://www.example.com/;@evil.test/", "https://www.example.com?;@evil.test/", "https://www.example.com;a/b@c.d/",
+     "['https://www.example.com','foo@bar.baz/x']", "https://www.example.com|a@b.c|1"],
 )  # fmt: skip
 def test_lists_and_sentences_are_no_users(text: str) -> None:
     assert rewritten(S, text.encode()) == (text.replace(S, T).encode(), {})

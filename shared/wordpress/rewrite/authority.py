@@ -26,18 +26,17 @@ _NEXT = re.compile(
 _DOTS = ".\u3002\uff0e\uff61"
 _HEX = re.compile(rb"%(?:25)*([0-9a-fA-F]{2})")
 _AT = rb"(?:@|%(?:25)*40|&(?:amp;)*(?:commat|\#0*64|\#[xX]0*40);|\\+u0040)"
-_PART = rb"[A-Za-z0-9._~!$*+=:;,&()'|^`{}\[-]|%(?!(?:25)*(?:2[0236fF]|3[fF]|40))(?:25)*[0-9a-fA-F]{2}"
+_PART = rb"[A-Za-z0-9._~!$*+=:;,&|^`\x80-\xff-]|%(?!(?:25)*(?:2[0236fF]|3[fF]|40))(?:25)*[0-9a-fA-F]{2}"
 _COMMA = (
-    rb"(?:[:,;&()'|^`{}\[\]]|%(?:25)*(?:2[6-9cC]|3[aAbB])|\\+u00(?:2[6-9cC]|3[bB])"
+    rb"(?:[:,;&]|%(?:25)*(?:2[6-9cC]|3[aAbB])|\\+u00(?:2[6-9cC]|3[bB])"
     rb"|&(?:amp;)*(?:amp|comma|semi|lpar|apos|\#0*(?:3[489]|4[0145]|59));)"
 )
 _BEHIND = rb"(?:[/?\#]|\\+/|:[0-9]|%(?:25)*(?:2[fF]|3[aA][0-9]|3[fF]))"
-_HOST = rb"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])"
+_HOST = rb"(?:[A-Za-z0-9.\x80-\xff-]+|\[[0-9a-fA-F:.]+\])"
 _LISTED = re.compile(
-    _COMMA
-    + rb"(?:%b(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9]|%b)|\[[0-9a-fA-F:])" % (_AT, _BEHIND)
-    + rb"|(?!mailto:|sips?:|xmpp:)(?:%b){1,128}?" % _PART
-    + rb"%b%b%b)" % (_AT, _HOST, _BEHIND)
+    rb"(?:%b|[()'|^`{}\[\]])%b(?:[A-Za-z0-9\x80-\xff-]+(?:\.[A-Za-z0-9\x80-\xff]|%b)|\[[0-9a-fA-F:])"
+    % (_COMMA, _AT, _BEHIND)
+    + rb"|%b(?!mailto:|sips?:|xmpp:)(?:%b){1,256}?%b%b%b" % (_COMMA, _PART, _AT, _HOST, _BEHIND)
 )
 """A user made of a host and of what stands between the parts of a list: "host;x@evil.test/". A mail address
 that nothing follows is the next entry of the list."""

@@ -45,7 +45,7 @@ ANY_HEAD = re.compile(
 DOUBLED_QUOTES = re.compile(rb'[sSE]:[0-9]{1,10}:""(?!;)|[OC]:[0-9]{1,10}:""')
 
 _QUOTED_SIGNS = ".-"
-"""Characters of a host that mail may hold as numbers; letters never are."""
+"""Characters of a host that mail may hold as numbers; letters of ASCII never are."""
 _BLANK = rb"(?:[ \t\r\n\f+]|\\+[nrt]|%(?:25)*+(?:20|2b|0[9acd]))?"
 """Ends a number in CSS; it may be escaped itself."""
 
@@ -53,7 +53,7 @@ _COLONS = re.compile(rb':[0-9]{1,10}(?::(?:["{\\]|&|%)|\\|&|%)')
 _LENGTH = rb"[0-9]{1,10}"
 _NAMES_BEGIN = (0, len("www."))
 """Where a name with "www." and one without begins: scripts that write letters as numbers write all of them so."""
-SIGNS = (b"%", b"&", b"\\", WIDE, STOP, b"\n", b"\r", b"\t", b"=2")
+SIGNS = (b"%", b"&", b"\\", WIDE, STOP, b"\n", b"\r", b"\t", b"=")
 """One of these is in whatever must be decoded."""
 _INNER_ENTITY = rb"(?:amp(?:;|%(?:25)*3b))*(?:#|%(?:25)*23|sol|colon|quot)"
 
@@ -97,8 +97,9 @@ class Hints:
                     if index in _NAMES_BEGIN or not (code.isalnum() and code.isascii()):
                         for number in _numbers(form):
                             scripts.add(number, number + ahead, rest)
-                    if form in _QUOTED_SIGNS:
-                        quoted.setdefault(b"=" + digits[2:], Ways()).add(b"", ahead, rest)
+                    for raw in _bytes_of(form) if form in _QUOTED_SIGNS or not form.isascii() else ():
+                        others = b"".join(b"=%02x" % byte for byte in raw[1:])
+                        quoted.setdefault(b"=%02x" % raw[0], Ways()).add(others, others + ahead, rest)
                     percent.add(_percent(form), _percent(form) + ahead, rest)
                     entities.add(_entity(form), _entity(form) + ahead, rest)
                     names.add(_css(form), _number(form), rest)
@@ -196,7 +197,7 @@ class Hints:
         Whatever `names` finds matches, and little more. It grows with the alphabet, not with the hosts: PCRE refuses
         patterns beyond 64 KB. Case must be ignored.
         """
-        unicode, percent, entities, backslashed, numbered = [], [], [], [], []
+        unicode, percent, entities, backslashed, numbered, quoted = [], [], [], [], [], []
         aheads = self._aheads(escapes=b"\\%&")
         for character, ahead in sorted(aheads.items()):
             for form in _cases(character):
@@ -205,6 +206,8 @@ class Hints:
                 entities.append(_entity(form) + ahead)
                 backslashed.append(_css(form))
                 numbered += [number + ahead for number in _numbers(form)]
+                if form in _QUOTED_SIGNS or not form.isascii():
+                    quoted += [b"=".join(b"%02x" % byte for byte in raw) + ahead for raw in _bytes_of(form)]
             if not character.isalnum():
                 backslashed.append(re.escape(character.encode()) + ahead)
         if not aheads:
@@ -217,7 +220,7 @@ class Hints:
         ways.append(rb"%%(?:25)*+(?:%b)|&(?:amp;)*+(?:%b)" % (b"|".join(percent), b"|".join(entities)))
         ways.append(rb"(?:\\|5c|&(?:amp;)*+%b)(?:%b)" % (_BACKSLASH_ENTITY, b"|".join(backslashed)))
         ways.append(rb"(?:\\|5c)(?:%b)" % b"|".join(numbered))
-        ways.append(rb"=2(?:[de]%b)" % b"|[de]".join(aheads[sign] for sign in _QUOTED_SIGNS if sign in aheads))
+        ways.append(b"=(?:%b)" % b"|".join(quoted or [b"2e"]))
         ways += self._coarse_veiled(aheads)
         ways.append(coarse([*joints(self._hosts), *RAW_BLOCKS]))
         return b"|".join(ways)
@@ -337,9 +340,14 @@ def _numbers(character: str) -> list[bytes]:
     code, found = ord(character), [rb"u\{0*%x\}" % ord(character)]
     if code < 0x80:
         return [b"x%02x" % code, rb"0*%o(?![0-7])" % code if code < 0o100 else b"%o" % code, *found]
-    for raw in {character.encode(), character.encode("latin-1", "ignore")} - {b""}:
+    for raw in _bytes_of(character):
         found += [rb"\\+".join(b"x%02x" % byte for byte in raw), rb"\\+".join(b"%o" % byte for byte in raw)]
     return found
+
+
+def _bytes_of(character: str) -> set[bytes]:
+    """A character in UTF-8, and in latin1 if it is there."""
+    return {character.encode(), character.encode("latin-1", "ignore")} - {b""}
 
 
 def _numbered_slashes(hosts: Iterable[str]) -> Ways:

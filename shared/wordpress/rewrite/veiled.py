@@ -77,14 +77,18 @@ def broken_names(hosts: Iterable[str], line_break: bytes, last: bytes) -> tuple[
     pattern of one, of fixed length, and `last` what its last byte may be."""
     tree: dict[bytes, set[bytes]] = {}
     before = set()
+    # before the line break: the first half of one, and the sign with which mail goes on; escaped twice, too
+    marks = [b"", b"\r"] if not line_break.startswith(b"\\") else [b"", rb"\\r", rb"\\", rb"\\\\r\\"]
+    marks += [b"=" + mark for mark in marks]
     for host in map(str.encode, hosts):
         for at in range(1, len(host)):
             if host[:at] == b"www.":
                 continue
             rest = re.escape(host[at + 1 :])
             if len(host) - at < _LONG:
-                near = re.escape(host[max(0, at - _LONG) : at])
-                rest += rb"(?<=%b%b%b)" % (near, line_break, re.escape(host[at:]))
+                near, end = re.escape(host[max(0, at - _LONG) : at]), re.escape(host[at:])
+                ways = [rb"(?<=%b%b%b%b)" % (near, mark, line_break, end) for mark in marks]
+                rest += rb"(?:%b)" % b"|".join(ways)
             tree.setdefault(re.escape(host[at : at + 1]), set()).add(rest)
             before.add(re.escape(host[at - 1 : at]))
     before.add(b"=")  # as mail breaks its lines
