@@ -1,4 +1,4 @@
-"""The dashboard's settings in real Chromium: keys, webhooks with their deliveries, who did what."""
+"""The dashboard's settings in real Chromium: keys, webhooks with their deliveries, schedules, who did what."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
+from shared.contract.events import now
+from shared.contract.jobs import ErrorInfo, Status
+from shared.contract.subjects import EventType
 from tests.integration.test_webhooks import receiver
 from tests.live.guarded import KEYS
+from tests.live.simulator import Simulated
 from tests.live.stage import Stage, chromium, stage
 
 SLOW = 30_000
-BOSS = "key-of-the-boss"
+BOSS, GUEST = "key-of-the-boss", "key-of-a-guest"
 COMPLAINTS: list[str] = []
 """Errors of scripts on any page."""
 PICTURES = os.environ.get("SITEFERRY_TEST_PICTURES")
@@ -32,14 +36,19 @@ PICTURES = os.environ.get("SITEFERRY_TEST_PICTURES")
 async def it() -> AsyncIterator[Stage]:
     with tempfile.TemporaryDirectory(prefix="siteferry-", dir="/tmp") as name:
         key_file = Path(name) / "keys"
-        lines = [("boss", BOSS, "house", "operator"), ("member", KEYS["agency"], "house", "submit")]
+        lines = [
+            ("boss", BOSS, "house", "operator"),
+            ("member", KEYS["agency"], "house", "submit"),
+            ("guest", GUEST, "house", "read"),
+        ]
         key_file.write_text(
             "".join(
                 f"{who}:{hashlib.sha256(key.encode()).hexdigest()}:{whose}::{scope}\n"
                 for who, key, whose, scope in lines
             )
         )
-        async with stage(api_keys_file=str(key_file), webhook_networks="127.0.0.0/8") as found:
+        settings = {"webhook_networks": "127.0.0.0/8", "schedule_least_seconds": "1"}
+        async with stage(api_keys_file=str(key_file), **settings) as found:
             yield found
 
 
@@ -168,6 +177,77 @@ async def test_webhooks_and_their_deliveries(it: Stage, browser: Browser, theme:
         await page.context.close()
 
 
+async def first_job(page: Page) -> str:
+    link = page.get_by_role("list", name="Schedules").get_by_role("link", name=re.compile("^clone-"))
+    return await link.inner_text()
+
+
+async def test_a_schedule_is_made_fires_is_paused_changed_and_removed(it: Stage, browser: Browser) -> None:
+    page = await opened(it, browser, color_scheme="light", timezone_id="America/New_York")
+    await page.get_by_role("link", name="Schedules").click()
+    await expect(page.get_by_text("No schedules yet")).to_be_visible()
+    await expect(page.get_by_text("siteferry schedules create")).to_be_visible()
+
+    await page.get_by_role("button", name="New schedule").press("Enter")
+    await expect(page.get_by_label("Site address")).to_be_focused()
+    await page.keyboard.type("shop.example.com")
+    await page.get_by_role("button", name="Make the schedule").click()
+    await expect(page.get_by_label("Administrator")).to_be_focused()
+    await page.keyboard.type("admin")
+    await page.get_by_label("Password", exact=True).fill("geheim-77")
+    await expect(page.get_by_label("Time zone")).to_have_value("America/New_York")
+    await page.get_by_label("When").fill("61 * * * *")
+    await page.get_by_label("Name").fill("Shop, again")
+    await page.get_by_role("button", name="Make the schedule").click()
+    await expect(page.get_by_role("alert")).to_contain_text("cron can not be read")
+    await expect(page.locator(".field.wrong")).to_contain_text("bad minute")
+    await looked_over(page, "schedule-form-light")
+    await page.get_by_label("When").fill("* * * * * *")
+    await page.get_by_role("button", name="Make the schedule").click()
+
+    row = page.get_by_role("list", name="Schedules").get_by_role("listitem")
+    await expect(row).to_contain_text("Active")
+    await expect(row).to_contain_text("skipped")  # it is due each second, and its first job still goes
+    await expect(row).to_contain_text("Waiting")
+    await page.get_by_role("button", name="Pause Shop, again").click()
+    await expect(row).to_contain_text("Paused")
+    job = await Simulated(it.bus, job_id=await first_job(page)).adopt()
+    error = ErrorInfo(code="wrong_password", message="The password is wrong.", hint="Give the schedule the new one.")
+    await job.emit(EventType.FAILED, status=Status.FAILED, error=error, finished_at=now())
+    await expect(row).to_contain_text("Failed")
+
+    await looked_over(page, "schedules-light")
+
+    await page.emulate_media(color_scheme="dark")
+    await page.set_viewport_size({"width": 390, "height": 900})
+    await page.get_by_role("button", name="Change Shop, again").click()
+    await page.get_by_label("Administrator").fill("admin")
+    await page.get_by_label("Password", exact=True).fill("neu-88")
+    await page.get_by_label("When").fill("30 2 * * *")
+    await page.get_by_label("Time zone").fill("Asia/Tokyo")
+    await looked_over(page, "schedule-changed-dark")
+    await page.get_by_role("button", name="Change it").click()
+    await expect(row).to_contain_text("30 2 * * * in Asia/Tokyo")
+    await expect(row).to_contain_text("Active")
+    await expect(row.locator("time")).to_have_text(re.compile(r", 02:30$"))
+    await expect(row.locator("time")).to_have_attribute("datetime", re.compile("T17:30:00"))
+    await expect(row.get_by_role("link", name=job.job_id)).to_have_attribute("href", f"#/jobs/{job.job_id}")
+
+    guest = await opened(it, browser, key=GUEST)
+    await guest.get_by_role("link", name="Schedules").click()
+    await expect(guest.get_by_role("heading", name="Shop, again")).to_be_visible()
+    await expect(guest.locator("main").get_by_role("button")).to_have_count(0)
+    await guest.context.close()
+
+    await page.get_by_role("button", name="Remove Shop, again").click()
+    await page.keyboard.press("Escape")
+    await expect(row).to_have_count(1)
+    await page.get_by_role("button", name="Remove Shop, again").click()
+    await page.get_by_role("button", name="Remove", exact=True).click()
+    await expect(page.get_by_text("No schedules yet")).to_be_visible()
+    await page.context.close()
+
+
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 async def test_the_form_begins_with_what_was_chosen(it: Stage, browser: Browser, theme: Any, width: int) -> None:
     page = await opened(it, browser, color_scheme=theme, viewport={"width": width, "height": 900})
@@ -217,10 +297,12 @@ async def test_who_did_what(it: Stage, browser: Browser, theme: Any, width: int)
     await page.context.close()
 
 
-async def test_who_is_no_administrator_sees_webhooks_only(it: Stage, browser: Browser) -> None:
+async def test_who_is_no_administrator_sees_webhooks_and_schedules_only(it: Stage, browser: Browser) -> None:
     page = await opened(it, browser, key=KEYS["agency"])
     await expect(page.get_by_role("heading", name="Webhooks", exact=True)).to_be_visible()
-    await expect(page.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_text(["Webhooks"])
+    await expect(page.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_text(
+        ["Webhooks", "Schedules"]
+    )
     await page.goto(f"{it.url}/#/settings/keys")
     await expect(page.get_by_role("heading", name="Webhooks", exact=True)).to_be_visible()
     await page.context.close()

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff, judge } from "../../services/status/static/js/resume.js";
 import { byLine, readBatch, Wrong } from "../../services/status/static/js/batch-file.js";
-import { amount, optionsInWords, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
+import { amount, momentIn, optionsInWords, places, size, span, stateOf, title } from "../../services/status/static/js/format.js";
 import { next } from "../../services/status/static/js/next.js";
 import { newer } from "../../services/status/static/js/newer.js";
 import { siteAddress } from "../../services/status/static/js/site-address.js";
@@ -163,4 +163,9 @@ test("of two answers about a record the one that knows more is shown, and what i
   const later = { ...job, seq: 6, message: "y" };
   assert.equal(newer(job, later), later);
   assert.equal(newer(later, job), later);
+});
+
+test("a moment is shown as clocks of its zone show it, and in UTC where the zone is not known", () => {
+  assert.equal(momentIn("2026-12-01T01:30:00.000000Z", "Europe/Berlin"), "Tue, Dec 1, 2026, 02:30");
+  assert.equal(momentIn("2026-12-01T01:30:00.000000Z", "Nowhere/Else"), "Tue, Dec 1, 2026, 01:30 UTC");
 });

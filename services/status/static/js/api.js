@@ -12,6 +12,9 @@ export class Problem extends Error {
   }
 }
 
+/** @param {Problem} problem @returns {Record<string, string>} what it says of fields, by the last word of their names */
+export const wrongFields = (problem) => Object.fromEntries(problem.errors.map(({ field, message }) => [field.includes("basic_auth") ? "basic_auth" : field.split(".").pop(), message]));
+
 /** The event told to the window when a call was answered with 401: the session is over. */
 export const SIGNED_OUT = "signedout";
 

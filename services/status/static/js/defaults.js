@@ -1,4 +1,4 @@
-// What the form for a clone begins with. For administrators.
+// What the forms for a clone and for a schedule begin with. For administrators.
 
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { call, get } from "./api.js";
@@ -28,7 +28,7 @@ export function Defaults() {
     setBusy(false);
   };
   return html`<h2 id="defaults-title">Defaults</h2>
-    <p class="hint">What the form “Clone a site” begins with, for everybody of your tenant. Commands and calls of the API do not change with it.</p>
+    <p class="hint">What the forms “Clone a site” and “New schedule” begin with, for everybody of your tenant. Commands and calls of the API do not change with it.</p>
     ${values === null ? html`<${Trouble} problem=${problem} />${!problem && html`<div class="loading" aria-busy="true"><${Icon} name="spinner" /> Loading</div>`}`
     : html`<form class="card" novalidate aria-labelledby="defaults-title" onSubmit=${submit}>
       <div class="pair"><${Field} name="default-ttl" label="Keep clones for"><select id="default-ttl" value=${values.ttl_minutes ?? ""} onChange=${(event) => set("ttl_minutes", event.target.value || null)}><option value="">As Siteferry has it: 1 day</option>${lifetimes(values.ttl_minutes).map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select><//>

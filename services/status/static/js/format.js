@@ -24,6 +24,20 @@ export const clock = (iso) => CLOCK.format(new Date(iso));
 export const moment = (iso) => DAY.format(new Date(iso));
 
 /**
+ * @param {string} iso
+ * @param {string} zone an IANA time zone
+ * @returns {string} the moment as clocks there show it: `Tue, Dec 1, 2026, 02:30`; in UTC, and saying so, where a browser does not know the zone
+ */
+export function momentIn(iso, zone) {
+  const shown = (timeZone) => new Intl.DateTimeFormat("en", { weekday: "short", year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone }).format(new Date(iso));
+  try {
+    return shown(zone);
+  } catch {
+    return `${shown("UTC")} UTC`;
+  }
+}
+
+/**
  * A span of time in its two largest units: `2 h 5 min`, `41 s`, `0.4 s`.
  * @param {number} seconds
  */

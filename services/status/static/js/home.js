@@ -1,20 +1,13 @@
 // Start a clone, and all jobs.
 
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
-import { get, post } from "./api.js";
+import { get, post, wrongFields } from "./api.js";
 import { optionsInWords } from "./format.js";
 import { JobList } from "./joblist.js";
-import { chosen, DOORS, Doors, throughDoors, WayIn } from "./login.js";
+import { CHECKS, chosen, DOORS, Doors, missing, throughDoors, WayIn } from "./login.js";
 import { AFTER_LEAVING, Field, Icon, lifetimes, PRIORITIES, Trouble } from "./parts.js";
 import { Preview, usePreview } from "./preview.js";
 import { siteAddress } from "./site-address.js";
-
-const CHECKS = {
-  source_url: (value) => siteAddress(value).wrong,
-  username: (value) => (value.trim() ? "" : "Enter an administrator of the site"),
-  password: (value) => (value ? "" : "Enter that administrator’s password"),
-  pairing_key: (value) => (value.trim() ? "" : "Enter the key the connector shows"),
-};
 
 export function CloneForm({ session }) {
   const [values, setValues] = useState({ source_url: "", username: "", password: "", pairing_key: "", name: "", ...DOORS, ttl_minutes: 1440, priority: "normal" });
@@ -54,7 +47,7 @@ export function CloneForm({ session }) {
   const submit = async (event) => {
     event.preventDefault();
     sent.current += 1;
-    const wrong = Object.fromEntries(Object.keys(chosen(values, byKey)).map((name) => [name, CHECKS[name]?.(values[name])]).filter(([, text]) => text));
+    const wrong = missing(chosen(values, byKey));
     setErrors(wrong);
     const [first] = Object.keys(wrong);
     if (first) return document.getElementById(first).focus();
@@ -66,7 +59,7 @@ export function CloneForm({ session }) {
       const job = await post("/clone", body);
       location.hash = `#/jobs/${job.job_id}`;
     } catch (error) {
-      const fields = Object.fromEntries(error.errors.map(({ field, message }) => [field.includes("basic_auth") ? "basic_auth" : field.split(".").pop(), message]));
+      const fields = wrongFields(error);
       setErrors(fields);
       if (!Object.keys(fields).some((name) => name in values)) setProblem(error);
       setBusy(false);

@@ -2,6 +2,18 @@
 
 import { html, useState } from "../vendor/preact-htm.js";
 import { Field } from "./parts.js";
+import { siteAddress } from "./site-address.js";
+
+/** What is wrong with what was typed, by field; empty for nothing. @type {Record<string, (value: string) => string>} */
+export const CHECKS = {
+  source_url: (value) => siteAddress(value).wrong,
+  username: (value) => (value.trim() ? "" : "Enter an administrator of the site"),
+  password: (value) => (value ? "" : "Enter that administrator’s password"),
+  pairing_key: (value) => (value.trim() ? "" : "Enter the key the connector shows"),
+};
+
+/** @param {any} values of a form, without the way in that was not chosen @returns {Record<string, string>} what is wrong with them */
+export const missing = (values) => Object.fromEntries(Object.keys(values).map((name) => [name, CHECKS[name]?.(values[name])]).filter(([, text]) => text));
 
 const HELP = html`Install <a href="/connector.zip" download>the connector</a> in wp-admin (Plugins, Add New, Upload) and copy the key it shows under Tools, Siteferry.`;
 

@@ -1,15 +1,16 @@
-// Settings: API keys, webhooks, what forms begin with, and who did what.
+// Settings: API keys, webhooks, schedules, what forms begin with, and who did what.
 
 import { html, useEffect } from "../vendor/preact-htm.js";
 import { ApiKeys } from "./apikeys.js";
 import { Audit } from "./audit.js";
 import { Defaults } from "./defaults.js";
 import { Webhooks } from "./hooks.js";
+import { Schedules } from "./schedules.js";
 
 /** By the second word of the address: its name, and whether it is for administrators. */
-const SECTIONS = { keys: ["API keys", true], webhooks: ["Webhooks", false], defaults: ["Defaults", true], audit: ["Audit log", true] };
+const SECTIONS = { keys: ["API keys", true], webhooks: ["Webhooks", false], schedules: ["Schedules", false], defaults: ["Defaults", true], audit: ["Audit log", true] };
 
-const PAGES = { keys: ApiKeys, webhooks: Webhooks, defaults: Defaults, audit: Audit };
+const PAGES = { keys: ApiKeys, webhooks: Webhooks, schedules: Schedules, defaults: Defaults, audit: Audit };
 
 /** @param {{section?: string, session: any}} props */
 export function Settings({ section, session }) {
