@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from services.gateway.either import LOGIN_OR_KEY
+from services.gateway.exact import Switch
 from services.gateway.models import CloneRequest, Text
 from services.gateway.schedules.plan import Plan
 from services.gateway.schedules.record import ScheduleState, Skipped
@@ -34,7 +35,7 @@ TimeZone = Annotated[
 
 
 class ScheduleRequest(CloneRequest):
-    """The wish to clone a site again and again: what a clone takes, and when."""
+    """The wish to clone a site, or to refresh a clone of it, again and again: what that takes, and when."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -47,7 +48,13 @@ class ScheduleRequest(CloneRequest):
                     "name": "Shop, every night",
                     "cron": "30 2 * * *",
                     "timezone": "Europe/Berlin",
-                }
+                },
+                {
+                    "source_url": "https://shop.example.com",
+                    "pairing_key": "sf1_…",
+                    "clone_id": "clone-0k3v9x2m7c1p5t8w",
+                    "cron": "@weekly",
+                },
             ],
             **LOGIN_OR_KEY,
         }
@@ -55,6 +62,28 @@ class ScheduleRequest(CloneRequest):
 
     cron: Cron
     timezone: TimeZone = "UTC"
+    clone_id: Text | None = Field(
+        None,
+        max_length=40,
+        description="Refresh this clone each time, instead of making a new one. It keeps its name, end and options, "
+        "so none of them is sent; `source_url` is the site it was made of.",
+    )
+    overwrite: Switch = Field(
+        False,
+        description="Of a refresh: what was edited in the clone may go. Without it, an edited clone stays as it is.",
+    )
+
+    @model_validator(mode="after")
+    def _a_clone_keeps_what_it_has(self) -> Self:
+        if self.clone_id is None:
+            if self.overwrite:
+                raise ValueError("overwrite is about a refresh: send the clone_id of the clone, too")
+            return self
+        fields = type(self).model_fields
+        for name in ("name", "ttl_minutes", "options"):
+            if getattr(self, name) != fields[name].get_default(call_default_factory=True):
+                raise ValueError(f"a refresh keeps the clone's {name}: leave it out, or leave out clone_id")
+        return self
 
     @field_validator("timezone")
     @classmethod
@@ -87,7 +116,7 @@ class LastSkip(BaseModel):
     due_at: Time
     code: Skipped
     message: str
-    job_id: str | None = Field(description="The job that was still going.")
+    job_id: str | None = Field(description="The job of the time before, when it was still going.")
 
 
 class ScheduleAnswer(BaseModel):
@@ -127,6 +156,8 @@ class ScheduleAnswer(BaseModel):
     ttl_minutes: int
     priority: Lane | None = None
     options: CloneOptions
+    clone_id: str | None = Field(None, description="The clone it refreshes; null when it makes new ones.")
+    overwrite: bool = False
     last_run: LastRun | None = None
     last_skip: LastSkip | None = None
     skips: int = Field(description="Times it was due and made no job.")
@@ -141,6 +172,7 @@ class ScheduleList(BaseModel):
 
 
 MESSAGES: dict[Skipped, str] = {
-    Skipped.OVERLAP: "The job before it was still going.",
+    Skipped.OVERLAP: "The job before it was still going, or another one about its clone.",
     Skipped.KEY_ENDED: "The API key it was made with has ended or may not submit. Resume it with another key.",
+    Skipped.CLONE_GONE: "The clone it refreshes is gone. Delete the schedule, or replace it by one for another clone.",
 }

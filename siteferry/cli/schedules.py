@@ -66,16 +66,25 @@ def create(
     constant: Constant = None,
     media: MediaOption = None,
     fresh: Fresh = False,
+    refresh: Annotated[
+        str | None,
+        typer.Option(metavar="CLONE", help="Refresh this clone of the site each time, instead of making a new one."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Of a refresh: what was edited in the clone may go.")
+    ] = False,
     replace: Annotated[
         str | None, typer.Option(metavar="SCHEDULE", help="Put it in place of this one, with its login.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Have a site cloned again and again. Its login is kept, sealed, for as long as the schedule is there.
+    """Have a site cloned, or a clone of it refreshed, again and again. Its login is kept, sealed, for as long as the
+    schedule is there.
 
     \b
     siteferry schedules create https://shop.example.com -u admin --cron '30 2 * * *' --timezone Europe/Berlin
     pass show shop | siteferry schedules create https://shop.example.com -u admin --password-stdin --cron @weekly
+    siteferry schedules create https://shop.example.com -u admin --refresh CLONE --cron '0 5 * * *'
     """
     body = source(url, login_url, basic_auth) | {"cron": cron, "timezone": timezone}
     body |= credentials(username, password, password_stdin, pairing_key_stdin)
@@ -83,6 +92,8 @@ def create(
     body["options"] = clone_options(
         exclude_table, exclude_path, keep_transients, allow_http, constant, media, fresh=fresh
     )
+    if refresh or overwrite:
+        body |= {"clone_id": refresh, "overwrite": overwrite}
     api = api_of(context)
     if replace:
         made = read_answer(api.request("PUT", f"/schedules/{replace}", json=body))
@@ -91,7 +102,8 @@ def create(
     if as_json:
         return render.print_json(made)
     render.out.print(made["schedule_id"])
-    return render.say(f"The first clone is made {_next(made)}. Look with: siteferry schedules list")
+    first = f"The clone is refreshed first {_next(made)}" if refresh else f"The first clone is made {_next(made)}"
+    return render.say(f"{first}. Look with: siteferry schedules list")
 
 
 @app.command("list")
@@ -107,7 +119,9 @@ def list_(context: typer.Context, as_json: JsonFlag = False) -> None:
     if not found["schedules"]:
         return render.say("No schedules yet. Make one with: siteferry schedules create URL --cron '30 2 * * *'")
     rows = [_row(one) for one in found["schedules"]]
-    return render.table(["SCHEDULE", "STATE", "CRON", "ZONE", "NEXT", "LAST JOB", "SKIPPED", "SOURCE"], rows)
+    return render.table(
+        ["SCHEDULE", "STATE", "CRON", "ZONE", "NEXT", "LAST JOB", "SKIPPED", "REFRESHES", "SOURCE"], rows
+    )
 
 
 @app.command()
@@ -159,6 +173,7 @@ def _tell(found: dict[str, Any], *, as_json: bool) -> None:
         ("Schedule", found["schedule_id"]),
         ("State", f"{found['state']}. {found['message']}".rstrip(". ") if found["message"] else found["state"]),
         ("Source", found["source_url"]),
+        ("Makes", f"a refresh of {found['clone_id']}" if found["clone_id"] else "a new clone"),
         ("Cron", f"{found['cron']} ({found['timezone']})"),
         ("Next", _next(found)),
         ("Last job", f"{run['job_id']}, due {render.ago(run['due_at'])}" if run else "none yet"),
@@ -181,5 +196,6 @@ def _row(found: dict[str, Any]) -> list[str | Text]:
         render.until(found["next_at"]) if found["next_at"] else "",
         found["last_run"]["job_id"] if found["last_run"] else "",
         str(found["skips"] or ""),
+        found["clone_id"] or "",
         found["source_url"],
     ]

@@ -21,7 +21,7 @@ from services.gateway.schedules.store import Entry, Kept, NotTaken, ScheduleStor
 from services.gateway.settings import GatewaySettings
 from shared.contract import streams
 from shared.contract.api_keys import tenant_token
-from shared.contract.events import CloneRequested, JobEvent, now
+from shared.contract.events import CloneRequested, Expired, JobEvent, now
 from shared.contract.jobs import Job
 from shared.contract.subjects import EventType, every, schedule_due, schedule_of
 from shared.contract.timetable import SCHEDULER, TIMETABLE
@@ -30,6 +30,7 @@ from shared.secrets.api_keys import Keys
 from shared.secrets.vault import KeyRing, SecretGone, Vault
 from tests.live import command
 from tests.live.guarded import KEYS, Guarded, guarded
+from tests.live.simulator import Simulated
 from tests.live.stack import eventually
 
 PASSWORD = "geheim-77"
@@ -159,6 +160,45 @@ async def test_a_job_is_made_as_if_it_were_asked_for_and_none_while_it_goes(it: 
     before = len(await commands(it, schedule))
     await asyncio.sleep(2.2)
     assert len(await commands(it, schedule)) == before, "a deleted schedule makes no more"
+
+
+async def test_a_clone_is_refreshed_until_it_is_gone(it: Guarded) -> None:
+    site = WISH["source_url"]
+    clone = await Simulated(it.bus, source_url=site, name="Shop", keys=it.vault, tenant="agency").submit()
+    await clone.start()
+    await clone.complete()
+    login = {"source_url": site, "username": "admin", "password": PASSWORD}
+    refresh = {**login, "clone_id": clone.job_id, "overwrite": True, "cron": "* * * * * *"}
+    schedule = await made(it, refresh)
+    await eventually(lambda: commands(it, schedule), what="a job")
+    [command] = await commands(it, schedule)
+    record = (await call(it, "GET", f"/clones/{clone.job_id}")).json()
+    about = (command.action, command.clone_id, command.source_url, command.target_url, command.overwrite, command.name)
+    assert about == ("refresh", clone.job_id, site, record["clone_url"], True, "Shop")
+    secret = await (await vault_of(it)).get(command.job_id)
+    assert {name: secret[name] for name in ("username", "password", "clone_username")} == {
+        "username": "admin",
+        "password": PASSWORD,
+        "clone_username": record["username"],
+    }
+    assert secret["clone_password"]
+    shown = await told(it, schedule)
+    assert (shown["clone_id"], shown["overwrite"], shown["source_url"]) == (clone.job_id, True, site)
+    assert (await eventually(lambda: _skipped(it, schedule), what="an overlap"))["last_skip"]["code"] == "overlap"
+
+    await it.bus.publish(_cancelled((await call(it, "GET", f"/jobs/{command.job_id}")).json()))
+    assert clone.job is not None
+    await it.bus.publish(Expired(kind="clone", job_id=clone.job_id, lane=clone.lane))
+    stopped = await eventually(lambda: _no_more(it, schedule), timeout=20, what="its end")
+    assert (stopped["last_skip"]["code"], stopped["next_at"]) == ("clone_gone", None)
+    assert "is gone" in stopped["message"]
+    answer = await call(it, "POST", f"/schedules/{schedule}/resume")
+    assert (answer.status_code, answer.json()["code"]) == (409, "clone_gone")
+
+
+async def _no_more(it: Guarded, schedule_id: str) -> dict[str, Any] | None:
+    found = await told(it, schedule_id)
+    return found if found["state"] == "stopped" else None
 
 
 def _cancelled(job: dict[str, Any]) -> JobEvent:
@@ -365,11 +405,21 @@ async def test_what_is_wrong_is_said(it: Guarded) -> None:
         ({"cron": "@every 1h"}, "cron can not begin with @every"),
         ({"timezone": "Mars/X"}, "timezone “Mars/X” is no time zone; write it like Europe/Berlin"),
         ({"pairing_key": "sf1_x"}, "not both"),
+        ({"overwrite": True}, "send the clone_id"),
+        ({"clone_id": "clone-0k3v9x2m7c1p5t8w"}, "a refresh keeps the clone's name: leave it out"),
     ):
         answer = await call(it, "POST", "/schedules", {**NIGHTLY, **wrong})
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), answer.text
         assert words in answer.json()["detail"]
         assert PASSWORD not in answer.text
+    nobodys = {key: value for key, value in NIGHTLY.items() if key not in {"name", "ttl_minutes", "options"}}
+    answer = await call(it, "POST", "/schedules", {**nobodys, "clone_id": "clone-0k3v9x2m7c1p5t8w"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "clone_not_found")
+    mine = await Simulated(it.bus, tenant="agency", keys=it.vault).submit()
+    await mine.start()
+    await mine.complete()
+    answer = await call(it, "POST", "/schedules", {**nobodys, "clone_id": mine.job_id})
+    assert (answer.status_code, "was made of https://harbour-cafe" in answer.json()["detail"]) == (422, True)
     assert (await call(it, "GET", "/schedules")).json() == {"schedules": []}
     too_many_names = {**NIGHTLY, "cron": "x" * 300}
     assert (await call(it, "POST", "/schedules", too_many_names)).status_code == 422

@@ -10,7 +10,8 @@ from nats.js.errors import KeyWrongLastSequenceError
 from starlette.responses import Response
 
 from services.gateway.access import Principal
-from services.gateway.edge import Edge, enter
+from services.gateway.domain import same_site
+from services.gateway.edge import Edge, active_clone, enter
 from services.gateway.models_schedules import (
     MESSAGES,
     LastRun,
@@ -50,10 +51,11 @@ Id = Annotated[
     status_code=201,
     response_model=ScheduleAnswer,
     openapi_extra=described(ScheduleRequest),
-    responses=problem(403, 409, 415, 422, 429, also=MADE),
+    responses=problem(403, 404, 409, 415, 422, 429, also=MADE),
 )
 async def create_schedule(request: Request) -> Response:
-    """Have a clone made each time a cron expression is due, as if it were asked for with this API key in that moment.
+    """Have a clone made, or one refreshed, each time a cron expression is due, as if that were asked for with this API
+    key in that moment.
 
     The login is kept, sealed, for as long as the schedule is there. A time at which the job before is still going is
     left out; of what is missed while Siteferry is away, one is made up for.
@@ -64,6 +66,7 @@ async def create_schedule(request: Request) -> Response:
     allowed_lane(wish.priority, principal)
     _check_often(edge, wish)
     limit = await edge.take(principal)
+    await _check_clone(edge, principal, wish)
 
     async def accept(schedule_id: str) -> Response:
         made = await _create(edge, _record(edge, principal, wish, schedule_id))
@@ -124,6 +127,7 @@ async def replace_schedule(request: Request, schedule_id: Id) -> Response:
     allowed_lane(wish.priority, principal)
     _check_often(edge, wish)
     limit = await edge.take(principal)
+    await _check_clone(edge, principal, wish)
     kept = await _owned(edge, principal, schedule_id)
     fresh = _record(edge, principal, wish, schedule_id)
     old = kept.schedule
@@ -178,6 +182,7 @@ async def resume_schedule(request: Request, schedule_id: Id) -> Response:
     edge, principal = enter(request)
     limit = await edge.take(principal)
     kept = await _owned(edge, principal, schedule_id)
+    await _check_clone(edge, principal, kept.schedule.wish)
     at = now()
     update = {"paused": False, "stopped": None, "holder": holder(principal), "since": at, "updated_at": at}
     changed = kept.schedule.model_copy(update=update)
@@ -200,12 +205,28 @@ def _record(edge: Edge, principal: Principal, wish: ScheduleRequest, schedule_id
             name=wish.name,
             priority=wish.priority,
             options=wish.options,
+            clone_id=wish.clone_id,
+            overwrite=wish.overwrite,
         ),
         sealed=edge.vault.sealed(wish.credentials(), purpose=schedule_id),
         since=at,
         created_at=at,
         updated_at=at,
     )
+
+
+async def _check_clone(edge: Edge, principal: Principal, wish: ScheduleRequest | Wish) -> None:
+    """Raises a 404, 409 or 422 problem when there is no such clone of that site to be refreshed."""
+    if wish.clone_id is None:
+        return
+    clone = await active_clone(edge, principal, wish.clone_id)
+    if not same_site(clone.source_url, wish.source_url):
+        raise Problem(
+            422,
+            "invalid_request",
+            f"The request is not valid: the clone was made of {clone.source_url}, not of {wish.source_url}.",
+            hint="Send the address of the site it was made of.",
+        )
 
 
 def _check_often(edge: Edge, wish: ScheduleRequest) -> None:

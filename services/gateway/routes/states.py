@@ -150,13 +150,7 @@ async def _submit(
             about = {"source_url": clone.source_url, **more, "name": more.get("name") or clone.name}
         secret: dict[str, Any] = {"username": clone.username}
         if wish is not None:
-            made = await edge.store.command(clone_id)
-            about |= {
-                "source_url": clone.source_url,
-                "target_url": clone.clone_url,
-                "overwrite": wish.overwrite,
-                "options": made.options if isinstance(made, CloneRequested) else CloneOptions(),
-            }
+            about |= await refreshing(edge, clone, overwrite=wish.overwrite)
             secret = {**wish.credentials(), **login_of(edge, clone, "clone_")}
         command = CloneRequested(
             job_id=job_id,
@@ -180,6 +174,17 @@ async def _submit(
     )
     response.headers.update(limit)
     return response
+
+
+async def refreshing(edge: Edge, clone: Clone, *, overwrite: bool) -> dict[str, Any]:
+    """What the command of a refresh says about the clone and its site."""
+    made = await edge.store.command(clone.clone_id)
+    return {
+        "source_url": clone.source_url,
+        "target_url": clone.clone_url,
+        "overwrite": overwrite,
+        "options": made.options if isinstance(made, CloneRequested) else CloneOptions(),
+    }
 
 
 def login_of(edge: Edge, clone: Clone, prefix: str) -> dict[str, str]:

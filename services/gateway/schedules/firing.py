@@ -11,21 +11,24 @@ import asyncio
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from nats.aio.msg import Msg
 from nats.js.errors import KeyWrongLastSequenceError
 
 from services.gateway import domain
 from services.gateway.access import Principal
-from services.gateway.edge import Edge
+from services.gateway.edge import Edge, active_clone
 from services.gateway.problems import UNAVAILABLE, Problem
+from services.gateway.routes.states import login_of, refreshing, refuse_while_busy
 from services.gateway.routes.submit import clone_command, store
 from services.gateway.schedules.owner import owner
-from services.gateway.schedules.record import Run, Schedule, ScheduleState, Skipped
+from services.gateway.schedules.record import STOPPING, Run, Schedule, ScheduleState, Skipped, Wish
 from services.gateway.schedules.store import Entry, Kept, NotTaken
 from shared import tracing
 from shared.bus.pull import PAUSE, Feed, place
-from shared.contract.events import now
+from shared.contract.events import CloneRequested, now
+from shared.contract.jobs import CloneAction
 from shared.contract.timetable import SCHEDULER, TIMETABLE
 from shared.ids import new_id
 from shared.log import get
@@ -132,10 +135,9 @@ class Scheduler:
         principal = await self._owner(schedule)
         if principal is None:
             await self._skip(kept, due_at, Skipped.KEY_ENDED)
-            await self._store.unplan(schedule.entry)
             return None
-        if schedule.run is not None and await self._is_going(schedule.run.job_id):
-            await self._skip(kept, due_at, Skipped.OVERLAP)
+        if (hindered := await self._hindrance(schedule, principal)) is not None:
+            await self._skip(kept, due_at, hindered)
             return None
         await self._edge.take(principal)
         run = Run(due_at=due_at, job_id=new_id("clone"))
@@ -150,11 +152,45 @@ class Scheduler:
             wish = schedule.wish
             lane = domain.lane_for(wish.priority, principal.lane) or principal.lane
             assert lane is not None
-            command = clone_command(wish, run.job_id, lane, principal, schedule_id=schedule.id)
-            await store(self._edge, command, self._login(schedule), tracing.continued(None))
+            command, login = (
+                clone_command(wish, run.job_id, lane, principal, schedule_id=schedule.id),
+                self._login(schedule),
+            )
+            if wish.clone_id is not None:
+                command, login = await self._refreshing(command, login, wish)
+            await store(self._edge, command, login, tracing.continued(None))
             log.info("a schedule's job is made", schedule=schedule.id, job=run.job_id, due_at=run.due_at.isoformat())
         done = {"run": run.model_copy(update={"stored": True}), "sealed": self._sealed_anew(schedule)}
         await self._store.change(kept, schedule.model_copy(update=done))
+
+    async def _hindrance(self, schedule: Schedule, principal: Principal) -> Skipped | None:
+        """Why no job can be made now."""
+        if schedule.run is not None and await self._is_going(schedule.run.job_id):
+            return Skipped.OVERLAP
+        if (clone_id := schedule.wish.clone_id) is None:
+            return None
+        try:
+            await refuse_while_busy(self._edge, await active_clone(self._edge, principal, clone_id))
+        except Problem as problem:
+            return Skipped.OVERLAP if problem.code == "clone_busy" else Skipped.CLONE_GONE
+        return None
+
+    async def _refreshing(
+        self, command: CloneRequested, login: dict[str, str] | None, wish: Wish
+    ) -> tuple[CloneRequested, dict[str, str] | None]:
+        """The command of a refresh, and what the vault is to hold. Has the clone gone since, or its password, the job
+        is there to say so."""
+        assert wish.clone_id is not None
+        clone = await self._edge.store.clone(wish.clone_id)
+        about: dict[str, Any] = {"action": CloneAction.REFRESH, "clone_id": wish.clone_id, "ttl_minutes": 0}
+        if clone is not None:
+            about |= {"name": clone.name, **await refreshing(self._edge, clone, overwrite=wish.overwrite)}
+            try:
+                login = login and {**login, **login_of(self._edge, clone, "clone_")}
+            except Problem as problem:
+                log.error("a clone's password can not be opened", clone=wish.clone_id, reason=problem.code)
+                login = None
+        return command.model_copy(update=about), login
 
     def _login(self, schedule: Schedule) -> dict[str, str] | None:
         """What the vault is to hold; None when no key opens it any more: the job then fails with `secret_gone`."""
@@ -174,9 +210,11 @@ class Scheduler:
         schedule = kept.schedule
         job_id = schedule.run.job_id if schedule.run and code is Skipped.OVERLAP else None
         skipped = schedule.skipped(due_at, code, job_id)
-        if code is Skipped.KEY_ENDED:
+        if code in STOPPING:
             skipped.stopped = code
         await self._store.change(kept, skipped)
+        if code in STOPPING:
+            await self._store.unplan(schedule.entry)
         log.warning("a schedule made no job", schedule=schedule.id, reason=code, going=job_id)
 
     async def _is_going(self, job_id: str) -> bool:

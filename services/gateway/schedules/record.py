@@ -26,19 +26,28 @@ class Skipped(StrEnum):
     """Why a time passed without a job."""
 
     OVERLAP = "overlap"
-    """The job of the time before was still going."""
+    """The job of the time before was still going, or another one about the clone it refreshes."""
     KEY_ENDED = "key_ended"
     """The API key it belongs to was revoked, has expired, or may not submit any more."""
+    CLONE_GONE = "clone_gone"
+    """The clone it refreshes is not there any more."""
+
+
+STOPPING = frozenset({Skipped.KEY_ENDED, Skipped.CLONE_GONE})
+"""What will be so the next time, too."""
 
 
 class Wish(BaseModel):
-    """The clone that is made each time, without the way in to its source."""
+    """The clone that is made or refreshed each time, without the way in to its source."""
 
     source_url: str
     ttl_minutes: int
     name: str | None = None
     priority: Lane | None = None
     options: CloneOptions = Field(default_factory=CloneOptions)
+    clone_id: str | None = None
+    """The clone to be refreshed; None: a new one is made."""
+    overwrite: bool = False
 
 
 class Run(BaseModel):
