@@ -248,6 +248,33 @@ async def test_a_schedule_is_made_fires_is_paused_changed_and_removed(it: Stage,
     await page.context.close()
 
 
+async def test_a_schedule_that_refreshes_a_clone_goes_on_with_it_when_it_is_changed(
+    it: Stage, browser: Browser
+) -> None:
+    clone = await Simulated(it.bus, tenant="house", keys=it.keys, name="Follows").submit()
+    await clone.start()
+    await clone.complete()
+    wish = {"source_url": clone.source_url, "pairing_key": "sf1_x", "cron": "@weekly", "clone_id": clone.job_id}
+    page = await opened(it, browser)
+    made = await page.request.post(f"{it.url}/schedules", data=wish, headers={"Sec-Fetch-Site": "same-origin"})
+    assert made.status == 201, await made.text()
+    await page.get_by_role("link", name="Schedules").click()
+    row = page.get_by_role("list", name="Schedules").get_by_role("listitem")
+    await expect(row).to_contain_text("refreshes")
+    await page.get_by_role("button", name=re.compile("^Change")).click()
+    await expect(page.get_by_label("Keep each clone for")).to_have_count(0)
+    await page.get_by_label("Administrator").fill("admin")
+    await page.get_by_label("Password", exact=True).fill("neu-88")
+    await page.get_by_label("When").fill("@monthly")
+    await page.get_by_role("button", name="Change it").click()
+    await expect(row).to_contain_text("@monthly")
+    await expect(row.get_by_role("link", name=clone.job_id)).to_be_visible()
+    await page.get_by_role("button", name=re.compile("^Remove")).click()
+    await page.get_by_role("button", name="Remove", exact=True).click()
+    await expect(page.get_by_text("No schedules yet")).to_be_visible()
+    await page.context.close()
+
+
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 async def test_the_form_begins_with_what_was_chosen(it: Stage, browser: Browser, theme: Any, width: int) -> None:
     page = await opened(it, browser, color_scheme=theme, viewport={"width": width, "height": 900})

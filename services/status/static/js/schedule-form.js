@@ -13,18 +13,21 @@ const EMPTY = { source_url: "", cron: "30 2 * * *", timezone: Intl.DateTimeForma
 /** @param {any} schedule @returns {typeof EMPTY} what the form has of it: never its login, which nobody is shown */
 const asItIs = (schedule) => ({ ...EMPTY, ...Object.fromEntries(Object.keys(EMPTY).map((name) => [name, schedule[name] ?? ""])) });
 
-/** @param {any} values @param {boolean} byKey @param {any} options @returns {any} the body of POST /schedules */
-function wished(values, byKey, options) {
-  const { name, priority, ...rest } = throughDoors(chosen(values, byKey));
+/**
+ * @param {any} values @param {boolean} byKey @param {any} options
+ * @param {any} refreshed the schedule it takes the place of, if that refreshes a clone, which keeps its name, end and options
+ * @returns {any} the body of POST /schedules
+ */
+function wished(values, byKey, options, refreshed) {
+  const { name, priority, ttl_minutes, ...rest } = throughDoors(chosen(values, byKey));
+  const clone = { ttl_minutes: Number(ttl_minutes), ...(name.trim() && { name: name.trim() }), ...(options && { options }) };
   return {
     ...rest,
     source_url: siteAddress(values.source_url).address,
-    ttl_minutes: Number(values.ttl_minutes),
     cron: values.cron.trim(),
     timezone: values.timezone.trim(),
-    ...(name.trim() && { name: name.trim() }),
     ...(priority && { priority }),
-    ...(options && { options }),
+    ...(refreshed ? { clone_id: refreshed.clone_id, overwrite: refreshed.overwrite } : clone),
   };
 }
 
@@ -37,7 +40,8 @@ export function ScheduleForm({ schedule, onMade, onLeave }) {
   const [busy, setBusy] = useState(false);
   const [byKey, setByKey] = useState(false);
   const id = (name) => `${schedule?.schedule_id ?? "schedule"}-${name}`;
-  const words = options ? optionsInWords(options) : "";
+  const refreshed = schedule?.clone_id ? schedule : null;
+  const words = options && !refreshed ? optionsInWords(options) : "";
   useEffect(() => {
     document.getElementById(id(schedule ? "username" : "source_url")).focus();
     if (schedule) return;
@@ -65,7 +69,7 @@ export function ScheduleForm({ schedule, onMade, onLeave }) {
     setBusy(true);
     setProblem(null);
     try {
-      const body = wished(values, byKey, options);
+      const body = wished(values, byKey, options, refreshed);
       onMade(await (schedule ? call("PUT", `/schedules/${schedule.schedule_id}`, body) : post("/schedules", body)));
     } catch (error) {
       setErrors(wrongFields(error));
@@ -83,9 +87,9 @@ export function ScheduleForm({ schedule, onMade, onLeave }) {
     <div class="pair"><${Field} name=${id("cron")} label="When" hint="Minute, hour, day of the month, month, day of the week: 30 2 * * 1-5. Or @daily, @weekly." error=${errors.cron}><input ...${input("cron", { ...plain, maxlength: 200 })} /><//>
       <${Field} name=${id("timezone")} label="Time zone" hint="Like Europe/Berlin." error=${errors.timezone}><input ...${input("timezone", { ...plain, maxlength: 60, list: id("zones") })} /><//></div>
     <datalist id=${id("zones")}>${ZONES.map((zone) => html`<option value=${zone} />`)}</datalist>
-    <div class="pair"><${Field} name=${id("ttl_minutes")} label="Keep each clone for" error=${errors.ttl_minutes}><select ...${input("ttl_minutes")}>${lifetimes(values.ttl_minutes).map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select><//>
+    <div class="pair">${!refreshed && html`<${Field} name=${id("ttl_minutes")} label="Keep each clone for" error=${errors.ttl_minutes}><select ...${input("ttl_minutes")}>${lifetimes(values.ttl_minutes).map(([minutes, text]) => html`<option value=${minutes}>${text}</option>`)}</select><//>`}
       <${Field} name=${id("priority")} label="Priority" error=${errors.priority}><select ...${input("priority")}><option value="">As the key has it</option>${PRIORITIES.map(([lane, text]) => html`<option value=${lane}>${text}</option>`)}</select><//></div>
-    <${Field} name=${id("name")} label=${html`Name <span class="optional">optional</span>`} error=${errors.name}><input ...${input("name", { maxlength: 120, autocomplete: "off", placeholder: "Shop, every night" })} /><//>
+    ${!refreshed && html`<${Field} name=${id("name")} label=${html`Name <span class="optional">optional</span>`} error=${errors.name}><input ...${input("name", { maxlength: 120, autocomplete: "off", placeholder: "Shop, every night" })} /><//>`}
     ${words && html`<p class="hint">${schedule ? "As before" : "From your defaults"}: ${words}.</p>`}
     <${Trouble} problem=${problem} />
     <div class="row"><button class="primary" disabled=${busy}>${schedule ? "Change it" : "Make the schedule"}</button><button type="button" class="quiet" onClick=${onLeave}>Leave it</button></div>

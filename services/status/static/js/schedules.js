@@ -66,7 +66,7 @@ function Schedule({ schedule, now, may, onChange }) {
   };
   return html`<li class="card">
     <div class="row between"><h3>${name}</h3><span class=${`state ${tone}`}><${Icon} name=${icon} />${word}</span></div>
-    <p class="sub">${schedule.name && `${site(schedule.source_url)} · `}<code>${schedule.cron}</code> in ${schedule.timezone} · each clone kept for ${span(schedule.ttl_minutes * 60)}${schedule.priority && ` · ${schedule.priority} priority`} · <code>${id}</code></p>
+    <p class="sub">${schedule.name && `${site(schedule.source_url)} · `}<code>${schedule.cron}</code> in ${schedule.timezone} · ${schedule.clone_id ? html`refreshes <a href=${`#/jobs/${schedule.clone_id}`}>${schedule.clone_id}</a>${schedule.overwrite && ", what was edited in it goes"}` : `each clone kept for ${span(schedule.ttl_minutes * 60)}`}${schedule.priority && ` · ${schedule.priority} priority`} · <code>${id}</code></p>
     <${Next} schedule=${schedule} now=${now} />
     <${LastJob} run=${schedule.last_run} now=${now} />
     ${schedule.last_skip && html`<p class="sub">skipped ${plural(schedule.skips, "time")}, the last ${ago(schedule.last_skip.due_at, now)}: ${schedule.last_skip.message}</p>`}
