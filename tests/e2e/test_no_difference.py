@@ -87,3 +87,22 @@ def test_keys_that_hold_one_address_in_both_schemes_stay_apart(siteferry: Produc
     assert {row[0] for row in Tables.of(site).rows(names[0])} == before, "keys of production stay its own"
     assert site.sql("SELECT COUNT(*) FROM {p}byurl WHERE hits=7") == [(2,)]
     assert site.sql("SELECT SUM(n) FROM {p}pages") == [(36,)]
+
+
+def test_definitions_that_name_the_address_are_told(siteferry: Product, make_site: MakeSite) -> None:
+    site = make_site("definitions", content="bare")
+    site.sql(
+        f"CREATE TABLE {{p}}places (id INT PRIMARY KEY, link VARCHAR(200) DEFAULT '{site.home}/here',"
+        f" plain VARCHAR(20) DEFAULT 'here', full_link VARCHAR(250) AS (CONCAT('{site.home}/', id)) VIRTUAL,"
+        f" CONSTRAINT ours CHECK (link LIKE '{site.home}%%'))"
+    )
+    site.sql("INSERT INTO {p}places (id) VALUES (1)")
+    site.sql(f"CREATE VIEW {{p}}paths AS SELECT CONCAT('{site.home}/?p=', id) AS url FROM {{p}}places")
+    made = copy(siteferry, site)
+    note = made.notes()["definitions_name_source"]
+    assert {sample.partition(": ")[0] for sample in note["samples"]} == {
+        "wp_places.link",
+        "wp_places.full_link",
+        "wp_places, check ours",
+        "view wp_paths",
+    }

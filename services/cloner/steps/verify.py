@@ -25,6 +25,19 @@ MAX_NAME = 120
 """Characters of what tells a row apart."""
 BATCH_ROWS = 500
 WIDE_CHARSETS = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
+DEFINITIONS = (
+    "SELECT CONCAT(table_name, '.', column_name), CONCAT_WS(' ', column_default, generation_expression)"
+    " FROM information_schema.columns WHERE table_schema=DATABASE()"
+    " AND (column_default IS NOT NULL OR generation_expression IS NOT NULL)",
+    "SELECT CONCAT(table_name, ', check ', constraint_name), check_clause"
+    " FROM information_schema.check_constraints WHERE constraint_schema=DATABASE()",
+    "SELECT CONCAT('view ', table_name), view_definition FROM information_schema.views WHERE table_schema=DATABASE()",
+    "SELECT CONCAT('trigger ', trigger_name), action_statement"
+    " FROM information_schema.triggers WHERE trigger_schema=DATABASE()",
+    "SELECT CONCAT('routine ', routine_name), routine_definition"
+    " FROM information_schema.routines WHERE routine_schema=DATABASE()",
+)
+"""Names and texts of what is made as the source has it. Of a routine that is not the clone's own there is no text."""
 
 
 def verify(run: CloneRun) -> None:
@@ -54,7 +67,8 @@ def verify(run: CloneRun) -> None:
 def _look_through(run: CloneRun, connection: Any) -> list[Note]:
     with target_errors("verifying the clone's database"):
         try:
-            return [*_compare_rows(run, connection), *_scan_leftovers(run, connection), *_scan_stylesheets(run)]
+            rows, values = _compare_rows(run, connection), _scan_leftovers(run, connection)
+            return [*rows, *values, *_scan_definitions(run, connection), *_scan_stylesheets(run)]
         finally:
             connection.close()
 
@@ -88,6 +102,23 @@ def _scan_leftovers(run: CloneRun, connection: Any) -> list[Note]:
             findings.add(where, run.rewriter.leftovers(value))
     run.state["leftovers"] = text.count
     return [findings.note() for findings in (text, binary) if findings.count]
+
+
+def _scan_definitions(run: CloneRun, connection: Any) -> list[Note]:
+    """An address in a default, a check or a view is the source's still: rewritten, it would be another definition."""
+    found = _Findings(
+        "definitions_name_source",
+        "Definitions of columns, checks, views, triggers or routines that name the source's address; they were made as "
+        "they are there",
+    )
+    for query in DEFINITIONS:
+        run.token.check()
+        with connection.cursor(SSCursor) as cursor:
+            cursor.execute(query)
+            for name, text in cursor:
+                if text is not None and run.rewriter.may_match(bytes(text)):
+                    found.add(_shown(name), run.rewriter.leftovers(bytes(text)))
+    return [found.note()] if found.count else []
 
 
 def _scan_stylesheets(run: CloneRun) -> list[Note]:
