@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -59,8 +60,17 @@ def reach(hurried: Product, job_id: str, step: str) -> None:
 
 def failures(hurried: Product, job_id: str) -> list[dict[str, str]]:
     """The errors of the attempts that were used up."""
-    told = hurried.http.get(f"/jobs/{job_id}/story").json()["messages"]
-    return [message["data"]["job"]["error"] for message in told if message["type"] == "retrying"]
+    return [job["error"] for job in told(hurried, job_id, "retrying")]
+
+
+def waits(hurried: Product, job_id: str) -> list[dict[str, Any]]:
+    """The job each time it began to wait: with a machine as busy as this one that may be over in a moment."""
+    return told(hurried, job_id, "waiting")
+
+
+def told(hurried: Product, job_id: str, event: str) -> list[dict[str, Any]]:
+    messages = hurried.http.get(f"/jobs/{job_id}/story").json()["messages"]
+    return [message["data"]["job"] for message in messages if message["type"] == event]
 
 
 def check(hurried: Product, site: Site, job_id: str) -> None:
@@ -105,9 +115,7 @@ def test_a_part_that_stands_still_is_waited_for_visibly(hurried: Product, site: 
     stopped = part(hurried, name)
     os.kill(stopped, signal.SIGSTOP)
     if name != "caddy":  # which is the way to the API, too
-        waiting = eventually(
-            lambda: (job := hurried.job(job_id))["phase"] == "waiting" and job, timeout=60, what="the job to wait"
-        )
+        waiting = eventually(lambda: waits(hurried, job_id), timeout=120, what="the job to wait")[0]
         assert waiting["reason"] == f"part_away:{name}"
         assert waiting["status"] == "pending"
     eventually(lambda: part(hurried, name) != stopped, timeout=90, what="a new start of what hangs")
