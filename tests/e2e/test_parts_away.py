@@ -108,8 +108,9 @@ def test_a_part_is_killed_whenever_a_clone_needs_it(
     assert connectors(site) == []
 
 
-@pytest.mark.parametrize(("name", "step"), [("mariadb", "database"), ("caddy", "finalize")])
+@pytest.mark.parametrize(("name", "step"), [("mariadb", "files"), ("caddy", "finalize")])
 def test_a_part_that_stands_still_is_waited_for_visibly(hurried: Product, site: Site, name: str, step: str) -> None:
+    """Rows come beside the files, and may be there before them."""
     job_id = hurried.submit(site)
     reach(hurried, job_id, step)
     stopped = part(hurried, name)
