@@ -8,7 +8,6 @@ own processes count on neither side.
 
 from __future__ import annotations
 
-import os
 import resource
 import secrets
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 
 from benchmarks.clone_transfer import SCRATCH, _login, _sql, _until_gone
 from benchmarks.site import build
+from siteferry.embedded.cells.busy import seconds
 from siteferry.embedded.servers import MariaDB
 from tests.e2e.product import Product, product
 from tests.sites.farm import SourceFarm
@@ -29,7 +29,6 @@ CLONES = 6
 ROUNDS = 2
 SCALE = 0.22
 """Of the benchmarks' site: about 80 MB, of which 50 are WordPress itself."""
-TICKS = os.sysconf("SC_CLK_TCK")
 SETTINGS = {"SITEFERRY_CLONER_SLOTS": str(CLONES + 1), "SITEFERRY_MAX_JOBS_PER_SOURCE": str(CLONES)}
 
 
@@ -74,11 +73,11 @@ def floor(site: Site, siteferry: Product) -> float:
     theirs, ours = site.farm.database, MariaDB(siteferry.state / "mariadb")
     address = f"s#{site.url}#http://clone.localhost#g"
     server = siteferry.pid("mariadb")
-    before = _children() + _seconds(server)
+    before = _children() + seconds(server)
     _pipe(["tar", "-C", str(site.docroot), "-cf", "-", "."], ["tar", "-C", str(target), "-xf", "-"])
     _sql(ours, f"CREATE DATABASE {SCRATCH}")
     _pipe(["mariadb-dump", *_login(theirs), site.database], ["sed", address], ["mariadb", *_login(ours), SCRATCH])
-    taken = _children() + _seconds(server) - before
+    taken = _children() + seconds(server) - before
     _sql(ours, f"DROP DATABASE {SCRATCH}")
     shutil.rmtree(target)
     return taken
@@ -90,7 +89,7 @@ def used(siteferry: Product) -> float:
     family, known = {siteferry._process.pid}, _parents()
     while more := {pid for pid, parent in known.items() if parent in family} - family:
         family |= more
-    return sum(_seconds(pid) for pid in family)
+    return sum(seconds(pid) for pid in family)
 
 
 def _parents() -> dict[int, int]:
@@ -99,12 +98,6 @@ def _parents() -> dict[int, int]:
         if process.name.isdigit() and (fields := _stat(int(process.name))):
             found[int(process.name)] = int(fields[1])
     return found
-
-
-def _seconds(pid: int) -> float:
-    """User and system time of a process and of its children that have ended."""
-    fields = _stat(pid)
-    return sum(map(int, fields[11:15])) / TICKS if fields else 0.0
 
 
 def _stat(pid: int) -> list[str]:

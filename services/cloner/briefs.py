@@ -6,10 +6,10 @@ import base64
 import json
 from typing import Any
 
+from services.cloner.commands import command_of
 from services.cloner.drivers.port import Provisioner, Target
 from services.cloner.run import Brief, Secrets
 from services.cloner.settings import ClonerSettings
-from shared.contract.events import CloneRequested
 from shared.contract.jobs import CloneAction
 from shared.engine.context import JobContext
 from shared.secrets.vault import KeyRing
@@ -64,8 +64,7 @@ class Briefs:
 
     def _becomes(self, context: JobContext) -> tuple[str, str] | None:
         """Address and document root of the clone a copy is exchanged for; None: it stays where it is made."""
-        command = context.command
-        assert isinstance(command, CloneRequested)
+        command = command_of(context)
         if command.action is not CloneAction.REFRESH:
             return None
         target = self._driver.place(command.clone_id or "")

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from services.cloner.commands import command_of
 from services.cloner.drivers.port import Provisioner
 from services.cloner.errors import StatesNotOffered
 from services.cloner.made import made
 from services.cloner.states import StateJobs
 from services.cloner.steps import finalize
-from shared.contract.events import CloneRequested
 from shared.contract.jobs import CloneResult, Note
 from shared.engine.context import JobContext
 from shared.engine.worker import StepSpec
@@ -52,7 +52,7 @@ class Forks:
         await asyncio.to_thread(self._driver.destroy, context.job_id)
 
     async def _copy(self, context: JobContext) -> None:
-        states, command = self._driver.states, _command(context)
+        states, command = self._driver.states, command_of(context)
         assert states is not None
         kept = await context.blocking(states.kept, command.clone_id or "")
         await self._states.claim(context, 2 * max((state.bytes for state in kept), default=0))
@@ -81,8 +81,3 @@ class Forks:
 
     def _open(self, context: JobContext, sealed: str) -> str:
         return self._keys.open(sealed, purpose=context.job_id)
-
-
-def _command(context: JobContext) -> CloneRequested:
-    assert isinstance(context.command, CloneRequested)
-    return context.command

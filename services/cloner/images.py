@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.cloner.commands import command_of
 from services.cloner.drivers.host.snapshots import NoSuchSnapshot, SnapshotDamaged, SnapshotRefused
 from services.cloner.drivers.port import Image, Images, Provisioner
 from services.cloner.errors import STOPS
 from services.cloner.settings import ClonerSettings
 from services.cloner.steps.base import rows_file
 from services.cloner.steps.reuse import IMAGE_ROWS
-from shared.contract.events import CloneRequested
 from shared.contract.jobs import Note, Reused
 from shared.engine.context import JobContext
 from shared.errors import JobError
@@ -50,7 +50,7 @@ class ImageUse:
         """Remember which image fits, if one does."""
         images, state = self._images, context.state
         state["fingerprint"] = fingerprint
-        if images is None or _command(context).options.fresh:
+        if images is None or command_of(context).options.fresh:
             return
         tenant, source = _whose(context)
         oldest = datetime.now(UTC) - timedelta(hours=self._hours)
@@ -189,10 +189,5 @@ def _note(context: JobContext, why: str) -> None:
 
 
 def _whose(context: JobContext) -> tuple[str, str]:
-    command = _command(context)
+    command = command_of(context)
     return command.tenant, source_key(believed(Found, context.state["site"]), command.source_url)
-
-
-def _command(context: JobContext) -> CloneRequested:
-    assert isinstance(context.command, CloneRequested)
-    return context.command

@@ -14,15 +14,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from services.cloner.commands import command_of
 from services.cloner.constants import OWN_ADDRESS
-from services.cloner.drivers.port import Provisioner, SiteConfig, States, Target
-from services.cloner.errors import CloneEdited, StatesNotOffered
+from services.cloner.drivers.port import Provisioner, SiteConfig, Target
+from services.cloner.errors import CloneEdited
 from services.cloner.images import reused
-from services.cloner.states import StateJobs
+from services.cloner.states import StateJobs, note_left_out
 from services.cloner.steps.edits import BASE, edits
 from shared.bus import base_store
 from shared.contract.edits import Edits
-from shared.contract.events import CloneRequested
 from shared.contract.jobs import CloneAction, Note, RefreshResult
 from shared.contract.states import is_version
 from shared.engine.context import JobContext
@@ -54,7 +54,7 @@ class Refresh:
         """`resets`: what the clone is afterwards is kept, too. `leaves` removes the connector, `destroys` the copy."""
         self._driver = driver
         self._keys = keys
-        self._claims = states
+        self._jobs = states
         self._resets = resets
         self._reads = reads
         self._leaves = leaves
@@ -73,7 +73,7 @@ class Refresh:
 
     async def finish(self, context: JobContext) -> RefreshResult:
         """What came, and what went."""
-        state, command = context.state, _command(context)
+        state, command = context.state, command_of(context)
         return RefreshResult(
             clone_id=command.clone_id or "",
             clone_url=command.target_url,
@@ -89,7 +89,7 @@ class Refresh:
 
     def config(self, context: JobContext, config: SiteConfig) -> SiteConfig:
         """The configuration of the job's own place: a copy that is to be exchanged answers at its own address."""
-        if _command(context).action is not CloneAction.REFRESH:
+        if command_of(context).action is not CloneAction.REFRESH:
             return config
         url = self._driver.place(context.job_id).url
         addresses = (url, f"{url}/{config.wordpress_path}".rstrip("/"))
@@ -103,7 +103,7 @@ class Refresh:
 
     async def _look(self, context: JobContext) -> None:
         """Note what was edited. Raises CloneEdited when there is something, and it may not go."""
-        command, states = _command(context), self._states()
+        command, states = command_of(context), self._jobs.states()
         target = await context.blocking(states.to_read, command.clone_id or "")
         try:
             await self._put_base(context, target)
@@ -119,26 +119,24 @@ class Refresh:
         """What the clone was, where the carrier finds it."""
         path = target.records / BASE
         with await context.blocking(path.open, "xb") as base:
-            found = await base_store.fetch(context.bus, _command(context).clone_id or "", base)
+            found = await base_store.fetch(context.bus, command_of(context).clone_id or "", base)
         path.chmod(0o644)  # below a folder of the clone's own account
         if found is None:
             path.unlink()
 
     async def _exchange(self, context: JobContext) -> None:
-        command, states = _command(context), self._states()
+        command, states = command_of(context), self._jobs.states()
         clone_id = command.clone_id or ""
         left: list[str] = []
         if not await context.blocking(states.renewed, clone_id, context.job_id, keep=self._resets):
             await context.release()  # nobody writes to the copy now
             await self._look(context)  # once more: copying took its time
-            await self._claims.claim(context, 2 * int(context.state.get("needed", 0)))
+            await self._jobs.claim(context, 2 * int(context.state.get("needed", 0)))
             context.report(message="Preparing the copy beside the clone, then exchanging them")
             check = context.token.check
             left = await context.blocking(states.renew, clone_id, context.job_id, keep=self._resets, check=check)
         await self._move_base(context)
-        if left:
-            text = "Views, triggers or routines that could not be made again"
-            context.note(Note(code="definitions_left_out", message=text, count=len(left), samples=left[:20]))
+        note_left_out(context, left)
         older = [state.name for state in await context.blocking(states.kept, clone_id) if is_version(state.name)]
         if older:
             text = (
@@ -150,13 +148,13 @@ class Refresh:
 
     async def _settle(self, context: JobContext) -> None:
         """Failed or cancelled in the middle: the clone is what it was, or wholly what its source is."""
-        states, clone_id = self._driver.states, _command(context).clone_id or ""
+        states, clone_id = self._driver.states, command_of(context).clone_id or ""
         if states is not None and await asyncio.to_thread(states.renewed, clone_id, context.job_id, keep=self._resets):
             await self._move_base(context)
 
     async def _move_base(self, context: JobContext) -> None:
         """The clone's base is that of the copy; none, where none was kept: the one before says nothing any more."""
-        clone_id = _command(context).clone_id or ""
+        clone_id = command_of(context).clone_id or ""
         with tempfile.TemporaryFile(prefix="siteferry-refresh-") as packed:
             if await base_store.fetch(context.bus, context.job_id, packed) is None:
                 await base_store.forget(context.bus, clone_id)
@@ -167,12 +165,6 @@ class Refresh:
     async def _leave(self, context: JobContext) -> None:
         await self._leaves(context)
         await self._destroys(context)
-
-    def _states(self) -> States:
-        states = self._driver.states
-        if states is None:
-            raise StatesNotOffered
-        return states
 
 
 EDITS = "edits"
@@ -196,8 +188,3 @@ def _table_told(table: dict[str, Any]) -> str:
     if table["altered"]:
         return "built anew or dropped"
     return ", ".join(f"{table[how]:,} {how}" for how in ("added", "changed", "removed") if table[how])
-
-
-def _command(context: JobContext) -> CloneRequested:
-    assert isinstance(context.command, CloneRequested)
-    return context.command

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
+from services.cloner.commands import command_of
 from services.cloner.domain import check_space
 from services.cloner.drivers.port import KeptState, Provisioner, States
 from services.cloner.errors import STOPS, NotEnoughSpace, StatesNotOffered, TooManyVersions
@@ -37,7 +38,7 @@ class StateJobs:
 
     async def finish(self, context: JobContext) -> StateResult:
         """What was kept or put back."""
-        command, state = _command(context), context.state
+        command, state = command_of(context), context.state
         return StateResult(
             clone_id=command.clone_id or "",
             clone_url=command.source_url,
@@ -67,7 +68,7 @@ class StateJobs:
             context.note(Note(code="no_reset", message=text, samples=[str(error)[:300]]))
 
     async def _reset(self, context: JobContext) -> None:
-        command, states = _command(context), self._states()
+        command, states = command_of(context), self.states()
         clone_id, name = command.clone_id or "", command.state or MADE
         kept = {state.name: state for state in await context.blocking(states.kept, clone_id)}
         if name in kept:
@@ -75,12 +76,10 @@ class StateJobs:
         context.report(message="Preparing what the clone was, then exchanging it")
         state, left = await context.blocking(states.put_back, clone_id, name, check=context.token.check)
         self._remember(context, state)
-        if left:
-            text = "Views, triggers or routines that could not be made again"
-            context.note(Note(code="definitions_left_out", message=text, count=len(left), samples=left[:20]))
+        note_left_out(context, left)
 
     async def _keep(self, context: JobContext) -> None:
-        command, states = _command(context), self._states()
+        command, states = command_of(context), self.states()
         clone_id, name = command.clone_id or "", command.state or ""
         kept = {state.name: state for state in await context.blocking(states.kept, clone_id)}
         if name not in kept:
@@ -97,7 +96,7 @@ class StateJobs:
     async def _settle(self, context: JobContext) -> None:
         """Failed or cancelled in the middle: the clone is what it was, or wholly what it should be."""
         if self._driver.states is not None:
-            await asyncio.to_thread(self._driver.states.settle, _command(context).clone_id or "")
+            await asyncio.to_thread(self._driver.states.settle, command_of(context).clone_id or "")
 
     async def claim(self, context: JobContext, needed: int) -> None:
         """Keep room for so many bytes. Raises NotEnoughSpace, NoSpace."""
@@ -110,7 +109,8 @@ class StateJobs:
     async def _free(self, context: JobContext) -> int:
         return (await context.blocking(self._driver.capacity)).free_bytes
 
-    def _states(self) -> States:
+    def states(self) -> States:
+        """Of the driver. Raises StatesNotOffered."""
         states = self._driver.states
         if states is None:
             raise StatesNotOffered
@@ -121,6 +121,8 @@ class StateJobs:
         context.state.update(made_at=state.made_at, files=state.files, bytes=state.bytes, tables=state.tables)
 
 
-def _command(context: JobContext) -> CloneRequested:
-    assert isinstance(context.command, CloneRequested)
-    return context.command
+def note_left_out(context: JobContext, left: Sequence[str]) -> None:
+    """Name what an exchange could not make again, if there is any."""
+    if left:
+        text = "Views, triggers or routines that could not be made again"
+        context.note(Note(code="definitions_left_out", message=text, count=len(left), samples=list(left[:20])))

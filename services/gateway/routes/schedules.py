@@ -62,11 +62,7 @@ async def create_schedule(request: Request) -> Response:
     """
     edge, principal = enter(request)
     body = await request.body()
-    wish = parsed(ScheduleRequest, body)
-    allowed_lane(wish.priority, principal)
-    _check_often(edge, wish)
-    limit = await edge.take(principal)
-    await _check_clone(edge, principal, wish)
+    wish, limit = await _taken(edge, principal, body)
 
     async def accept(schedule_id: str) -> Response:
         made = await _create(edge, _record(edge, principal, wish, schedule_id))
@@ -123,11 +119,7 @@ async def replace_schedule(request: Request, schedule_id: Id) -> Response:
     """Put a new wish, with its login, in place of what it was; it keeps its id, and begins again if it was paused or
     stopped. The login it had is forgotten; from now on it belongs to the API key of this call."""
     edge, principal = enter(request)
-    wish = parsed(ScheduleRequest, await request.body())
-    allowed_lane(wish.priority, principal)
-    _check_often(edge, wish)
-    limit = await edge.take(principal)
-    await _check_clone(edge, principal, wish)
+    wish, limit = await _taken(edge, principal, await request.body())
     kept = await _owned(edge, principal, schedule_id)
     fresh = _record(edge, principal, wish, schedule_id)
     old = kept.schedule
@@ -188,6 +180,16 @@ async def resume_schedule(request: Request, schedule_id: Id) -> Response:
     changed = kept.schedule.model_copy(update=update)
     await _plan(edge, changed)
     return await _change(edge, kept, changed, limit)
+
+
+async def _taken(edge: Edge, principal: Principal, body: bytes) -> tuple[ScheduleRequest, dict[str, str]]:
+    """A wish that may be stored, and the headers of the rate limit. Raises the problem of whatever is wrong with it."""
+    wish = parsed(ScheduleRequest, body)
+    allowed_lane(wish.priority, principal)
+    _check_often(edge, wish)
+    limit = await edge.take(principal)
+    await _check_clone(edge, principal, wish)
+    return wish, limit
 
 
 def _record(edge: Edge, principal: Principal, wish: ScheduleRequest, schedule_id: str) -> Schedule:
