@@ -27,7 +27,7 @@ test: dev $(if $(COMPOSE),images) ## all tests, on real servers (ARGS='-k words'
 	@VERSIONS=$(VERSIONS) MYSQL=$(MYSQL) KILLS=$(KILLS) COMPOSE=$(COMPOSE) scripts/scratch.sh $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: install ## measure, each result one line of JSON (BENCH=name for one)
-	@$(BIN)/python -m benchmarks $(BENCH)
+	@scripts/scratch.sh $(BIN)/python -m benchmarks $(BENCH)
 
 lint: dev ## style, types, import rules, PHP and shell syntax
 	$(BIN)/ruff check .

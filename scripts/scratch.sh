@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command whose temporary files come and go by the hundred thousand, like the tests'.
+# Runs a command whose temporary files come and go by the hundred thousand, like those of tests and benchmarks.
 #
 #   scripts/scratch.sh COMMAND...
 #
