@@ -11,8 +11,8 @@ import asyncio
 import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from itertools import islice
 from typing import Any
@@ -49,6 +49,7 @@ COUNTED_MOST = 1000
 WAITING_MOST = 20_000
 """Ends of calls that wait for NATS; of what is beyond, the log keeps the beginning only."""
 AGAIN = 1.0
+ACCEPTED = 202
 LAST = 1.0
 """Seconds for writing what waits when the gateway stops."""
 OBJECT = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -142,6 +143,31 @@ class Audit:
         await self._store(record)
         return record
 
+    @asynccontextmanager
+    async def on_behalf(
+        self, principal: Principal, action: Action, objects: list[str], *, which: str, trace_id: str
+    ) -> AsyncIterator[None]:
+        """Record what is done inside for somebody who does not call in that moment, before and after; `which` is the
+        record's id, so that doing it again is no second record.
+
+        Raises nats errors before anything is done when that can not be stored.
+        """
+        begun = Record(
+            id=which,
+            at=now(),
+            tenant=principal.tenant,
+            key=principal.who,
+            name=principal.name,
+            address="",
+            request_id="",
+            trace_id=trace_id,
+            action=action,
+            objects=objects,
+        )
+        await self._store(begun)
+        yield
+        self._later(begun.model_copy(update={"ended_at": now(), "status": ACCEPTED}))
+
     def end(self, call: Call, status: int, *, location: str, code: str | None) -> None:
         """Record how a call was answered, behind the answer. `location`: where what it made is, if there is such."""
         if call.begun is None:
@@ -204,7 +230,8 @@ class Audit:
 
     async def _store(self, record: Record) -> None:
         where = audit(tenant_token(record.tenant), record.action, record.id)
-        await self._group.publish(where, record.model_dump_json(exclude_defaults=True).encode())
+        once = None if record.request_id else {"Nats-Msg-Id": f"{record.id}:{record.status}"}  # several gateways try it
+        await self._group.publish(where, record.model_dump_json(exclude_defaults=True).encode(), headers=once)
 
 
 class _Budget:

@@ -39,6 +39,8 @@ class Action(StrEnum):
     SCHEDULE_DELETE = "schedule.delete"
     SCHEDULE_PAUSE = "schedule.pause"
     SCHEDULE_RESUME = "schedule.resume"
+    SCHEDULE_FIRE = "schedule.fire"
+    """A schedule makes a job for the key it belongs to; nobody calls."""
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"

@@ -28,7 +28,7 @@ class Record(BaseModel):
     name: str = ""
     """The key's name for people."""
     address: str
-    """The caller's, as the edge saw it."""
+    """The caller's, as the edge saw it; empty where nobody called: a schedule was due."""
     request_id: str
     trace_id: str
     action: str

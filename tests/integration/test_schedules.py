@@ -152,6 +152,9 @@ async def test_a_job_is_made_as_if_it_were_asked_for_and_none_while_it_goes(it: 
     assert (job["schedule_id"], job["priority"]) == (schedule, "low")
     found = (await call(it, "GET", f"/jobs?q={schedule}")).json()["jobs"]
     assert [one["job_id"] for one in found] == [command.job_id]
+    [record] = await eventually(lambda: _recorded(it, command.job_id), what="that it is in the audit log, with its end")
+    assert (record["action"], record["tenant"], record["key"]) == ("schedule.fire", "agency", "agency")
+    assert (record["objects"], record["address"]) == ([schedule, command.job_id], "")
 
     await call(it, "POST", f"/jobs/{command.job_id}/cancel")
     await it.bus.publish(_cancelled(job))
@@ -194,6 +197,13 @@ async def test_a_clone_is_refreshed_until_it_is_gone(it: Guarded) -> None:
     assert "is gone" in stopped["message"]
     answer = await call(it, "POST", f"/schedules/{schedule}/resume")
     assert (answer.status_code, answer.json()["code"]) == (409, "clone_gone")
+
+
+async def _recorded(it: Guarded, job_id: str) -> list[dict[str, Any]]:
+    answer = await call(it, "GET", f"/audit?object={job_id}&outcome=done", key=OPERATOR)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["records"]
+    return found
 
 
 async def _no_more(it: Guarded, schedule_id: str) -> dict[str, Any] | None:
@@ -272,6 +282,8 @@ async def test_ten_deliveries_in_two_gateways_make_one_job(it: Guarded) -> None:
         await asyncio.gather(*(each.fire(entry_of(schedule), at) for each in [one, other] * 5))
         await one.fire(entry_of(schedule), at + timedelta(seconds=1))
     [command] = await commands(it, schedule)
+    records = await call(it, "GET", f"/audit?object={command.job_id}&action=schedule.fire", key=OPERATOR)
+    assert len(records.json()["records"]) == 1
     stored = await it.bus.js.stream_info(streams.STREAMS["clone"], subjects_filter=f"clone.*.*.{command.job_id}")
     assert sum((stored.state.subjects or {}).values()) == 1
     shown = await told(it, schedule)

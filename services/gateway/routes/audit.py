@@ -43,7 +43,7 @@ class AuditRecord(BaseModel):
         "`session.refused` the id that the key shown names, which anybody can name."
     )
     name: str = Field(description="The key's name.")
-    address: str = Field(description="The caller's, as the edge saw it.")
+    address: str = Field(description="The caller's, as the edge saw it; empty of `schedule.fire`.")
     request_id: str
     trace_id: str
     action: Action

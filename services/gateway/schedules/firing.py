@@ -8,7 +8,7 @@ instant gives one job, however often it is told and whoever dies.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from nats.js.errors import KeyWrongLastSequenceError
 
 from services.gateway import domain
 from services.gateway.access import Principal
+from services.gateway.audit_actions import Action
 from services.gateway.edge import Edge, active_clone
 from services.gateway.problems import UNAVAILABLE, Problem
 from services.gateway.routes.states import login_of, refreshing, refuse_while_busy
@@ -158,10 +159,23 @@ class Scheduler:
             )
             if wish.clone_id is not None:
                 command, login = await self._refreshing(command, login, wish)
-            await store(self._edge, command, login, tracing.continued(None))
+            traceparent = tracing.continued(None)
+            async with self._recorded(principal, schedule, run.job_id, traceparent):
+                await store(self._edge, command, login, traceparent)
             log.info("a schedule's job is made", schedule=schedule.id, job=run.job_id, due_at=run.due_at.isoformat())
         done = {"run": run.model_copy(update={"stored": True}), "sealed": self._sealed_anew(schedule)}
         await self._store.change(kept, schedule.model_copy(update=done))
+
+    def _recorded(
+        self, principal: Principal, schedule: Schedule, job_id: str, traceparent: str
+    ) -> AbstractAsyncContextManager[None]:
+        return self._edge.audit.on_behalf(
+            principal,
+            Action.SCHEDULE_FIRE,
+            [schedule.id, job_id, *filter(None, [schedule.wish.clone_id])],
+            which=f"record-{job_id.rpartition('-')[2]}",
+            trace_id=tracing.trace_id(traceparent),
+        )
 
     async def _hindrance(self, schedule: Schedule, principal: Principal) -> Skipped | None:
         """Why no job can be made now."""
