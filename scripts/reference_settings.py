@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
@@ -23,7 +24,8 @@ from shared.wordpress.nearby import Nearby
 from siteferry.cluster.parts import ClusterPlaces
 from siteferry.compose.parts import Places
 from siteferry.embedded.cells.options import CellOptions
-from siteferry.variables import CommandLine, Edge, NatsStore
+from siteferry.environment import CommandLine
+from siteferry.variables import Edge, NatsStore
 
 INTRODUCTION = """# Settings
 
@@ -31,7 +33,7 @@ Environment variables, read at start. Under `siteferry up` those of the parts' a
 it; the others reach the services from your environment. Several values of one variable have commas between them. What
 they are for is in [operations](../operations.md#settings). Written by `scripts/reference.py`.
 """
-READERS: Mapping[str, type[BaseSettings]] = {
+READERS: Mapping[str, type] = {
     "gateway": GatewaySettings,
     "status": StatusSettings,
     "cloner": ClonerSettings,
@@ -66,18 +68,30 @@ TITLES = {
 """Headings by who reads what is below them, in the order of the page."""
 
 
+def fields(model: type) -> dict[str, FieldInfo]:
+    """The settings of a class, by name."""
+    if issubclass(model, BaseSettings):
+        return model.model_fields
+    assert dataclasses.is_dataclass(model)
+    kinds = get_type_hints(model)
+    return {
+        each.name: FieldInfo.from_annotated_attribute(kinds[each.name], each.default)
+        for each in dataclasses.fields(model)
+    }
+
+
 def readers(name: str) -> str:
     """Who reads a setting."""
     if name in Settings.model_fields:
         return "all"
-    return ", ".join(who for who, model in READERS.items() if name in model.model_fields)
+    return ", ".join(who for who, model in READERS.items() if name in fields(model))
 
 
-def settings() -> dict[str, tuple[type[BaseSettings], FieldInfo]]:
+def settings() -> dict[str, tuple[type, FieldInfo]]:
     """Every setting by its name, with the class that says what it is."""
-    found: dict[str, tuple[type[BaseSettings], FieldInfo]] = {}
+    found: dict[str, tuple[type, FieldInfo]] = {}
     for model in READERS.values():
-        for name, field in model.model_fields.items():
+        for name, field in fields(model).items():
             owner = next(each for each in model.__mro__ if name in inspect.get_annotations(each))
             found.setdefault(name, (owner, field))
     return found

@@ -25,7 +25,7 @@ from siteferry.embedded.servers import ServerError
 from siteferry.embedded.servers.base import find_binary, first_untraversable, running_as_root
 from siteferry.embedded.servers.phpfpm import BINARIES as PHP_FPM
 from siteferry.embedded.servers.ports import port_in_use, who_listens
-from siteferry.embedded.up import default_state_dir
+from siteferry.environment import default_state_dir
 
 INSTALL = "scripts/install.sh"
 PHP_MODULES = ("curl", "dom", "exif", "gd", "intl", "mbstring", "mysqli", "openssl", "xml", "zip", "Zend OPcache")

@@ -1,8 +1,6 @@
-"""What the command line reads from the environment beside its options, from variables `SITEFERRY_…`."""
+"""What `siteferry up` reads from the environment beside its options, from variables `SITEFERRY_…`."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,16 +34,3 @@ class Edge(BaseSettings):
     def origins(self) -> frozenset[str]:
         """`allowed_origins` as a set."""
         return origin_names(self.allowed_origins)
-
-
-class CommandLine(BaseSettings):
-    """What every command may be told in place of options; options win."""
-
-    model_config = SettingsConfigDict(env_prefix="SITEFERRY_", frozen=True, extra="ignore", env_ignore_empty=True)
-
-    state: Path | None = None
-    """State directory of `siteferry up`; none: `/var/lib/siteferry` for root, `~/.local/share/siteferry` for others."""
-    url: str | None = None
-    """Where Siteferry answers; none: the instance of this machine."""
-    api_key: str | None = None
-    """The API key that is shown there."""

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.cloner.constants import carries
 from services.cloner.drivers.port import SiteConfig
 from services.cloner.media import Origin, same_server
-from shared.contract.events import CloneOptions, Media
+from shared.contract.events import CloneOptions
+from shared.contract.media import Media
 from shared.wordpress.errors import ImplausibleSite
 from shared.wordpress.found import Found, Path, Text
 

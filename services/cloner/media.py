@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contract.events import CloneOptions, Media
+from shared.contract.events import CloneOptions
 from shared.contract.jobs import Note
+from shared.contract.media import Media
 from shared.wordpress.found import Address
 from shared.wordpress.media import PLAIN
 

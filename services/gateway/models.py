@@ -19,7 +19,7 @@ from pydantic import (
 from services.gateway import domain
 from services.gateway.either import LOGIN_OR_KEY
 from services.gateway.exact import Whole
-from shared.contract.events import CloneOptions, Media
+from shared.contract.events import CloneOptions
 from shared.contract.jobs import (
     CloneAction,
     CloneState,
@@ -36,6 +36,7 @@ from shared.contract.jobs import (
     Stayed,
     Step,
 )
+from shared.contract.media import Media
 from shared.contract.subjects import Kind, Lane
 from shared.contract.times import Time
 

@@ -7,7 +7,6 @@ Payload: JSON of one of the models below. Headers: CloudEvents attributes (`ce-i
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter
@@ -25,6 +24,7 @@ from shared.contract.jobs import (
     SnapshotState,
     Status,
 )
+from shared.contract.media import Media
 from shared.contract.reading import understood
 from shared.contract.subjects import TERMINAL, EventType, Kind, Lane
 from shared.contract.times import Time
@@ -44,15 +44,6 @@ class Message(BaseModel):
     kind: Kind = "clone"
     lane: Lane = Lane.NORMAL
     time: Time = Field(default_factory=now)
-
-
-class Media(StrEnum):
-    """What becomes of pictures and documents among a site's uploads."""
-
-    COPY = "copy"
-    """They travel with the clone."""
-    REMOTE = "remote"
-    """They stay on the source; each is fetched, and kept, when it is first asked for."""
 
 
 class CloneOptions(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from shared import log
 from siteferry import __version__
 from siteferry.cli import (
     audit,
@@ -38,7 +36,7 @@ from siteferry.cli import (
 )
 from siteferry.cli.client import Api, CliError, Exit, Stranger
 from siteferry.cli.context import Common
-from siteferry.embedded.up import default_state_dir
+from siteferry.environment import default_state_dir
 
 app = typer.Typer(
     name="siteferry",
@@ -105,6 +103,9 @@ def up(
     siteferry up
     siteferry --state ~/trial up --port 9000 --quiet      # a second one, with its own state
     """
+    import asyncio
+
+    from shared import log
     from siteferry.embedded.up import Options
     from siteferry.embedded.up import up as run
 

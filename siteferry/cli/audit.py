@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from shared.contract.times import stamp
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit
 from siteferry.cli.context import api_of, parse_minutes
@@ -95,6 +94,8 @@ def _text(cell: str | Text) -> Text:
 def _since(text: str | None) -> str | None:
     if text is None:
         return None
+    from shared.contract.times import stamp
+
     try:
         return stamp(datetime.now(UTC) - timedelta(minutes=parse_minutes(text)))
     except OverflowError:

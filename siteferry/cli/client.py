@@ -7,14 +7,15 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ClassVar
-
-import httpx2
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from siteferry.embedded.instance import running_instance
-from siteferry.embedded.up import default_state_dir
-from siteferry.variables import CommandLine
+from siteferry.environment import CommandLine, default_state_dir
+
+if TYPE_CHECKING:
+    import httpx2
 
 DEFAULT_URL = "http://localhost:8080"
 TIMEOUT = 15.0
@@ -96,7 +97,7 @@ def find_target(url: str | None, api_key: str | None, state: Path | None, *, fir
     is none.
     """
     instance = running_instance(state or default_state_dir())
-    told = CommandLine()
+    told = CommandLine.read()
     found = url or told.url or (instance.edge_url if instance else DEFAULT_URL)
     if not found.startswith(("http://", "https://")):
         raise CliError(f"{found} is not an address like {DEFAULT_URL}.", code=Exit.USAGE)
@@ -115,6 +116,8 @@ class Api:
     """The one made last, for whoever finds that its answers make no sense."""
 
     def __init__(self, target: Target) -> None:
+        import httpx2
+
         Api.latest = self
         headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
         self.url = target.url
@@ -158,23 +161,27 @@ class Api:
         if wait:
             headers["Prefer"] = f"wait={wait}"
         response = self.request("GET", path, headers=headers)
-        if response.status_code == httpx2.codes.NOT_MODIFIED:
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
             return None, etag
         return read_answer(response), response.headers.get("etag")
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """One call. Raises Unreachable or CliError."""
+        import httpx2
+
         try:
             response = self._client.request(method, path, **options)
         except httpx2.TransportError as error:
             raise self._unreachable(error) from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:  # what came could not be read
             raise Stranger(f"{type(error).__name__} at {self.url}.") from None
-        if response.is_success or response.status_code == httpx2.codes.NOT_MODIFIED:
+        if response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
             return response
         raise as_error(response, self.url)
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _unreachable(self, error: httpx2.TransportError) -> Unreachable:
+        import httpx2
+
         if isinstance(error, httpx2.ConnectError):
             hint = "Start it with: siteferry up. If it runs elsewhere, say where with --url or SITEFERRY_URL."
             return Unreachable(f"Nothing answers at {self.url}.", hint=hint)
@@ -208,7 +215,7 @@ def as_error(response: httpx2.Response, url: str = "The service") -> CliError:
         return Stranger(f"{said}, and not as Siteferry does.")
     message = problem.get("detail") or f"{said}."
     hint = HINTS.get(problem.get("code", "")) or problem.get("hint") or ""
-    if response.status_code == httpx2.codes.UNAUTHORIZED:
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         return Unreachable(message, hint="Give a key with --api-key or SITEFERRY_API_KEY.")
     if response.status_code in (429, 502, 503, 504) or problem.get("code") == "scope_missing":
         return Unreachable(message, hint=hint)

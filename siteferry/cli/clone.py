@@ -10,7 +10,7 @@ from zipfile import is_zipfile
 
 import typer
 
-from shared.contract.events import Media
+from shared.contract.media import Media
 from siteferry.cli import render
 from siteferry.cli.client import Api, CliError, Exit, Stranger
 from siteferry.cli.context import BasicAuth, LoginUrl, Password, PasswordStdin, api_of, doors, parse_ttl, site_address

@@ -14,7 +14,7 @@ from siteferry.cli.context import Common, api_of, parse_ttl
 from siteferry.cli.watch import TERMINAL
 from siteferry.cli.watch import watch as follow
 from siteferry.embedded.instance import nats_environment, running_instance
-from siteferry.embedded.up import default_state_dir
+from siteferry.environment import default_state_dir
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.", show_default=False)]

@@ -9,15 +9,16 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-import httpx2
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from siteferry.cli.client import Api, CliError, Exit, Unreachable
 from siteferry.cli.render import Json
+
+if TYPE_CHECKING:
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import ClientConnection
+    from websockets.typing import Subprotocol
 
 SUBPROTOCOL = "siteferry.v1"
 READY_WITHIN = 2.5
@@ -68,6 +69,9 @@ class Line:
     @contextmanager
     def connected(self) -> Iterator[None]:
         """A connection for the length of the block. Raises Refused, Lost, CliError; Lost also when it breaks within."""
+        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+        from websockets.sync.client import connect
+
         self._watched.clear()
         self._waiting.clear()
         self._retry_in = None
@@ -90,7 +94,7 @@ class Line:
         except ConnectionClosed as closed:
             raise self._ended(closed) from None
         except InvalidStatus as refused:
-            raise Lost if refused.response.status_code >= httpx2.codes.INTERNAL_SERVER_ERROR else Refused from None
+            raise Lost if refused.response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else Refused from None
         except (InvalidHandshake, InvalidURI, ValueError, TypeError, LookupError):  # the last ones: it speaks otherwise
             raise Refused from None
         except OSError:  # a TimeoutError is one
@@ -188,6 +192,8 @@ class Line:
         return "ws" + self.api.url.removeprefix("http") + "/ws"
 
     def _subprotocols(self) -> list[Subprotocol]:
+        from websockets.typing import Subprotocol
+
         if not self.api.api_key:
             return [Subprotocol(SUBPROTOCOL)]
         try:

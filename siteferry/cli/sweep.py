@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
 from rich.text import Text
 
-from services.cloner.sweeper.report import Finding, Report
-from shared import log
-from shared.bus.connection import connect
-from shared.contract.subjects import rpc
-from shared.settings import Settings
 from siteferry.cli import render
-from siteferry.cli.client import CliError, Exit, Unreachable
+from siteferry.cli.client import Exit
 from siteferry.cli.jobs import JsonFlag
-from siteferry.cli.operate import CONNECT_TIMEOUT, bus_settings
 
-PATIENCE = 900.0
-"""Seconds a sweep may take: it may have many databases and files to remove."""
+if TYPE_CHECKING:
+    from services.cloner.sweeper.report import Finding, Report
+
 COLOURS = {"removed": "green", "expired": "green", "found": "yellow", "left": "yellow", "failed": "red"}
 WORDS = {"expired": "its end asked for", "found": "would be removed", "left": "left alone", "failed": "not removed"}
 THINGS = {
@@ -46,36 +36,14 @@ def sweep(
 
     Cloners do the same by themselves every hour. Exit code 1 when something could not be removed.
     """
-    log.configure("cli", level="ERROR")
-    report = asyncio.run(_ask(bus_settings(context.obj), dry_run=dry_run))
+    from siteferry.cli import over_nats
+
+    report = over_nats.sweep(context.obj, dry_run=dry_run)
     if as_json:
         render.print_json(report.model_dump())
     else:
         _print(report)
     raise typer.Exit(Exit.FAILED if report.count("failed") else Exit.OK)
-
-
-async def _ask(settings: Settings, *, dry_run: bool) -> Report:
-    """Raises Unreachable when neither NATS nor a cloner is there, CliError when the cloner can not sweep now."""
-    question = json.dumps({"dry_run": dry_run}).encode()
-    try:
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                bus = await stack.enter_async_context(connect(settings, service="cli"))
-            reply = await bus.nc.request(rpc("cloner", "sweep"), question, timeout=PATIENCE)
-    except NoRespondersError:
-        raise Unreachable(
-            "No cloner is there, and only cloners can sweep.", hint="Look with: siteferry doctor"
-        ) from None
-    except (NatsError, OSError, TimeoutError):
-        raise Unreachable(
-            f"NATS does not answer at {settings.nats_url}.",
-            hint="Start Siteferry with: siteferry up. Elsewhere set SITEFERRY_NATS_URL and SITEFERRY_NATS_TOKEN_FILE.",
-        ) from None
-    answer = json.loads(reply.data)
-    if "error" in answer:
-        raise CliError(answer["error"])
-    return Report.model_validate(answer)
 
 
 def _row(finding: Finding) -> list[str | Text]:

@@ -1,4 +1,7 @@
-"""What tells others that an instance runs here: the lock, run.json, and what a killed one may have left behind."""
+"""What tells others that an instance runs here: the lock, run.json, and what a killed one may have left behind.
+
+Every command of the command line reads it, so what only the instance itself needs is loaded where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from shared.contract.rights import OPERATOR
-from siteferry.embedded.servers.base import write_file
-from siteferry.embedded.servers.process import kill_group
 
 LOCK = "run.lock"
 RUN = "run.json"
@@ -42,6 +41,8 @@ class Instance:
 
     def write(self, state: Path) -> None:
         """Atomically, readable by us alone."""
+        from siteferry.embedded.servers.base import write_file
+
         write_file(state / RUN, json.dumps(asdict(self), indent=1) + "\n", mode=0o600)
 
     @classmethod
@@ -97,6 +98,8 @@ def clear_leftovers(state: Path, *, patience: float = 10.0) -> list[str]:
     The kernel told the children to stop, so they get `patience` seconds to finish before SIGKILL. A process group
     counts only when one of its members works in our directory: numbers are reused.
     """
+    from siteferry.embedded.servers.process import kill_group
+
     instance = Instance.read(state)
     groups = {} if instance is None else instance.pids
     left = {name: group for name, group in groups.items() if group_is_ours(group, state)}
@@ -128,5 +131,7 @@ def group_is_ours(group: int, state: Path) -> bool:
 
 def nats_environment(instance: Instance) -> str:
     """What the `nats` command needs to look at this machine's instance, as the user who may only read."""
+    from shared.contract.rights import OPERATOR
+
     login = f"NATS_USER={OPERATOR} NATS_PASSWORD=\"$(cut -d: -f2 '{instance.nats_operator_file}')\""
     return f"NATS_URL={instance.nats_url} {login}"

@@ -26,11 +26,12 @@ from siteferry.embedded.instance import RUN, AlreadyRunning, Instance, clear_lef
 from siteferry.embedded.keeper import keep
 from siteferry.embedded.logs import MergedLog
 from siteferry.embedded.servers import Caddy, Cells, MariaDB, Nats, Server, ServerError, edge_config, free_port
-from siteferry.embedded.servers.base import checked_directory, make_directory, running_as_root, write_file
+from siteferry.embedded.servers.base import checked_directory, make_directory, write_file
 from siteferry.embedded.servers.ports import require_free_port
 from siteferry.embedded.services import Service, installed
 from siteferry.embedded.supervisor import Backoff, Supervisor, stop_by_signals
-from siteferry.variables import CommandLine, Edge, NatsStore
+from siteferry.environment import default_state_dir
+from siteferry.variables import Edge, NatsStore
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -58,15 +59,6 @@ class Options:
     """Print nothing but the banner and our own lines; the log file has everything in any case."""
     settings: Mapping[str, str] | None = None
     """Further settings for all services, without the prefix SITEFERRY_."""
-
-
-def default_state_dir() -> Path:
-    """SITEFERRY_STATE, else /var/lib/siteferry for root, else $XDG_DATA_HOME/siteferry (~/.local/share/siteferry)."""
-    if chosen := CommandLine().state:
-        return chosen
-    if running_as_root():
-        return Path("/var/lib/siteferry")
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "siteferry"
 
 
 async def up(state: Path, options: Options = Options()) -> int:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.cloner.carried import SaidConfig
-from shared.contract.events import CloneOptions, Media
+from shared.contract.events import CloneOptions
+from shared.contract.media import Media
 from shared.engine.carriers.errors import CarrierFault, CarrierStalled, JobTooLong, fault, raised
 from shared.engine.carriers.memory import Shadow
 from shared.engine.carriers.messages import Bounded, Fault, Noted, read, written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -36,6 +38,16 @@ def test_every_command_has_an_example_and_every_option_a_meaning(path: str, comm
     assert path in ALONE or f"\nsiteferry {path}" in command.help, command.help  # type: ignore[attr-defined]
     silent = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]  # type: ignore[attr-defined]
     assert silent == []
+
+
+def test_help_is_told_without_what_only_services_need() -> None:
+    """Scripts call a command at a time: what each of them loads they pay for with each."""
+    heavy = {"aiohttp", "asyncio", "httpx2", "nats", "pydantic", "services", "structlog", "websockets"}
+    asked = "import sys, siteferry.cli.app; from typer.main import get_command; get_command(siteferry.cli.app.app)"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{asked}; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert set(told.stdout.split()) & heavy == set()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ def test_every_setting_has_a_row_with_its_default() -> None:
 def test_a_setting_that_two_services_read_is_the_same_in_both() -> None:
     for name in NAMES:
         fields = [
-            model.model_fields[name] for model in reference_settings.READERS.values() if name in model.model_fields
+            reference_settings.fields(model)[name]
+            for model in reference_settings.READERS.values()
+            if name in reference_settings.fields(model)
         ]
         assert len({(str(field.annotation), str(field.default)) for field in fields}) == 1, name
 

@@ -9,7 +9,8 @@ import pytest
 from services.cloner.domain import file_rules
 from services.cloner.media import Origin, origin
 from services.restorer.domain.diff import Act, file
-from shared.contract.events import CloneOptions, Media
+from shared.contract.events import CloneOptions
+from shared.contract.media import Media
 from shared.wordpress.connector.skips import FILE_RULES, file_rule_params
 from shared.wordpress.media import EXTENSIONS, RULE, fits, served_as, stays
 from siteferry.embedded.cells.fetching import asked_for
