@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from shared.contract.api_keys import ApiKey
 from shared.contract.rights import KEEPER, OPERATOR
 from shared.lifecycle import ended
+from shared.secrets.settings import KeySettings
 from shared.secrets.vault import KeyRing
 from shared.settings import Settings
 from shared.standing import FILE, Standing, serialised
@@ -38,8 +39,6 @@ EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SERVICES = ("gateway", "cloner", "restorer", "status")
-NO = frozenset({"0", "false", "no", "off", "f", "n"})
-"""What a setting may say for false."""
 KEY_WITHIN = 5.0
 """Seconds people who wait for everything to run wait for the first key besides, at most."""
 WORKERS = ("cloner", "restorer")
@@ -117,6 +116,7 @@ class House:
         """Raises `ServerError` when the port is taken, or when strangers could do everything."""
         self.state, self.options = state, options
         self.first_key = state / FIRST_KEY
+        self._told = _told(options.settings or {})
         self.keys_needed = self._keys_needed()
         self.port = options.port or free_port(options.host)
         try:
@@ -143,8 +143,7 @@ class House:
 
     def _keys_needed(self) -> bool:
         """Without API keys whoever reaches the origin may do everything, so only this machine may reach it."""
-        said = self._said("require_keys").lower()
-        needed = said not in NO if said else self.own_keys or self.beyond
+        needed = self._told.keys_needed or (self.beyond and self._told.require_keys is None)
         if self.beyond and not needed:
             raise ServerError(
                 f"without API keys everybody who reaches {self.options.host} could do everything; leave out "
@@ -155,11 +154,7 @@ class House:
     @property
     def own_keys(self) -> bool:
         """Whether there is a file of keys."""
-        return bool(self._said("api_keys_file"))
-
-    def _said(self, name: str) -> str:
-        """A setting of the services as they will read it, unread; "" for none."""
-        return (self.options.settings or {}).get(name) or os.environ.get(f"SITEFERRY_{name.upper()}", "")
+        return self._told.api_keys_file is not None
 
     @property
     def beyond(self) -> bool:
@@ -200,7 +195,6 @@ class House:
         return f"http://localhost:{self.port}"
 
     def _cells(self, options: CellOptions) -> Cells:
-        private = os.environ.get("SITEFERRY_ALLOW_PRIVATE_SOURCES", "true").lower() not in NO
         return Cells(
             self.state / "cells",
             self.clones,
@@ -209,7 +203,7 @@ class House:
             mariadb_data=str(self.mariadb.data),
             edge_port=self.port,
             refused_ports=self.own_ports,
-            allow_private=private,
+            allow_private=self._told.allow_private_sources,
             **options.values(),
         )
 
@@ -301,6 +295,16 @@ def _health_port(name: str) -> int:
     return int(wanted) if wanted.isdecimal() else free_port()
 
 
+def _told(settings: Mapping[str, str]) -> KeySettings:
+    """Settings as the services read them, these over the environment's; an empty one says nothing. Raises ServerError
+    for one that can not be read."""
+    try:
+        return KeySettings(_env_ignore_empty=True, **settings)  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        raise ServerError(f"SITEFERRY_{str(wrong['loc'][0]).upper()} can not be used: {wrong['msg']}") from None
+
+
 def _store_size() -> int:
     """Gigabytes the store of NATS may have; the audit log's part of it is set aside, so it must leave room for jobs.
 
@@ -310,11 +314,7 @@ def _store_size() -> int:
     except ValidationError:
         wanted = os.environ.get("SITEFERRY_NATS_STORE_GB")
         raise ServerError(f"SITEFERRY_NATS_STORE_GB must be a whole number of gigabytes, not {wanted!r}") from None
-    try:
-        audit = Settings().audit_mb
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        raise ServerError(f"SITEFERRY_{str(wrong['loc'][0]).upper()} can not be used: {wrong['msg']}") from None
+    audit = _told({}).audit_mb
     if audit > size * 500:
         raise ServerError(
             f"SITEFERRY_AUDIT_MB={audit} is more than half of the store of NATS; make that larger with "

@@ -191,6 +191,23 @@ def test_without_api_keys_only_this_machine_gets_in(state: Path, host: str) -> N
     assert not (state / "nats").exists(), "nothing was started"
 
 
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [({"REQUIRE_KEYS": "perhaps"}, "REQUIRE_KEYS"), ({"ALLOW_PRIVATE_SOURCES": "perhaps"}, "ALLOW_PRIVATE_SOURCES")],
+)
+def test_what_can_not_be_read_is_said_before_anything_starts(state: Path, said: dict[str, str], wrong: str) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--state", str(state), "up", "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {f"SITEFERRY_{name}": value for name, value in said.items()},
+    )
+    assert done.returncode == 1
+    assert f"SITEFERRY_{wrong} can not be used" in done.stderr
+    assert not (state / "nats").exists(), "nothing was started"
+
+
 def test_the_audit_log_leaves_room_for_jobs(state: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--state", str(state), "up", "--port", "0"],
