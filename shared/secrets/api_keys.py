@@ -1,8 +1,9 @@
 """Who calls: API keys of the bucket, and those of the key file beside it. Gateway and status ask the same.
 
 A key that was revoked, rotated or has expired is worth nothing within a second at every replica: each looks every half
-a second whether the bucket has changed, and forgets what it knew when it has. Who can not look for `TRUSTED` seconds
-knows nothing any more: nobody gets in or stays with a key of the bucket until it can.
+a second whether the bucket has changed, and forgets what it knew when it has. Where a busy process did not come to
+that, whoever shows a key waits for the look. Who can not look for `TRUSTED` seconds knows nothing any more: nobody gets
+in or stays with a key of the bucket until it can.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ log = get(__name__)
 
 LOOK_EVERY = 0.5
 """Seconds between looks at the bucket."""
+LATE = 1.0
+"""Seconds after which a look is waited for, where NATS is there."""
 TRUSTED = 10.0
 """Seconds what is known of keys holds without having looked: longer than the election of a leader."""
 LOOK_WITHIN = 2.0
@@ -47,7 +50,8 @@ class Keys:
         self._file = KeyFile(file) if file else None
         self._used = used
         self._bus: Bus | None = None
-        self._looked = -TRUSTED
+        self._looked = self._tried = -TRUSTED
+        self._looking: asyncio.Task[None] | None = None
         self._state: tuple[datetime | None, int] | None = None
         self._turn = 0
         """Counts the times everything was forgotten: what was asked for before one is not remembered after it."""
@@ -92,6 +96,8 @@ class Keys:
         return _principal(key, secret)
 
     async def _key(self, key_id: str) -> ApiKey | None:
+        if self._bus is not None and time.monotonic() - self._looked > LATE:
+            await self._look_at_last(self._bus)
         if self._bus is None or time.monotonic() - self._looked > TRUSTED:
             raise ConnectionError("nobody knows which API keys are good while NATS can not be reached")
         if key_id in self._known:
@@ -108,12 +114,29 @@ class Keys:
         """Look at the bucket again and again, whatever NATS does. Never ends."""
         self._bus = bus
         while True:
-            try:
-                async with asyncio.timeout(LOOK_WITHIN):
-                    await self.look()
-            except (NatsError, JetStreamError, OSError, TimeoutError) as error:
-                log.debug("can not look at the API keys now", error=repr(error))
+            await self._look_together()
             await asyncio.sleep(LOOK_EVERY)
+
+    async def _look_at_last(self, bus: Bus) -> None:
+        """Not while NATS is away, and not again right after a try that failed: that would only hold up the answer."""
+        if bus.nc.is_connected and (self._looking or time.monotonic() - self._tried > LOOK_EVERY):
+            await self._look_together()
+
+    async def _look_together(self) -> None:
+        """One look at a time, for all who wait for it, whoever of them gives up."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._try_to_look(), name="look at the API keys")
+        await asyncio.shield(self._looking)
+
+    async def _try_to_look(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_WITHIN):
+                await self.look()
+        except (NatsError, JetStreamError, OSError, TimeoutError) as error:
+            log.debug("can not look at the API keys now", error=repr(error))
+        finally:
+            self._tried = time.monotonic()
+            self._looking = None
 
     async def look(self) -> None:
         """Forget what is known when the bucket has changed. Raises nats errors, ConnectionError, TimeoutError."""
