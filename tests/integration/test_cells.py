@@ -6,6 +6,7 @@ import ctypes
 import http.server
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -554,6 +555,35 @@ def test_the_proxy_hangs_up_on_what_it_does_not_know(yard: Yard, bytes_sent: byt
         while stream.recv(4096):
             pass
     assert call(yard, clone, f"http://{clone}.localhost/x") == "front /x"
+
+
+def test_what_is_compiled_for_the_administrator_is_there_for_the_first_page(yard: Yard) -> None:
+    clone = yard.add()
+    site, cache = yard.clones / clone / "site", yard.clones / clone / "cache"
+    core = site / "core.php"
+    files = {
+        core: "<?php const CORE = 'core';",
+        site / "wp-load.php": "<?php require __DIR__ . '/core.php'; exit(json_encode(array('user_id' => 7)));",
+        site / "index.php": "<?php require __DIR__ . '/core.php'; echo CORE;",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+        give(path, clone)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    wanted = {"wordpress": str(site), "host": "x"}
+    assert yard.client.agent(clone, "mail", {"box": "/nowhere", "messages": 1, "bytes": 1}) == {"mails": []}
+    assert not any(cache.iterdir())
+    assert yard.client.agent(clone, "administrator", wanted) == {"user_id": 7}
+    (compiled,) = cache.rglob("core.php.bin")
+    before = compiled.stat()
+    assert yard.get(clone) == (200, "core")
+    assert [path.stat().st_ino for path in cache.rglob("core.php.bin")] == [before.st_ino]
+    assert compiled.stat().st_mtime_ns == before.st_mtime_ns
+    assert any(cache.rglob("index.php.bin"))  # PHP-FPM keeps there what it had to compile
+    core.write_text("<?php const CORE = 'edited';")
+    assert yard.get(clone) == (200, "edited")
+    shutil.rmtree(cache)
+    assert yard.client.agent(clone, "administrator", wanted) == {"user_id": 7}
 
 
 def test_only_we_talk_to_the_launcher(yard: Yard) -> None:

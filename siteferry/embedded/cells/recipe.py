@@ -43,16 +43,21 @@ PHP_VALUES: Mapping[str, str] = {
 }
 """Settings of a clone's PHP; `{clone}` is its directory. No script can change them."""
 
-STARTUP: Mapping[str, str] = {
-    "opcache.enable": "1",
+COMPILED: Mapping[str, str] = {
     "opcache.validate_timestamps": "1",
     "opcache.revalidate_freq": "0",  # an edited file counts at once
-    "opcache.memory_consumption": "96",
-    "opcache.interned_strings_buffer": "12",
-    "opcache.max_accelerated_files": "16000",
     "opcache.file_cache": "{clone}/cache",  # so that the first page after waking need not be compiled
     "opcache.lockfile_path": "{clone}/tmp",
     "opcache.jit": "off",
+}
+"""How a clone's compiled code is kept, in a folder of its own."""
+
+STARTUP: Mapping[str, str] = {
+    **COMPILED,
+    "opcache.enable": "1",
+    "opcache.memory_consumption": "96",
+    "opcache.interned_strings_buffer": "12",
+    "opcache.max_accelerated_files": "16000",
     "realpath_cache_size": "4096K",
     "realpath_cache_ttl": "60",
 }
@@ -102,10 +107,15 @@ def startup(clone: Path) -> str:
     return " ".join(f"-d {name}={value.format(clone=clone)}" for name, value in STARTUP.items())
 
 
-def php_arguments(settings: CellSettings, clone: Path) -> list[str]:
-    """The same settings for PHP on the command line, without the guard's prepended file."""
+def php_arguments(settings: CellSettings, clone: Path, *, compiled: bool) -> list[str]:
+    """The same settings for PHP on the command line, without the guard's prepended file.
+
+    `compiled`: with the clone's compiled code, in a folder that is there. What it holds the clone may have written.
+    """
     values = {**PHP_VALUES, **settings.php_values, "auto_prepend_file": "", "error_log": "", "max_execution_time": "0"}
     values["disable_functions"] = settings.disabled_functions
+    if compiled:
+        values |= {**COMPILED, "opcache.enable_cli": "1", "opcache.file_cache_only": "1"}
     return [word for name, value in values.items() for word in ("-d", f"{name}={value.format(clone=clone)}")]
 
 

@@ -28,6 +28,9 @@ SETTINGS = (
     *("/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/ImageMagick-6", "/etc/ImageMagick-7"),
 )
 WRITABLE = ("site", "tmp", "log", "mail", "cache")
+OF_THE_SITE = frozenset({"administrator"})
+"""Scripts of the agent that load the clone's whole WordPress and believe nothing else: what they compile is there for
+the first page, and compiled code that the clone has forged is worth no more than its files."""
 FULL_TMP = 64 << 20
 FILTER = Filter(processes=True)
 """What PHP, its web server and a mail program never ask of the kernel is refused."""
@@ -97,7 +100,8 @@ def agent_command(
     """PHP on the command line with one of the agent's scripts. `filtered`: the descriptor of `filter_file` there."""
     clone = Path(settings.clones) / clone_id
     _, runtime, _ = _places(settings, clone_id)
-    php = [settings.php_cli, *php_arguments(settings, clone), f"{runtime}/agent/{script}.php"]
+    compiled = script in OF_THE_SITE and (clone / "cache").is_dir()  # PHP does not start without the folder
+    php = [settings.php_cli, *php_arguments(settings, clone, compiled=compiled), f"{runtime}/agent/{script}.php"]
     environment, given = {"PATH": "/usr/bin:/bin"}, _filtered(filtered)
     return _inside(settings, clone_id, account, environment, php, read_only=False, given=given)
 
