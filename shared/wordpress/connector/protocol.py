@@ -105,7 +105,7 @@ class Frame:
         """The payload of a JSON frame. Raises `TruncatedResponse` when it is none, `AnswerTooLarge`."""
         check_json(self.payload)
         try:
-            data = json.loads(self.payload)
+            data = json.loads(str(self.payload, "utf-8", "surrogatepass"))
         except (ValueError, RecursionError) as error:
             raise TruncatedResponse(f"A frame of type {self.type} can not be read.") from error
         if not isinstance(data, dict):

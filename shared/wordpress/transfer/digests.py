@@ -217,7 +217,8 @@ class FileDigests:
         self._hash = hashlib.md5(usedforsecurity=False)
         self._size = 0
         self._name: tuple[str, bytes] | None = None
-        self._skipped = False
+        self._at: tuple[str, bytes] | None = None
+        """What the base calls the file; None: it remembers nothing of it."""
 
     def begin(self, root: str, path: bytes, offset: int, written: Before) -> None:
         """A file's bytes come, from `offset` on; those before it are in `written`, a descriptor of which is closed."""
@@ -225,26 +226,27 @@ class FileDigests:
             if isinstance(written, int):
                 os.close(written)
             return  # it goes on where the last response ended
-        self._name, self._size, self._hash = (root, path), 0, hashlib.md5(usedforsecurity=False)
-        self._skipped = self._place(root, path) is None
-        if offset and self._skipped and isinstance(written, int):
+        self._name, self._size, self._at = (root, path), 0, self._place(root, path)
+        if self._at is not None:
+            self._hash = hashlib.md5(usedforsecurity=False)
+        if offset and self._at is None and isinstance(written, int):
             os.close(written)
-        elif offset and not self._skipped:
+        elif offset and self._at is not None:
             with written() if callable(written) else open(written, "rb") as file:
                 while self._size < offset and (block := file.read(min(BLOCK, offset - self._size))):
                     self.add(block)
 
     def add(self, block: bytes | memoryview) -> None:
         """More bytes of the file."""
-        if self._skipped:
+        if self._at is None:
             return
         self._hash.update(block)
         self._size += len(block)
 
     def end(self) -> None:
         """The file is complete."""
-        if self._name is not None and (place := self._place(*self._name)) is not None:
-            self._spool.write(file_line(*place, self._size, self._hash.hexdigest()))
+        if self._name is not None and self._at is not None:
+            self._spool.write(file_line(*self._at, self._size, self._hash.hexdigest()))
         self._name = None
 
     def known(self, root: str, path: bytes, size: int, md5: str) -> None:
