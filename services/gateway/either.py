@@ -17,6 +17,22 @@ def one_of(*ways: JsonDict) -> JsonDict:
     return {"oneOf": list(ways)}
 
 
+def not_both(one: str, other: str) -> JsonDict:
+    """One of these fields at most is sent."""
+    return {"anyOf": [{"properties": {name: {"type": "null"}}} for name in (one, other)]}
+
+
+def some_of(**kinds: JsonDict) -> JsonDict:
+    """One of these fields at least is sent; each with what it then has to be."""
+    return {"anyOf": [{"required": [name], "properties": {name: kind}} for name, kind in kinds.items()]}
+
+
+def needs(name: str, value: JsonValue, **others: JsonDict) -> JsonDict:
+    """Who sends this value of a field must send these others."""
+    free: JsonDict = {"not": {"required": [name], "properties": {name: {"const": value}}}}
+    return {"anyOf": [free, {"required": list(others), "properties": dict(others)}]}
+
+
 LOGIN_OR_KEY = one_of(
     given("username", "password", absent=("pairing_key",)),
     given("pairing_key", absent=("username", "password")),

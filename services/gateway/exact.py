@@ -14,8 +14,8 @@ def _number(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_number)]
-"""A JSON number without a fraction, however it is written: JSON Schema counts `1.0` among the integers, and JavaScript
-has no other number."""
+WHOLE = BeforeValidator(_number)
+"""Of an int: a JSON number without a fraction, however it is written. JSON Schema counts `1.0` among the integers, and
+JavaScript has no other number. It stands behind the bounds: those before it only are told by the OpenAPI document."""
 Switch = Annotated[bool, Strict()]
 """`true` or `false`: no `1`, no `"yes"`."""

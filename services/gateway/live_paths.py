@@ -81,7 +81,7 @@ EVENTS: Json = {
             "in": "header",
             "required": False,
             "description": "Id of the last event that was received: goes on behind it.",
-            "schema": {"type": "string", "maxLength": 85},
+            "schema": {"type": "string"},
         },
         _query("after", "With JSON: lines behind this `seq`.", minimum=0, default=0),
         _query("limit", "With JSON: the newest so many lines.", minimum=1, maximum=1000, default=500),

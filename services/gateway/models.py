@@ -15,10 +15,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from services.gateway import domain
 from services.gateway.either import LOGIN_OR_KEY
-from services.gateway.exact import Whole
+from services.gateway.exact import WHOLE
 from shared.contract.events import CloneOptions
 from shared.contract.jobs import (
     CloneAction,
@@ -43,13 +44,22 @@ from shared.contract.times import Time
 TTL_DEFAULT, TTL_MIN, TTL_MAX = 1440, 5, domain.TTL_MAX_MINUTES
 EXAMPLE_ID = "clone-0k3v9x2m7c1p5t8w"
 
-TtlMinutes = Annotated[Whole, Field(ge=TTL_MIN, le=TTL_MAX, description="Minutes the clone lives.")]
+TtlMinutes = Annotated[int, Field(ge=TTL_MIN, le=TTL_MAX, description="Minutes the clone lives."), WHOLE]
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
-Name = Annotated[Text, Field(min_length=1, max_length=120, description="A name for people.")]
+FILLED: JsonDict = {"pattern": r"\S"}
+"""White space around a text is not counted, so the document must say that there has to be something else."""
+Filled = Annotated[Text, Field(min_length=1, json_schema_extra=FILLED)]
+Name = Annotated[Filled, Field(max_length=120, description="A name for people.")]
+ADDRESS: JsonDict = {"format": "iri"}
 SourceUrl = Annotated[
-    Text, Field(max_length=2048, description="Address of the WordPress site, with http:// or https://.")
+    Text,
+    Field(
+        max_length=2048,
+        description="Address of the WordPress site, with http:// or https://.",
+        json_schema_extra=ADDRESS,
+    ),
 ]
-Username = Annotated[Text, Field(min_length=1, max_length=200, description="An administrator of the site.")]
+Username = Annotated[Filled, Field(max_length=200, description="An administrator of the site.")]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=4096, description="That administrator's password.")]
 PairingKey = Annotated[
     SecretStr,
@@ -57,14 +67,19 @@ PairingKey = Annotated[
 ]
 LoginUrl = Annotated[
     Text,
-    Field(min_length=1, max_length=2048, description="Where people sign in, if that is hidden: an address, or a path."),
+    Field(
+        min_length=1,
+        max_length=2048,
+        description="Where people sign in, if that is hidden: an address, or a path.",
+        json_schema_extra={"format": "iri-reference"},
+    ),
     AfterValidator(domain.login_place),
 ]
 Priority = Annotated[Lane | None, Field(description="Lane of the queue; by default that of the API key, or normal.")]
 
-TableName = Annotated[Text, Field(min_length=1, max_length=128)]
-FilePath = Annotated[Text, Field(min_length=1, max_length=1024)]
-HostName = Annotated[Text, Field(min_length=1, max_length=253)]
+TableName = Annotated[Filled, Field(max_length=128)]
+FilePath = Annotated[Filled, Field(max_length=1024)]
+HostName = Annotated[Filled, Field(max_length=253)]
 NAMES_MOST = 100_000
 """Bytes of all names in the options of one request together."""
 

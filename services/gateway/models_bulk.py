@@ -6,10 +6,11 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.config import JsonDict
 
-from services.gateway.either import IDS_OR_FILTER, MINUTES_OR_MOMENT
+from services.gateway.either import IDS_OR_FILTER, MINUTES_OR_MOMENT, some_of
 from services.gateway.exact import Switch
-from services.gateway.models import Body, CloneChoices, Text, TtlMinutes
+from services.gateway.models import Body, CloneChoices, Filled, TtlMinutes
 from services.gateway.models_clones import ExtendRequest
 from services.gateway.models_restore import RestoreChoices
 from services.gateway.moments import Moment
@@ -22,8 +23,8 @@ MOST = 10_000
 """Jobs or clones of one operation."""
 EXAMPLE_ID = "operation-0k3v9x2m7c1p5t8w"
 
-Id = Annotated[Text, Field(min_length=1, max_length=64)]
-Part = Annotated[Text, Field(min_length=1, max_length=200)]
+Id = Annotated[Filled, Field(max_length=64)]
+Part = Annotated[Filled, Field(max_length=200)]
 
 
 class RetryChanges(Body):
@@ -79,8 +80,18 @@ class Filter(Body):
         return not any(value for _, value in self)
 
 
+SAID: JsonDict = {"type": "string"}
+COMMON: dict[str, JsonDict] = {"source": SAID, "q": SAID, "created_after": SAID, "created_before": SAID}
+
+
 class JobFilter(Filter):
     """Which jobs, of those that can be retried or cancelled at all."""
+
+    model_config = ConfigDict(
+        json_schema_extra=some_of(
+            **COMMON, status={"type": "array", "minItems": 1}, type=SAID, target=SAID, batch=SAID, error=SAID
+        )
+    )
 
     status: list[Status] | None = Field(None, max_length=len(Status))
     type: Kind | None = None
@@ -91,6 +102,8 @@ class JobFilter(Filter):
 
 class CloneFilter(Filter):
     """Which clones, of those that are there."""
+
+    model_config = ConfigDict(json_schema_extra=some_of(**COMMON, ends_before=SAID))
 
     ends_before: Moment | None = Field(None, description="Those whose time is up by then.")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from services.gateway import domain
 from services.gateway.either import CLONE_OR_SITE
-from services.gateway.exact import Switch, Whole
+from services.gateway.exact import WHOLE, Switch
 from services.gateway.models import (
     BasicAuth,
     Body,
@@ -119,7 +119,9 @@ class RestoreRequest(TargetLogin):
         False, description="Restore although production has orders, comments, posts or entries that would go."
     )
     mode: Literal["overwrite"] = "overwrite"
-    snapshot_hours: Whole = Field(72, ge=1, le=HOURS_MAX, description="Hours the way back is kept.")
+    snapshot_hours: Annotated[int, Field(ge=1, le=HOURS_MAX), WHOLE] = Field(
+        72, description="Hours the way back is kept."
+    )
     name: Name | None = None
     priority: Priority = None
     options: RestoreChoices = Field(default_factory=RestoreChoices)

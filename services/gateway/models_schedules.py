@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from services.gateway.either import LOGIN_OR_KEY
+from services.gateway.either import LOGIN_OR_KEY, needs
 from services.gateway.exact import Switch
 from services.gateway.models import CloneRequest, Text
 from services.gateway.schedules.plan import Plan
@@ -25,12 +25,16 @@ Cron = Annotated[
         max_length=CRON_MOST,
         description="Minute, hour, day of the month, month, day of the week, like `30 2 * * 1-5`; six fields begin "
         "with seconds. Or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.",
+        json_schema_extra={"format": "cron"},
     ),
 ]
 TimeZone = Annotated[
     str,
     StringConstraints(min_length=1, max_length=60),
-    Field(description="The IANA time zone the expression is meant in, like `Europe/Berlin`."),
+    Field(
+        description="The IANA time zone the expression is meant in, like `Europe/Berlin`.",
+        json_schema_extra={"format": "time-zone"},
+    ),
 ]
 
 
@@ -57,6 +61,7 @@ class ScheduleRequest(CloneRequest):
                 },
             ],
             **LOGIN_OR_KEY,
+            "allOf": [needs("overwrite", True, clone_id={"type": "string"})],
         }
     )
 

@@ -180,6 +180,7 @@ def test_answers_about_jobs_are_what_is_documented() -> None:
 LOGIN = {"username": "a", "password": "p"}
 SITE = {"source_url": "https://shop.example.com"}
 TARGET = {"target_url": "https://live.example.com", "target_username": "a", "target_password": "p"}
+NIGHTLY = SITE | LOGIN | {"cron": "@daily"}
 SOURCE = {"source_username": "a", "source_password": "p"}
 
 
@@ -199,6 +200,18 @@ SOURCE = {"source_username": "a", "source_password": "p"}
         *(("ExtendRequest", way) for way in ({"expires_at": 1_900_000_000}, {"expires_at": "2030-01-01T00:00:00Z"})),
         ("ExtendRequest", {"ttl_minutes": 5, "expires_at": "2030-01-01T00:00:00Z"}),
         *(("CancelJobs", way) for way in ({}, {"ids": ["a"]}, {"filter": {"q": "x"}}, {"ids": ["a"], "filter": None})),
+        *(("ForkRequest", {"ttl_minutes": minutes}) for minutes in (4, 5, 43_200, 43_201, 5.0, 5.5, "5", True)),
+        *(("Defaults", {"ttl_minutes": minutes}) for minutes in (None, 4, 5)),
+        *(("KeyRequest", {"name": "x", "slots": slots}) for slots in (None, 0, 1, 10_001)),
+        *(("KeyRequest", {"name": name}) for name in ("", " ", "x" * 80, "x" * 81)),
+        *(("KeyRequest", {"name": "x", "expires_at": at}) for at in (None, 1_900_000_000, "2030-01-01T00:00:00Z")),
+        *(("SignIn", way) for way in ({}, {"api_key": "k"}, {"link": "l"}, {"api_key": "k", "link": "l"})),
+        ("SignIn", {"api_key": "k", "link": None}),
+        *(("ForkRequest", {"name": name}) for name in (" ", " x ", None)),
+        *(
+            ("ScheduleRequest", NIGHTLY | way)
+            for way in ({}, {"overwrite": True}, {"overwrite": True, "clone_id": "c"})
+        ),
         ("DeleteClones", {"ids": ["a"], "filter": {"q": "x"}}),
         ("ExtendClones", {"ids": ["a"], "ttl_minutes": 5}),
         ("ExtendClones", {"ids": ["a"]}),
@@ -217,6 +230,21 @@ def test_either_or_is_in_the_document_as_it_is_in_the_models(
     except ValidationError:
         taken = False
     assert jsonschema.Draft202012Validator(schema).is_valid(body) is taken
+
+
+def test_bounds_are_told_in_words_of_json_schema(document: dict[str, Any]) -> None:
+    """Whoever writes a bound in front of a validator finds it in the document as `ge` or `le`, which nobody reads."""
+
+    def keywords(schema: Any) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from (key for key, value in schema.items() if not isinstance(value, dict | list))
+            for value in schema.values():
+                yield from keywords(value)
+        elif isinstance(schema, list):
+            for value in schema:
+                yield from keywords(value)
+
+    assert not {"ge", "le", "gt", "lt", "multiple_of"} & set(keywords(document))
 
 
 def test_page_shows_every_operation_and_shape(document: dict[str, Any]) -> None:

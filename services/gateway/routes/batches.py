@@ -26,7 +26,7 @@ from services.gateway.models_batch import (
     Envelope,
 )
 from services.gateway.problems import Problem, batch_not_found, validation
-from services.gateway.routes.jobs import read_cursor
+from services.gateway.routes.jobs import Cursor, read_cursor
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import ACCEPTED_HEADERS, BODY, IdempotencyKey
 from shared.contract.events import CloneRequested
@@ -151,7 +151,7 @@ async def list_batches(
     request: Request,
     status: Annotated[list[BatchStatus] | None, Query(description="Only these; may be given more than once.")] = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-    cursor: str | None = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Batches, newest first. A batch accepted a moment ago may take some milliseconds to appear here."""
     edge, principal = enter(request)

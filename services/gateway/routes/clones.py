@@ -22,7 +22,7 @@ from services.gateway.models import CloneAnswer, ClonePage
 from services.gateway.models_clones import ExtendRequest
 from services.gateway.models_mail import Mail, MailList
 from services.gateway.problems import Problem
-from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, Count, Offset, Search, read_cursor
+from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, Count, Cursor, Offset, Search, read_cursor
 from services.gateway.routes.responses import problem
 from shared.contract.events import now
 from shared.contract.jobs import Clone, CloneState
@@ -55,7 +55,7 @@ async def list_clones(
     count: Count = False,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-    cursor: str | None = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Clones, newest first."""
     edge, principal = enter(request)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
 from services.gateway import deeds, domain, views, waiting, wanted
@@ -46,6 +46,10 @@ Search = Annotated[
 ]
 Order = Annotated[Sort, Query(description="`newest` and `oldest` by when they were made, `updated` the last changed.")]
 Count = Annotated[bool, Query(description="Tell `total` and `counts` too.")]
+Cursor = Annotated[
+    Annotated[str, Field(json_schema_extra={"format": "cursor"})] | None,
+    Query(description="`next_cursor` of the page before."),
+]
 Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Leave out so many; an alternative to `cursor`.")]
 
 
@@ -65,7 +69,7 @@ async def list_jobs(
     count: Count = False,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-    cursor: str | None = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Jobs, newest first. A job accepted a moment ago may take some milliseconds to appear here."""
     edge, principal = enter(request)

@@ -7,15 +7,17 @@ from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.edge import Edge, enter
-from services.gateway.exact import Switch, Whole
+from services.gateway.either import needs, not_both
+from services.gateway.exact import WHOLE, Switch
 from services.gateway.key_rules import check_power, may_see
 from services.gateway.key_store import Kept, Page, state_of
 from services.gateway.key_uses import last_uses
-from services.gateway.models import Body, Text
+from services.gateway.models import FILLED, Body, Text
+from services.gateway.moments import Moment
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
 from services.gateway.routes.session import begin, by_session
@@ -40,7 +42,11 @@ def _printable(text: str) -> str:
     return text
 
 
-Name = Annotated[Text, Field(min_length=1, max_length=80, description="For people."), AfterValidator(_printable)]
+Name = Annotated[
+    Text,
+    Field(min_length=1, max_length=80, description="For people.", json_schema_extra={"format": "one-line", **FILLED}),
+    AfterValidator(_printable),
+]
 Tenant = Annotated[
     str,
     Field(
@@ -62,7 +68,13 @@ class KeyRequest(Body):
     """A key to be made. What it may is at most what the key may that it is made with."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "CI of the shop", "scope": "submit", "expires_in_days": 90}]}
+        json_schema_extra={
+            "examples": [{"name": "CI of the shop", "scope": "submit", "expires_in_days": 90}],
+            "allOf": [
+                not_both("expires_in_days", "expires_at"),
+                needs("operator", True, scope={"const": Scope.ADMIN.value}),
+            ],
+        }
     )
 
     name: Name
@@ -74,21 +86,23 @@ class KeyRequest(Body):
     )
     operator: Switch = Field(False, description="An administrator of every tenant's keys; needs scope `admin`.")
     lane: Lane | None = Field(None, description="The best priority it may ask for; default: that of your own key.")
-    rate_per_minute: Whole | None = Field(
-        None, ge=1, le=100_000, description="Changes a minute, within what its tenant may; default: your own key's."
+    rate_per_minute: Annotated[int, Field(ge=1, le=100_000), WHOLE] | None = Field(
+        None, description="Changes a minute, within what its tenant may; default: your own key's."
     )
-    slots: Whole | None = Field(
-        None, ge=1, le=10_000, description="Its jobs of a kind that run at the same time; default: your own key's."
+    slots: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = Field(
+        None, description="Its jobs of a kind that run at the same time; default: your own key's."
     )
-    expires_in_days: Whole | None = Field(None, ge=1, le=LONGEST_DAYS, description="Or `expires_at`; default: never.")
-    expires_at: AwareDatetime | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS), WHOLE] | None = Field(
+        None, description="Or `expires_at`; default: never."
+    )
+    expires_at: Moment | None = None
 
 
 class RotateRequest(Body):
     """How to change a key's secret."""
 
-    overlap_minutes: Whole = Field(
-        0, ge=0, le=OVERLAP_MAX, description="Minutes the old secret stays good; 0: it ends at once."
+    overlap_minutes: Annotated[int, Field(ge=0, le=OVERLAP_MAX), WHOLE] = Field(
+        0, description="Minutes the old secret stays good; 0: it ends at once."
     )
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from services.gateway import audit
 from services.gateway.access import LOCAL, authenticate
 from services.gateway.edge import Edge, connected, enter
+from services.gateway.either import given, one_of
 from services.gateway.models import Body
 from services.gateway.problems import Problem
 from services.gateway.routes.responses import problem
@@ -27,10 +28,13 @@ router = APIRouter(tags=["live"])
 PATH = "/session"
 
 
+KEY_OR_LINK = one_of(given("api_key", absent=("link",)), given("link", absent=("api_key",)))
+
+
 class SignIn(Body):
     """What to sign in with: a key, or a link's token."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"api_key": "sfk_…"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"api_key": "sfk_…"}], **KEY_OR_LINK})
 
     api_key: SecretStr | None = Field(None, min_length=1, max_length=512)
     link: SecretStr | None = Field(

@@ -19,7 +19,7 @@ from services.gateway.models_restore import (
     TargetLogin,
 )
 from services.gateway.problems import Problem, snapshot_not_found
-from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, read_cursor
+from services.gateway.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, Cursor, read_cursor
 from services.gateway.routes.responses import problem
 from services.gateway.routes.submit import STORED, allowed_lane, described, parsed, store
 from shared.contract.events import RestoreRequested
@@ -44,7 +44,7 @@ async def list_snapshots(
     state: Annotated[list[SnapshotState] | None, Query(description="Only these; default: active ones.")] = None,
     target: Annotated[str | None, Query(description="Part of the target's address.")] = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-    cursor: str | None = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Ways back, newest first."""
     edge, principal = enter(request)

@@ -60,7 +60,7 @@ def described(body: type[BaseModel]) -> dict[str, Any]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string", "maxLength": KEY_MAX},
+                "schema": {"type": "string", "maxLength": KEY_MAX, "pattern": r"\S"},
                 "description": IDEMPOTENCY,
             },
         ],

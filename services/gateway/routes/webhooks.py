@@ -53,7 +53,11 @@ class WebhookRequest(Body):
         json_schema_extra={"examples": [{"url": "https://hooks.example.com/siteferry", "events": ["clone.completed"]}]}
     )
 
-    url: Text = Field(max_length=2048, description="Receives POST requests. Public addresses only.")
+    url: Text = Field(
+        max_length=2048,
+        description="Receives POST requests. Public addresses only.",
+        json_schema_extra={"format": "uri"},
+    )
     events: list[Literal[EVENTS]] = Field(  # type: ignore[valid-type]
         default_factory=list, max_length=len(EVENTS), description="Only these; default: all."
     )
