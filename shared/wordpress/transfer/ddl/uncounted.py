@@ -1,4 +1,4 @@
-"""Tables are filled first and counted afterwards.
+"""Tables are filled first and counted afterwards (ADR 54).
 
 InnoDB counts a table anew for its statistics once a tenth of its rows has changed: one of few rows at once, a large one
 again and again. What is filled by a transaction that still runs can not be counted, and MariaDB 10.11 tries it without
