@@ -29,6 +29,7 @@ import redis
 
 from benchmarks._missing import Missing
 from benchmarks._queue_celery import connected
+from services.gateway.group import Group
 from shared.bus.connection import Bus, connect
 from shared.contract import streams
 from shared.contract.events import CloneRequested
@@ -131,6 +132,7 @@ class Ours:
         settings = Settings(nats_url=self._nats.url, nats_token_file=self._nats.token_file)
         async with connect(settings, service="benchmark") as bus:
             await streams.install(bus.js, ack_wait=TIMEOUT)
+            self._group = Group(bus.js, timeout=TIMEOUT)
             figures = await self._submit(bus)
             await bus.js.purge_stream(streams.STREAMS["clone"])
             figures |= await self._end_to_end(bus)
@@ -150,7 +152,7 @@ class Ours:
         plan = json.dumps([str(path), seconds, PAYLOAD])
         command = CloneRequested(job_id=job_id, source_url="http://a.test", secret_ref=job_id, ttl_minutes=5, name=plan)
         begun = time.perf_counter()
-        await bus.publish(command, msg_id=f"{job_id}:requested")
+        await bus.publish(command, msg_id=f"{job_id}:requested", via=self._group.publish)
         return time.perf_counter() - begun
 
     async def _send_many(self, bus: Bus, number: int, path: Path) -> list[float]:
