@@ -217,12 +217,35 @@ def test_nothing_is_done_where_nothing_changed(copy: Copy) -> None:
     assert sorted(copy.now.read_bytes().split(b"\n")) == sorted(copy.records.read_bytes().split(b"\n"))
 
 
-def test_a_table_of_too_many_rows_stays_as_it_was_copied(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_table_is_looked_at_again_with_few_of_its_rows_in_memory(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = copy.source.site
+    for _ in copy.answers():
+        pass
+    site.script(
+        "UPDATE {p}posts SET post_title='later' WHERE ID IN (1002, 1150, 1299)",
+        "DELETE FROM {p}posts WHERE ID IN (1001, 1200, 1298)",
+    )
+    monkeypatch.setattr(changes, "MAX_ROWS", POSTS // 10)
+    found = copy.catch_up()
+    assert copy.prefixed("posts") not in found.left
+    assert (found.changed, found.gone) == (3, 3)
+    assert copy.different() == []
+    assert copy.wrongly_remembered() == []
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE {p}posts SET post_title='other'", "DELETE FROM {p}posts"], ids=["updated", "deleted"]
+)
+def test_a_table_of_which_too_much_changed_stays_as_it_was_copied(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
     site, posts = copy.source.site, copy.prefixed("posts")
     for _ in copy.answers():
         pass
-    site.script("UPDATE {p}posts SET post_title='later' WHERE ID=1002")
-    monkeypatch.setattr(changes, "MAX_ROWS", POSTS)
+    site.script(f"{change} WHERE ID BETWEEN 1100 AND 1140")
+    monkeypatch.setattr(changes, "MAX_ROWS", 30)
     found = copy.catch_up()
     assert posts in found.left
     assert (found.changed, found.gone) == (0, 0)

@@ -27,7 +27,8 @@ from shared.wordpress.transfer.digests import digester
 
 BUDGET = 10.0
 MAX_ROWS = 1_000_000
-"""Rows of a table whose digests are held in memory (some 250 MB); a larger table stays as it was copied."""
+"""Rows of a table that are other than remembered, or in another place: held in memory (some 250 MB). A table with more
+stays as it was copied."""
 CHUNK_BYTES = 1 << 20
 DIGEST = slice(2, 34)
 """Of a row's line: the MD5 of the row as the source had it."""
@@ -97,43 +98,80 @@ class CatchUp:
         """`moved` fills with keys that the clone has otherwise, while lines are read."""
         names = [column.name for column in table.columns]
         key, columns = row_identity(table.name.removeprefix(self._prefix), table.key, names)
-        known = {_key(line): line for line in islice(lines, MAX_ROWS)}
-        more = next(lines, None)
+        held = Held(lines)
         changed: dict[bytes, bytes] = {}
-        if more is not None or not self._compare(table_read(table, key, columns), known, changed, out):
+        if not self._compare(table_read(table, key, columns), held, changed, out):
             self._found.left.append(table.name)
             if not self._rewritten_too:
-                out.writelines(chain(known.values(), changed.values(), filter(None, [more]), lines))
+                out.writelines(chain(held.lines.values(), changed.values(), lines))
             return
-        self._loader.remove(table, key, [moved.get(one, one) for one in (*changed, *known)])
+        gone = held.lines
+        self._loader.remove(table, key, [moved.get(one, one) for one in (*changed, *gone)])
         digest = digester([names.index(name) for name in key], [names.index(name) for name in columns])
         for rows in _chunks(rows_by_key(self._client, table_read(table, key, names), changed, BUDGET)):
             self._check()
             loaded = self._rewrite(table, rows)
             out.write(digest(rows, loaded))
             self._found.changed += self._loader.load(table, loaded)
-        self._found.gone += len(known)
+        self._found.gone += len(gone)
         self._found.looked_at.add(table.name)
 
-    def _compare(self, read: TableRead, known: dict[bytes, bytes], changed: dict[bytes, bytes], out: BinaryIO) -> bool:
-        """Move lines of rows that are as they were from `known` to `out`, of others to `changed` (empty for new ones);
-        what stays is gone. False when the table can not be read."""
+    def _compare(self, read: TableRead, held: Held, changed: dict[bytes, bytes], out: BinaryIO) -> bool:
+        """Move lines of rows that are as they were to `out`, of others to `changed` (empty for new ones); what stays
+        held is gone. False when the table can not be read, or too much of it is other."""
         params = {"tables": [read.params()], "budget": BUDGET, "digest": True}
-        seen = not known
+        seen = held.nothing
         try:
             for _, block in row_blocks(self._client, "db.stream", params):
                 self._check()
                 seen = True
                 for line in block.split(b"\n")[:-1]:
                     key, _, digest = line.rpartition(b"\t")
-                    before = known.pop(key, b"")
+                    before = held.take(key)
                     if before[DIGEST] == digest and not (self._rewritten_too and _was_rewritten(before)):
                         out.write(before)
                     else:
                         changed[key] = before
-        except (ConnectorFault, ConnectorRefused):
+                        held.room = MAX_ROWS - len(changed)
+            held.rest()
+        except (ConnectorFault, ConnectorRefused, TooMany):
             return False  # it was altered
         return seen  # without a row, it may be gone itself
+
+
+class TooMany(Exception):
+    """More rows are other than can be held."""
+
+
+class Held:
+    """Lines of a table's rows, read on no further than a key that is asked for.
+
+    What is remembered and what is read now are in the same order, so few lines are held at a time however long the
+    table is; but for options, which are known by their name and copied in the order of their ids.
+    """
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        """`lines` may be shared: those that were not read on stay in it."""
+        self._lines = lines
+        self.room = MAX_ROWS
+        self.lines = {_key(line): line for line in islice(lines, 1)}
+        """By key, those that were passed and nobody has asked for."""
+        self.nothing = not self.lines
+
+    def take(self, key: bytes) -> bytes:
+        """The line of a row; empty when none is remembered. Raises TooMany."""
+        while key not in self.lines and (line := next(self._lines, None)) is not None:
+            self.lines[_key(line)] = line
+            if len(self.lines) > self.room:
+                raise TooMany
+        return self.lines.pop(key, b"")
+
+    def rest(self) -> None:
+        """Read to the end. Raises TooMany."""
+        for line in self._lines:
+            self.lines[_key(line)] = line
+            if len(self.lines) > self.room:
+                raise TooMany
 
 
 def by_table(lines: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
