@@ -12,6 +12,7 @@ from services.gateway.models import CloneRequest, Text
 from services.gateway.schedules.plan import Plan
 from services.gateway.schedules.record import ScheduleState, Skipped
 from shared.contract.events import CloneOptions
+from shared.contract.jobs import Phase, Status
 from shared.contract.subjects import Lane
 from shared.contract.times import Time
 
@@ -113,6 +114,8 @@ class LastRun(BaseModel):
 
     due_at: Time
     job_id: str
+    status: Status | None = Field(None, description="Of that job; null when it is no longer known.")
+    phase: Phase | None = Field(None, description="Why a pending or running job does not simply run.")
 
 
 class LastSkip(BaseModel):
@@ -141,7 +144,11 @@ class ScheduleAnswer(BaseModel):
                     "name": "Shop, every night",
                     "ttl_minutes": 1440,
                     "options": {},
-                    "last_run": {"due_at": "2026-11-30T01:30:00.000000Z", "job_id": "clone-0k3v9x2m7c1p5t8w"},
+                    "last_run": {
+                        "due_at": "2026-11-30T01:30:00.000000Z",
+                        "job_id": "clone-0k3v9x2m7c1p5t8w",
+                        "status": "completed",
+                    },
                     "skips": 0,
                     "created_at": "2026-11-29T12:00:00.000000Z",
                     "updated_at": "2026-11-29T12:00:00.000000Z",

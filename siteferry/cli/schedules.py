@@ -176,11 +176,15 @@ def _tell(found: dict[str, Any], *, as_json: bool) -> None:
         ("Makes", f"a refresh of {found['clone_id']}" if found["clone_id"] else "a new clone"),
         ("Cron", f"{found['cron']} ({found['timezone']})"),
         ("Next", _next(found)),
-        ("Last job", f"{run['job_id']}, due {render.ago(run['due_at'])}" if run else "none yet"),
+        ("Last job", _last(run) if run else "none yet"),
     ]
     if skip:
         told.append(("Skipped", f"{found['skips']}, the last {render.ago(skip['due_at'])}: {skip['message']}"))
     return render.pairs(told)
+
+
+def _last(run: dict[str, Any]) -> str:
+    return f"{run['job_id']}, due {render.ago(run['due_at'])}: {run['phase'] or run['status'] or 'no longer known'}"
 
 
 def _next(found: dict[str, Any]) -> str:

@@ -144,7 +144,7 @@ async def test_a_job_is_made_as_if_it_were_asked_for_and_none_while_it_goes(it: 
     assert command.options.exclude_paths == ["wp-content/backups"]
     login = {"username": "admin", "password": PASSWORD}
     assert await (await vault_of(it)).get(command.job_id) == login, "the login of its own, as any job has it"
-    assert shown["last_run"]["job_id"] == command.job_id
+    assert (shown["last_run"]["job_id"], shown["last_run"]["status"]) == (command.job_id, "pending")
     assert (shown["last_skip"]["code"], shown["last_skip"]["job_id"]) == ("overlap", command.job_id)
     assert shown["state"] == "active"
     assert datetime.fromisoformat(shown["next_at"]) > datetime.now(UTC) - timedelta(seconds=2)
@@ -157,7 +157,11 @@ async def test_a_job_is_made_as_if_it_were_asked_for_and_none_while_it_goes(it: 
     assert (record["objects"], record["address"]) == ([schedule, command.job_id], "")
 
     await call(it, "POST", f"/jobs/{command.job_id}/cancel")
+    await call(it, "POST", f"/schedules/{schedule}/pause")
     await it.bus.publish(_cancelled(job))
+    [listed] = (await call(it, "GET", "/schedules")).json()["schedules"]
+    assert (listed["last_run"]["job_id"], listed["last_run"]["status"]) == (command.job_id, "cancelled")
+    await call(it, "POST", f"/schedules/{schedule}/resume")
     await eventually(lambda: _count(it, schedule, 2), what="the next job, once that one had ended")
     assert (await call(it, "DELETE", f"/schedules/{schedule}")).status_code == 204
     before = len(await commands(it, schedule))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from services.gateway.schedules.owner import holder, owner
 from services.gateway.schedules.record import Schedule, ScheduleState, Skipped, Wish
 from services.gateway.schedules.store import Kept, NotTaken
 from shared.contract.events import now
+from shared.contract.jobs import Job
 from shared.ids import new_id
 
 router = APIRouter(tags=["schedules"])
@@ -66,7 +68,7 @@ async def create_schedule(request: Request) -> Response:
 
     async def accept(schedule_id: str) -> Response:
         made = await _create(edge, _record(edge, principal, wish, schedule_id))
-        answer = (await _told(edge, made)).model_dump_json()
+        answer = (await _told(edge, made, {})).model_dump_json()
         return Response(answer, 201, {"Location": f"/schedules/{schedule_id}"}, media_type="application/json")
 
     response = await edge.idempotency.once(
@@ -90,7 +92,9 @@ async def create_schedule(request: Request) -> Response:
 async def list_schedules(request: Request) -> Response:
     """The schedules of your tenant, oldest first."""
     edge, principal = enter(request)
-    told = [await _told(edge, schedule) for schedule in await edge.schedules.of(principal.tenant)]
+    schedules = await edge.schedules.of(principal.tenant)
+    jobs = await edge.store.jobs({each.run.job_id: None for each in schedules if each.run})
+    told = [await _told(edge, schedule, jobs) for schedule in schedules]
     return Response(ScheduleList(schedules=told).model_dump_json(), media_type="application/json")
 
 
@@ -303,16 +307,19 @@ async def _owned(edge: Edge, principal: Principal, schedule_id: str) -> Kept:
 
 
 async def _answer(edge: Edge, schedule: Schedule) -> Response:
-    return Response((await _told(edge, schedule)).model_dump_json(), media_type="application/json")
+    jobs = await edge.store.jobs({schedule.run.job_id: None}) if schedule.run else {}
+    return Response((await _told(edge, schedule, jobs)).model_dump_json(), media_type="application/json")
 
 
-async def _told(edge: Edge, schedule: Schedule) -> ScheduleAnswer:
-    """The schedule as its tenant sees it: stopped as soon as its key has ended, whenever it is due next."""
+async def _told(edge: Edge, schedule: Schedule, jobs: Mapping[str, Job]) -> ScheduleAnswer:
+    """The schedule as its tenant sees it: stopped as soon as its key has ended, whenever it is due next; how its last
+    job goes, if that is among `jobs`."""
     stopped = schedule.stopped
     if stopped is None and await owner(edge.callers, schedule, keys_needed=edge.settings.keys_needed) is None:
         stopped = Skipped.KEY_ENDED
     state = ScheduleState.STOPPED if stopped else schedule.state
     run, skip = schedule.run, schedule.skip
+    job = jobs.get(run.job_id) if run else None
     about: dict[str, Any] = schedule.wish.model_dump()
     return ScheduleAnswer(
         schedule_id=schedule.id,
@@ -321,7 +328,11 @@ async def _told(edge: Edge, schedule: Schedule) -> ScheduleAnswer:
         cron=schedule.cron,
         timezone=schedule.timezone,
         next_at=schedule.plan.following(now()) if state is ScheduleState.ACTIVE else None,
-        last_run=LastRun(due_at=run.due_at, job_id=run.job_id) if run else None,
+        last_run=LastRun(
+            due_at=run.due_at, job_id=run.job_id, status=job.status if job else None, phase=job.phase if job else None
+        )
+        if run
+        else None,
         last_skip=LastSkip(due_at=skip.due_at, code=skip.code, message=MESSAGES[skip.code], job_id=skip.job_id)
         if skip
         else None,

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/preact-htm.js";
 import { call, get, post } from "./api.js";
-import { ago, isOver, momentIn, plural, site, span } from "./format.js";
+import { ago, momentIn, plural, site, span } from "./format.js";
 import { announce, Confirm, Icon, State, Trouble, useNow } from "./parts.js";
 import { ScheduleForm } from "./schedule-form.js";
 
@@ -12,35 +12,24 @@ const LOOK_EVERY = 3000;
 /** The words of a command, as they may be parted at the end of a line. */
 const COMMAND = ["siteferry schedules create", "https://example.com", "-u admin", "--cron '30 2 * * *'"];
 
-/**
- * Asks now and again and again, while the page is looked at.
- * @param {() => Promise<any>} ask whose answer is true once there is no more to ask
- * @param {any[]} about what begins it anew
- */
-function useAgain(ask, about) {
+/** Asks now and again and again, while the page is looked at. @param {() => Promise<any>} ask */
+function useAgain(ask) {
   useEffect(() => {
     let over = false, timer = 0;
     const turn = async () => {
-      const done = document.visibilityState === "visible" && (await ask());
-      if (!over && done !== true) timer = setTimeout(turn, LOOK_EVERY);
+      if (document.visibilityState === "visible") await ask();
+      if (!over) timer = setTimeout(turn, LOOK_EVERY);
     };
     turn();
     return () => ((over = true), clearTimeout(timer));
-  }, about);
+  }, []);
 }
 
-/** The last job, and how it went; asked for until it is over. @param {{run: any, now: number}} props */
+/** The last job, and how it went. @param {{run: any, now: number}} props */
 function LastJob({ run, now }) {
-  const [job, setJob] = useState(/** @type {any} */ (null));
-  const id = run?.job_id;
-  useAgain(async () => {
-    const found = id ? await get(`/jobs/${id}`).catch((problem) => (problem.status === 404 ? { gone: true } : null)) : null;
-    if (found) setJob({ ...found, job_id: id });
-    return !id || Boolean(found && (found.gone || isOver(found)));
-  }, [id]);
   if (!run) return html`<p class="sub">It has made no job yet.</p>`;
-  const mine = job?.job_id === id ? job : null; // else it is the one before
-  return html`<p class="sub">last job, due ${ago(run.due_at, now)}: ${mine?.gone ? html`${id}, which is no longer known` : html`<a href=${`#/jobs/${id}`}>${id}</a> ${mine && html`<${State} of=${mine} />`}`}</p>`;
+  const id = run.job_id;
+  return html`<p class="sub">last job, due ${ago(run.due_at, now)}: ${run.status ? html`<a href=${`#/jobs/${id}`}>${id}</a> <${State} of=${run} />` : html`${id}, which is no longer known`}</p>`;
 }
 
 /** When it is due next, or why it is not. */
@@ -88,7 +77,7 @@ export function Schedules({ session }) {
   const now = useNow(LOOK_EVERY);
   const may = session.scope !== "read";
   const look = () => get("/schedules").then((found) => (setSchedules(found.schedules), setProblem(null)), setProblem);
-  useAgain(look, []);
+  useAgain(look);
   return html`<div class="row between"><h2>Schedules</h2>${may && !making && html`<button type="button" class="primary" onClick=${() => setMaking(true)}>New schedule</button>`}</div>
     <${Trouble} problem=${problem} />
     ${making && html`<${ScheduleForm} onLeave=${() => setMaking(false)} onMade=${() => (setMaking(false), announce("The schedule is made"), look())} />`}
