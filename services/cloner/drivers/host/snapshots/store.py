@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from services.cloner.drivers.host.mariadb import CloneDatabases
 from services.cloner.drivers.host.removal import remove_tree
 from services.cloner.drivers.host.snapshots import tables, trees
+from services.cloner.drivers.host.snapshots.beside import Check, side_by_side
 from services.cloner.drivers.host.snapshots.contents import Copier
 from services.cloner.drivers.host.snapshots.errors import NoSuchSnapshot
 from services.cloner.drivers.host.snapshots.manifest import MANIFEST, Manifest, entries
@@ -76,11 +77,20 @@ class Snapshots:
 
     def _into(self, folder: Path, target: HostTarget, facts: dict[str, Any], check: Callable[[], None]) -> Manifest:
         manifest = Manifest(target.clone_id, target.url, datetime.now(UTC).isoformat(), facts)
-        copier = Copier(check)
-        captured = trees.TreeCapture(folder, copier)
-        manifest.tree = captured.run(target.directory, FOLDERS)
-        manifest.files, manifest.bytes, manifest.skipped = captured.files, captured.bytes, captured.skipped
-        tables.capture(self.databases, target.database, target.connect, folder, manifest, Copier(check), check)
+
+        def take_files(check: Check) -> None:
+            captured = trees.TreeCapture(folder, Copier(check))
+            manifest.tree = captured.run(target.directory, FOLDERS)
+            manifest.files, manifest.skipped, sizes["files"] = captured.files, captured.skipped, captured.bytes
+
+        def take_tables(check: Check) -> None:
+            sizes["tables"] = tables.capture(
+                self.databases, target.database, target.connect, folder, manifest, Copier(check), check
+            )
+
+        sizes: dict[str, int] = {}
+        side_by_side(check, take_files, take_tables)
+        manifest.bytes = sum(sizes.values())
         manifest.write(folder)
         return manifest
 
@@ -101,11 +111,18 @@ class Snapshots:
         """
         settle(target)
         manifest, folder = self.get(owner, name), self._folder(owner, name)
+        ids = (manifest.clone_id, target.clone_id) if renamed and manifest.clone_id != target.clone_id else None
+
+        def put_files(check: Check) -> None:
+            with target_errors("preparing the clone's files"):
+                trees.put(folder, entries(folder, manifest), coming, Copier(check), target.owner, ids)
+
+        def put_tables(check: Check) -> None:
+            tables_of(target).stage(folder, manifest, Copier(check), check, ids)
+
         with target_errors("preparing the clone's files"):
             coming = make_coming(target)
-            ids = (manifest.clone_id, target.clone_id) if renamed and manifest.clone_id != target.clone_id else None
-            trees.put(folder, entries(folder, manifest), coming, Copier(check), target.owner, ids)
-        tables_of(target).stage(folder, manifest, Copier(check), check, ids)
+        side_by_side(check, put_files, put_tables)
         manifest.write(coming)
         return manifest
 

@@ -39,9 +39,9 @@ def capture(
     manifest: Manifest,
     copier: Copier,
     check: Callable[[], None],
-) -> None:
+) -> int:
     """Tables and definitions of a clone's database: files into `folder`, what they are into `manifest`. `connect` opens
-    the database with the clone's rights.
+    the database with the clone's rights. Bytes of the files.
 
     Raises SnapshotRefused, OSError, the errors of the target, and what `check` raises.
     """
@@ -86,7 +86,7 @@ def capture(
                 manifest.tables.append(_rows(connect, described, path, check))
         finally:
             cursor.execute("UNLOCK TABLES")
-    manifest.bytes += sum(one.size for table in manifest.tables for one in table.files.values())
+    return sum(one.size for table in manifest.tables for one in table.files.values())
 
 
 def _data_folder(cursor: Any, database: str) -> Path | None:
