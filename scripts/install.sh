@@ -3,7 +3,7 @@
 # what is there already stays as it is.
 #
 #   scripts/install.sh          to run Siteferry
-#   scripts/install.sh --dev    to work on it too: browser, make, shellcheck, debootstrap, promtool
+#   scripts/install.sh --dev    to work on it too: browser, make, shellcheck, debootstrap, promtool, mkfs.xfs
 #
 # Debian 12 or newer, Ubuntu 22.04 or newer. No service of this machine is started, stopped or enabled: Siteferry runs
 # its own instances of MariaDB and PHP-FPM in its own directory.
@@ -16,7 +16,7 @@ UV="$VENV/share/uv/bin/uv"
 OLDEST_PYTHON="3.11"
 PACKAGES=(php-fpm php-cli php-mysql php-xml php-mbstring php-zip php-curl php-gd php-intl mariadb-server
   wordpress python3-venv bubblewrap nginx)
-DEV_PACKAGES=(make shellcheck chromium-headless-shell debootstrap prometheus)
+DEV_PACKAGES=(make shellcheck chromium-headless-shell debootstrap prometheus xfsprogs)
 CHANGED=no
 
 say() { printf '%s\n' "$*"; }

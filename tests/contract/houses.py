@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -60,8 +60,9 @@ class HostHouse:
 
     @classmethod
     @contextmanager
-    def running(cls) -> Iterator[HostHouse]:
-        with place() as directory, running(MariaDB(directory / "mariadb")) as mariadb:
+    def running(cls, where: Path | None = None) -> Iterator[HostHouse]:
+        """`where`: a directory on another file system than that of temporary files."""
+        with nullcontext(where) if where else place() as directory, running(MariaDB(directory / "mariadb")) as mariadb:
             databases = CloneDatabases(mariadb.socket, mariadb.admin_user, mariadb.admin_password_file)
             clones = directory / "clones"
             clones.mkdir(mode=0o711)
