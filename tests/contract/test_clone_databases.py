@@ -198,7 +198,7 @@ def test_rows_that_a_collation_tells_apart_stay_apart(
     rows = "".join(f"{n}\t{value}\n" for n, value in enumerate(values)).encode()
     with closing(a_loader(databases, table)) as loader:
         loader.create(table)
-        loader.load(table, rows)
+        loader.load(table, [rows])
         loader.commit_position(None)
     cursor.execute("SELECT COUNT(*) FROM words")
     assert cursor.fetchone() == (len(values),)
@@ -235,7 +235,7 @@ def test_what_only_mysql_has_is_left_out_and_its_values_are_loaded(databases: Cl
     table = Table("newer", "InnoDB", dialect.written(model), columns, ("id",))
     with closing(a_loader(databases, table)) as loader:
         loader.create(table)  # as it is: nothing simpler is at hand
-        loader.load(table, b"1\t6ccd780c-baba-1026-9564-5b8c656024db\tabcdefghijklmnop\t[1, 1999]\t1999\n")
+        loader.load(table, [b"1\t6ccd780c-baba-1026-9564-5b8c656024db\tabcdefghijklmnop\t[1, 1999]\t1999\n"])
         loader.commit_position(None)
     cursor.execute("SELECT raw, born, plain FROM newer")
     assert cursor.fetchone() == (b"abcdefghijklmnop", 1999, None)
@@ -259,12 +259,12 @@ def test_a_value_that_is_there_twice_is_named(databases: CloneDatabases, cursor:
     with closing(a_loader(databases, table)) as loader:
         loader.create(table)
         with pytest.raises(DuplicateFound):  # the server does not say which
-            loader.load(table, b"1\tred\n2\tblue\n3\tred\n")
+            loader.load(table, [b"1\tred\n2\tblue\n3\tred\n"])
         loader.close()
         loader.careful = True
         loader.open()
         with pytest.raises(RowsRefused, match="'red'") as caught:
-            loader.load(table, b"1\tred\n2\tblue\n3\tred\n")
+            loader.load(table, [b"1\tred\n2\tblue\n3\tred\n"])
     assert "exclude_tables" in caught.value.hint
 
 
@@ -280,7 +280,7 @@ def test_rows_that_no_partition_is_for_are_named(databases: CloneDatabases, curs
     with closing(a_loader(databases, table)) as loader:
         loader.create(table)
         with pytest.raises(RowsRefused, match=r"1 of 2 rows of parts: .*partition") as caught:
-            loader.load(table, b"1\thttp://old.test/a\tlong\n2\thttp://zebra.localhost/a\tlong\n")
+            loader.load(table, [b"1\thttp://old.test/a\tlong\n2\thttp://zebra.localhost/a\tlong\n"])
     assert "exclude_tables" in caught.value.hint
 
 
@@ -293,7 +293,7 @@ def test_columns_the_server_makes_are_told_when_they_do_not_fit(databases: Clone
     table = Table("made", "InnoDB", create, columns, ("id",))
     with closing(a_loader(databases, table)) as loader:
         loader.create(table)
-        loader.load(table, b"1\thttp://a\tx\n2\thttp://clone-1.localhost\tlong\n")
+        loader.load(table, [b"1\thttp://a\tx\n2\thttp://clone-1.localhost\tlong\n"])
         told = loader.made_otherwise()
         loader.commit_position(None)
     assert "made.g: 1 row" in told
@@ -327,7 +327,7 @@ def test_a_table_is_counted_once_it_is_full(databases: CloneDatabases, cursor: A
     rows = "".join(f"{n}\tword {n % 50}\n" for n in range(1, 2001)).encode()
     with closing(a_loader(databases, table)) as loader:
         loader.create(table)
-        loader.load(table, rows)
+        loader.load(table, [rows])
         loader.commit_position(None, done=True)
         cursor.execute("SHOW CREATE TABLE full")
         assert "STATS_AUTO_RECALC=0" in cursor.fetchone()[1].decode()

@@ -108,11 +108,15 @@ class CatchUp:
         gone = held.lines
         self._loader.remove(table, key, [moved.get(one, one) for one in (*changed, *gone)])
         digest = digester([names.index(name) for name in key], [names.index(name) for name in columns])
-        for rows in _chunks(rows_by_key(self._client, table_read(table, key, names), changed, BUDGET)):
-            self._check()
-            loaded = self._rewrite(table, rows)
-            out.write(digest(rows, loaded))
-            self._found.changed += self._loader.load(table, loaded)
+
+        def blocks() -> Iterator[bytes]:
+            for rows in _chunks(rows_by_key(self._client, table_read(table, key, names), changed, BUDGET)):
+                self._check()
+                loaded = self._rewrite(table, rows)
+                out.write(digest(rows, loaded))
+                yield loaded
+
+        self._found.changed += self._loader.load(table, blocks())
         self._found.gone += len(gone)
         self._found.looked_at.add(table.name)
 

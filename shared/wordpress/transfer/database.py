@@ -234,15 +234,26 @@ class Loader:
         with target_errors(what):
             self._execute(statement)
 
-    def load(self, table: Table, rows: bytes) -> int:
-        """Load whole rows that are not there yet; how many. Nothing is committed. Raises as `receive`."""
-        count = rows.count(b"\n")
-        load = self._begin_load(table)
-        load.write(rows, count)
-        self._end_load(load)
-        self.rows += count
+    def load(self, table: Table, blocks: Iterable[bytes]) -> int:
+        """Load blocks of whole rows that are not there yet, while they are made; how many rows. Nothing is committed.
+        Whatever makes them must not use this loader. Raises as `receive`, and what they raise: then nothing stays."""
+        before = self.rows
+        try:
+            for rows in blocks:
+                self._write(table, rows)
+            self._finish_load()
+        except BaseException:
+            self._abort()
+            raise
+        return self.rows - before
+
+    def _write(self, table: Table, rows: bytes) -> None:
+        count = rows.count(b"\n")  # a newline inside a value arrives as backslash and the letter n
+        if self._load is None:
+            self._load = self._begin_load(table)
+        self._load.write(rows, count)
         self._sum(table, count, rows_sum(rows))
-        return count
+        self.rows += count
 
     def remove(self, table: Table, key: Sequence[str], keys: Sequence[bytes]) -> None:
         """Remove rows by the cells of `key`, as they travel. Nothing is committed. Raises as `receive`."""
@@ -285,13 +296,7 @@ class Loader:
             return
         rows = self._partial[0] if len(self._partial) == 1 else b"".join(self._partial)
         self._partial = []
-        rewritten = self._rewrite(self._table, rows)
-        count = rows.count(b"\n")  # a newline inside a value arrives as backslash and the letter n
-        if self._load is None:
-            self._load = self._begin_load(self._table)
-        self._load.write(rewritten, count)
-        self._sum(self._table, count, rows_sum(rewritten))
-        self.rows += count
+        self._write(self._table, self._rewrite(self._table, rows))
         self._uncommitted += len(rows)
 
     def _cursor(self, cursor: dict[str, Any]) -> None:
