@@ -225,7 +225,7 @@ def test_a_long_table_is_looked_at_again_with_few_of_its_rows_in_memory(
         pass
     site.script(
         "UPDATE {p}posts SET post_title='later' WHERE ID IN (1002, 1150, 1299)",
-        "DELETE FROM {p}posts WHERE ID IN (1001, 1200, 1298)",
+        "DELETE FROM {p}posts WHERE ID IN (1003, 1200, 1298)",
     )
     monkeypatch.setattr(changes, "MAX_ROWS", POSTS // 10)
     found = copy.catch_up()
