@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 from nats.aio.msg import Msg
 
@@ -73,6 +74,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         )
         stack.enter_context(running_status(gateway, status_port))
         origin = stack.enter_context(caddy_before(gateway.port, status_port)).url
+        httpx2.get(f"{gateway.url}/openapi.json", timeout=90, trust_env=False).raise_for_status()  # it is made once
         async with looker(gateway):
             asked = await asyncio.to_thread(
                 subprocess.run,
