@@ -129,6 +129,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         version=version("siteferry"),
         summary="Clone WordPress sites asynchronously, with live progress and nothing lost.",
         lifespan=lifespan,
+        openapi_url=None,  # routes/docs.py has it
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,

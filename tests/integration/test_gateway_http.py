@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,16 @@ def test_a_gzipped_body_is_the_same(api: httpx2.Client) -> None:
     with api.stream("GET", "/openapi.json", headers={"Accept-Encoding": "gzip"}) as answer:
         raw = b"".join(answer.iter_raw())
     assert json.loads(gzip.decompress(raw)) == api.get("/openapi.json", headers={"Accept-Encoding": "identity"}).json()
+
+
+def test_others_are_answered_while_the_description_is_made() -> None:
+    waits = []
+    with running_gateway() as fresh, fresh.client() as client, ThreadPoolExecutor(1) as pool:
+        client.get("/livez")
+        description = pool.submit(client.get, "/openapi.json", timeout=90)
+        while not description.done():
+            began = time.monotonic()
+            assert client.get("/livez").status_code == 200
+            waits.append(time.monotonic() - began)
+        assert description.result().json()["info"]["title"]
+    assert max(waits) < sum(waits) / 2, "one of them waited for all of it"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from services.gateway import live_paths
 from services.gateway.audit_actions import ACTIONS
@@ -64,15 +65,20 @@ CACHED = {"Cache-Control": "max-age=3600"}
 
 
 def install_openapi(app: FastAPI, answer: type[BaseModel]) -> None:
-    """Give the app an OpenAPI document with the problem schema and API keys described."""
+    """Give the app an OpenAPI document with the problem schema and API keys described.
+
+    It is made when first asked for, which takes a second of processor time: ask in a thread.
+    """
+    making = threading.Lock()
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=TAGS
-            )
-            _complete(document, answer)
-            app.openapi_schema = document
+        with making:
+            if app.openapi_schema is None:
+                document = get_openapi(
+                    title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=TAGS
+                )
+                _complete(document, answer)
+                app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -155,8 +161,14 @@ def _refusals(operation: dict[str, Any]) -> None:
             operation["responses"].setdefault(str(status), described)
 
 
+@router.get("/openapi.json")
+def openapi_json(request: Request) -> Response:
+    """The API for programs. No coroutine, like the next: FastAPI runs them in threads."""
+    return JSONResponse(request.app.openapi())
+
+
 @router.get("/docs")
-async def docs(request: Request) -> Response:
+def docs(request: Request) -> Response:
     """The API for people."""
     return HTMLResponse(render(request.app.openapi()), headers={"Content-Security-Policy": CSP})
 
