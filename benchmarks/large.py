@@ -1,9 +1,9 @@
 """A site of 5 GB, 60,000 files and 1,500,000 rows against the usual one: what a clone keeps in memory, and its pace.
 
 Both are cloned whole by one running product. `memory_to_small` is the most memory the cloner and its carriers had at
-one moment, proportional to how many share a page, over the same for the small site; `time_per_byte_to_small` compares
-the data path (files and rows), and `per_file` and `per_row` its two halves, as three of the large site's gigabytes are
-sparse films, which go faster than photographs. Takes a quarter of an hour and 20 GB of disk.
+one moment, proportional to how many share a page, over the same for the small site. `time_per_byte_to_small` and
+`time_per_row_to_small` compare the data path (files and rows, which come beside each other): three of the large site's
+gigabytes are sparse films, which go faster than photographs. Takes a quarter of an hour and 20 GB of disk.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ def grow(site: Site, times: int, files: int, size: int) -> None:
     """Multiply the rows by `times`, and fill up to so many files and bytes: photographs, then sparse films."""
     for copy in range(1, times):
         shift = copy * SHIFT
-        _repeat(site, "posts", {"ID": f"ID+{shift}", "post_name": f"CONCAT(post_name,'-{copy}')"}, below=SHIFT)
-        _repeat(site, "postmeta", {"meta_id": "NULL", "post_id": f"post_id+{shift}"}, below=SHIFT)
-        _repeat(site, "comments", {"comment_ID": "NULL", "comment_post_ID": f"comment_post_ID+{shift}"}, below=SHIFT)
+        _repeat(site, "posts", {"ID": f"ID+{shift}", "post_name": f"CONCAT(post_name,'-{copy}')"}, post="ID")
+        _repeat(site, "postmeta", {"meta_id": "NULL", "post_id": f"post_id+{shift}"}, post="post_id")
+        of_post = {"comment_ID": "NULL", "comment_post_ID": f"comment_post_ID+{shift}"}
+        _repeat(site, "comments", of_post, post="comment_post_ID")
     chance = random.Random(SEED + 1)
     for n in range(files - len(_files(site)) - FILMS):
         path = site.uploads / "more" / f"{n // 500:03d}" / f"photo-{n:06d}.jpg"
@@ -94,12 +95,11 @@ def _files(site: Site) -> list[Path]:
     return [path for path in site.docroot.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
-def _repeat(site: Site, table: str, changed: dict[str, str], *, below: int) -> None:
-    """The rows that came first once more, with other values in some columns."""
+def _repeat(site: Site, table: str, changed: dict[str, str], *, post: str) -> None:
+    """The first rows once more, with other values in some columns; the column `post` tells which those are."""
     columns = [row[0] for row in site.sql(f"SHOW COLUMNS FROM {{p}}{table}")]
     values = ", ".join(changed.get(column, f"`{column}`") for column in columns)
-    post = "ID" if table == "posts" else next(column for column in changed if column.endswith(("post_id", "post_ID")))
-    site.sql(f"INSERT INTO {{p}}{table} SELECT {values} FROM {{p}}{table} WHERE {post} < {below}")
+    site.sql(f"INSERT INTO {{p}}{table} SELECT {values} FROM {{p}}{table} WHERE {post} < {SHIFT}")
 
 
 def measured(siteferry: Product, site: Site) -> Measured:

@@ -14,7 +14,7 @@ from services.cloner.drivers.host import HostDriver
 from services.cloner.drivers.host.snapshots import SnapshotDamaged, put_in_place
 from shared.ids import new_id
 from tests.contract import test_snapshots as elsewhere
-from tests.contract.houses import CONFIG, HostHouse
+from tests.contract.houses import HostHouse
 from tests.xfs import NoXfs, mounted_xfs
 
 pytestmark = pytest.mark.timeout(600)
@@ -33,13 +33,7 @@ def driver() -> Iterator[HostDriver]:
         pytest.skip(f"no file system with reflinks: {error}")
 
 
-@pytest.fixture
-def clone(driver: HostDriver) -> Iterator[str]:
-    made = new_id("clone")
-    driver.ensure(made)
-    driver.place(made).write_config(CONFIG)
-    yield made
-    driver.destroy(made)
+clone = elsewhere.clone  # of the driver here
 
 
 def shared_part(path: Path) -> float:

@@ -165,17 +165,18 @@ class Held:
     def take(self, key: bytes) -> bytes:
         """The line of a row; empty when none is remembered. Raises TooMany."""
         while key not in self.lines and (line := next(self._lines, None)) is not None:
-            self.lines[_key(line)] = line
-            if len(self.lines) > self.room:
-                raise TooMany
+            self._hold(line)
         return self.lines.pop(key, b"")
 
     def rest(self) -> None:
         """Read to the end. Raises TooMany."""
         for line in self._lines:
-            self.lines[_key(line)] = line
-            if len(self.lines) > self.room:
-                raise TooMany
+            self._hold(line)
+
+    def _hold(self, line: bytes) -> None:
+        self.lines[_key(line)] = line
+        if len(self.lines) > self.room:
+            raise TooMany
 
 
 def by_table(lines: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
